@@ -1,0 +1,136 @@
+"""The MixCSE objective: embeddings in, a scalar out.
+
+Zhang, Zhang, Mensah, Liu, Mao: Unsupervised Sentence Representation via
+Contrastive Learning with Mixing Negatives. AAAI 2022, pp. 11730-11738.
+
+    paper              here
+    h_i, h'_i          z1[i], z2[i]: two views of sentence i, apart by dropout alone
+    tau, lambda        temperature, mixing_lambda
+    cos(a, b) / tau    sim(a, b), a matrix: every row of a against every row of b
+    sg(.)              .detach(): no gradient flows into a mix
+
+The logits have a row for each of the N sentences; the positive of row i is column
+i.  Their columns come in blocks (indices run modulo N):
+
+    block                       entry (i, j)
+    1  in-batch                 sim(z1_i, z2_j)
+    2  given hard negatives     sim(z1_i, z3_j), if num_sent is 3
+    3  mixed second views       sim(z1_i, sg(lambda z2_j + (1 - lambda) z2_{j+1}))
+    4  mixed first views        sim(sg(lambda z1_i + (1 - lambda) z1_{i+1}), z2_j)
+
+Variants:
+    released   blocks 1 to 4, as the authors' released code computes them
+    adaptive   released, but mix k has its own lambda (1 - cos(z1_k, z2_{k+1})) / 2
+    paper      blocks 1 and 2, and one column: row i's mix of its own positive
+    simcse     blocks 1 and 2 alone (Gao, Yao, Chen: SimCSE. EMNLP 2021)
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+VARIANTS = ("released", "adaptive", "paper", "simcse")
+
+
+def contrastive_loss(
+    z: Tensor,
+    *,
+    temperature: float = 0.05,
+    mixing_lambda: float = 0.2,
+    variant: str = "released",
+    hard_negative_weight: float = 0.0,
+) -> Tensor:
+    """Mean cross-entropy of the contrastive logits; a scalar.  See `contrastive_logits`."""
+    logits = contrastive_logits(
+        z,
+        temperature=temperature,
+        mixing_lambda=mixing_lambda,
+        variant=variant,
+        hard_negative_weight=hard_negative_weight,
+    )
+    return loss_of_logits(logits)
+
+
+def loss_of_logits(logits: Tensor) -> Tensor:
+    """Mean over rows i of -log softmax(logits[i])[i]; logits: (N, columns)."""
+    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def contrastive_logits(
+    z: Tensor,
+    *,
+    temperature: float = 0.05,
+    mixing_lambda: float = 0.2,
+    variant: str = "released",
+    hard_negative_weight: float = 0.0,
+) -> Tensor:
+    """Scaled cosines of each sentence with its positive and all its negatives.
+
+    Args:
+        z: embeddings, (N, num_sent, d): two views of each sentence, or a pair, and in
+            third place, if there, a hard negative.  Half precision is computed in float32.
+        temperature: tau, above 0.  0.05 in the released script.
+        mixing_lambda: the share of the mix's first part, 0 to 1.  0.2: paper, section 4.
+        variant: one of `VARIANTS`.
+        hard_negative_weight: w, added to the logit of row i's own hard negatives (the
+            given one, and in the released variants the two mixes at j = i).
+
+    Returns:
+        (N, columns): N columns a block; the paper's variant has one for its mixes.
+
+    Raises:
+        ValueError: z has another shape, the variant is unknown or a number out of range.
+    """
+    _check(z, temperature, mixing_lambda, variant)
+    if z.dtype in (torch.float16, torch.bfloat16):
+        z = z.float()
+    z1, z2, *given_negatives = z.unbind(dim=1)  # each (N, d)
+    own = torch.eye(len(z), dtype=torch.bool, device=z.device)  # (N, N), true at j = i
+    w = hard_negative_weight * own.to(z.dtype)
+
+    def sim(a: Tensor, b: Tensor) -> Tensor:  # (n, d), (m, d) -> (n, m)
+        with torch.autocast(z.device.type, enabled=False):  # full precision whoever calls
+            return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
+
+    blocks = [sim(z1, z2)] + [sim(z1, z3) + w for z3 in given_negatives]
+
+    if variant in ("released", "adaptive"):
+        lam = mixing_lambda
+        if variant == "adaptive":
+            lam = lam * (1 - F.cosine_similarity(z1, z2.roll(-1, 0))[:, None]) / 2  # (N, 1)
+        mixed_second = mix(z2, lam)
+        mixed_first = mix(z1, lam)
+        # Two mixes of a row hold its own positive with weight 1 - lambda, so they are no
+        # negatives.  The released code sets their logits to 0 (not -inf): exp(0) = 1 of
+        # each stays in the denominator.
+        holds_own_second = own.roll(-1, 1)  # true at j = i - 1
+        holds_own_first = own.roll(1, 1)  # true at j = i + 1
+        blocks += [
+            sim(z1, mixed_second).masked_fill(holds_own_second, 0.0) + w,
+            sim(mixed_first, z2).masked_fill(holds_own_first, 0.0) + w,
+        ]
+    elif variant == "paper":
+        h, h_prime = F.normalize(z1, dim=-1), F.normalize(z2, dim=-1)
+        m = F.normalize(mix(h_prime, mixing_lambda), dim=-1)
+        blocks.append((h * m).sum(-1, keepdim=True) / temperature)  # (N, 1)
+
+    return torch.cat(blocks, dim=1)
+
+
+def mix(z: Tensor, lam: float | Tensor) -> Tensor:
+    """sg(lambda z_i + (1 - lambda) z_{i+1}): (N, d) -> (N, d), without gradient.
+
+    The next row stands for "another sentence at random": batches are shuffled.
+    """
+    return (lam * z + (1 - lam) * z.roll(-1, 0)).detach()
+
+
+def _check(z: Tensor, temperature: float, mixing_lambda: float, variant: str) -> None:
+    if z.dim() != 3 or z.size(1) not in (2, 3):
+        raise ValueError(f"z must be (batch, 2 or 3 sentences, dim), not {tuple(z.shape)}")
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, not {variant!r}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, not {temperature}")
+    if not 0 <= mixing_lambda <= 1:
+        raise ValueError(f"mixing_lambda must lie in 0 to 1, not {mixing_lambda}")

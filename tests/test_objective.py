@@ -1,0 +1,172 @@
+"""The objective against the authors' numbers and against loops written from its equations."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixcse.objective import VARIANTS, contrastive_logits, contrastive_loss, mix
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "mixing_loss.json").read_text())
+SHARED_GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "mixing_loss.json"
+ALL_GOLDEN = json.loads(SHARED_GOLDEN.read_text()) if SHARED_GOLDEN.is_file() else GOLDEN
+
+
+def random_z(n, num_sent=2, dim=6, seed=0):
+    return torch.randn(n, num_sent, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def cos(a, b):
+    return (a @ b) / (a.norm() * b.norm())
+
+
+def slow_loss(z, temperature=0.05, mixing_lambda=0.2, variant="released", hard_negative_weight=0.0):
+    """METHOD's table, entry by entry, with nothing vectorised."""
+    n, tau, w = len(z), temperature, hard_negative_weight
+    z1, z2 = z[:, 0], z[:, 1]
+    losses = []
+    for i in range(n):
+        row = [cos(z1[i], z2[j]) / tau for j in range(n)]
+        if z.size(1) == 3:
+            row += [cos(z1[i], z[j, 2]) / tau + (w if i == j else 0) for j in range(n)]
+        if variant in ("released", "adaptive"):
+
+            def lam(k):
+                if variant == "released":
+                    return mixing_lambda
+                return (mixing_lambda * (1 - cos(z1[k], z2[(k + 1) % n])) / 2).detach()
+
+            for j in range(n):
+                m = (lam(j) * z2[j] + (1 - lam(j)) * z2[(j + 1) % n]).detach()
+                entry = cos(z1[i], m) / tau if j != (i - 1) % n else torch.zeros((), dtype=z.dtype)
+                row.append(entry + (w if i == j else 0))
+            m = (lam(i) * z1[i] + (1 - lam(i)) * z1[(i + 1) % n]).detach()
+            for j in range(n):
+                entry = cos(m, z2[j]) / tau if j != (i + 1) % n else torch.zeros((), dtype=z.dtype)
+                row.append(entry + (w if i == j else 0))
+        if variant == "paper":
+            h, own, other = (v / v.norm() for v in (z1[i], z2[i], z2[(i + 1) % n]))
+            m = mixing_lambda * own + (1 - mixing_lambda) * other
+            row.append(h @ (m / m.norm()).detach() / tau)
+        row = torch.stack(row)
+        losses.append(-(row[i] - torch.logsumexp(row, 0)))
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("case", ALL_GOLDEN, ids=lambda case: case["name"])
+def test_equals_the_authors_function(case):
+    z = torch.tensor(case["z"], dtype=torch.float64, requires_grad=True)
+    keywords = {
+        "temperature": case["temp"],
+        "mixing_lambda": case["lam"],
+        "hard_negative_weight": case["hard_negative_weight"],
+    }
+    logits, loss = contrastive_logits(z, **keywords), contrastive_loss(z, **keywords)
+    loss.backward()
+    exact = {"rtol": 0, "atol": 1e-9}
+    torch.testing.assert_close(logits, torch.tensor(case["logits"], dtype=torch.float64), **exact)
+    torch.testing.assert_close(loss, torch.tensor(case["loss"], dtype=torch.float64), **exact)
+    torch.testing.assert_close(z.grad, torch.tensor(case["grad"], dtype=torch.float64), **exact)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+@pytest.mark.parametrize("num_sent", [2, 3])
+@pytest.mark.parametrize("mixing_lambda", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("weight", [0.0, 1.5])
+def test_equals_the_slow_loop(variant, n, num_sent, mixing_lambda, weight):
+    z = random_z(n, num_sent).requires_grad_()
+    keywords = {"variant": variant, "mixing_lambda": mixing_lambda, "hard_negative_weight": weight, "temperature": 0.1}
+    fast = contrastive_loss(z, **keywords)
+    (fast_grad,) = torch.autograd.grad(fast, z, allow_unused=True)
+    slow = slow_loss(z, **keywords)
+    (slow_grad,) = torch.autograd.grad(slow, z, allow_unused=True)
+    torch.testing.assert_close(fast, slow, rtol=0, atol=1e-9)
+    torch.testing.assert_close(fast_grad, slow_grad, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("variant", "num_sent", "columns"),
+    [
+        ("released", 2, 15),
+        ("released", 3, 20),
+        ("adaptive", 2, 15),
+        ("paper", 2, 6),
+        ("paper", 3, 11),
+        ("simcse", 3, 10),
+    ],
+)
+def test_columns(variant, num_sent, columns):
+    assert contrastive_logits(random_z(5, num_sent), variant=variant).shape == (5, columns)
+
+
+def test_mixes_that_hold_the_own_positive_have_logit_zero():
+    logits = contrastive_logits(random_z(5))
+    from_second, from_first = logits[:, 5:10], logits[:, 10:15]
+    for i in range(5):
+        for j in range(5):
+            assert (from_second[i, j] == 0) == (j == (i - 1) % 5)
+            assert (from_first[i, j] == 0) == (j == (i + 1) % 5)
+
+
+def test_mixes_carry_no_gradient():
+    z = random_z(4).requires_grad_()
+    assert not mix(z[:, 0], 0.2).requires_grad
+    # Block 3 alone: its anchors learn, its mixes (made of second views) do not.
+    (grad,) = torch.autograd.grad(contrastive_logits(z)[:, 4:8].sum(), z)
+    assert grad[:, 0].abs().sum() > 0
+    assert grad[:, 1].abs().sum() == 0
+
+
+def test_lambda_zero_mixes_are_the_next_rows():
+    z = random_z(5)
+    logits = contrastive_logits(z, mixing_lambda=0.0)
+    torch.testing.assert_close(logits[0, 5], logits[0, 1])  # the mix of rows 0 and 1 is row 1
+    simcse = contrastive_logits(z, variant="simcse")
+    torch.testing.assert_close(logits[:, :5], simcse)
+
+
+def test_lambda_one_mixes_are_the_rows_themselves():
+    logits = contrastive_logits(random_z(5), mixing_lambda=1.0)
+    torch.testing.assert_close(logits[:, 5:10].diagonal(), logits[:, :5].diagonal())
+
+
+def test_one_sentence_alone():
+    """Its only mix is its own positive, whose logit is set to 0."""
+    z = random_z(1)
+    positive = contrastive_logits(z)[0, 0].item()
+    assert contrastive_logits(z).tolist() == [[positive, 0.0, 0.0]]
+    assert contrastive_loss(z).item() == pytest.approx(math.log(math.exp(positive) + 2) - positive)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(variant, dtype):
+    z = random_z(6).to(dtype)
+    logits = contrastive_logits(z, variant=variant)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, contrastive_logits(z.float(), variant=variant), rtol=0, atol=0)
+
+
+def test_stays_float32_under_autocast():
+    z = random_z(6).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = contrastive_logits(z)
+    torch.testing.assert_close(logits, contrastive_logits(z), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "keywords", "says"),
+    [
+        ((4, 6), {}, "batch, 2 or 3 sentences, dim"),
+        ((4, 4, 6), {}, "batch, 2 or 3 sentences, dim"),
+        ((4, 2, 6), {"variant": "mixcse"}, "variant"),
+        ((4, 2, 6), {"temperature": 0.0}, "temperature"),
+        ((4, 2, 6), {"mixing_lambda": 1.1}, "mixing_lambda"),
+    ],
+)
+def test_refuses(shape, keywords, says):
+    with pytest.raises(ValueError, match=says):
+        contrastive_loss(torch.zeros(shape), **keywords)
