@@ -1,0 +1,90 @@
+"""SentEval's original surface: `SE(params, batcher, prepare).eval(tasks)`."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from senteval.encoding import check_rows, embed_distinct
+from senteval.sts import score_sts
+from senteval.tasks import get_task
+
+TokenLists = list[list[str]]
+
+
+class Params(dict):
+    """A dictionary whose keys are attributes too: `params.batch_size`, `params["batch_size"]`."""
+
+    def __getattr__(self, key: str) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            raise AttributeError(key) from None
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+DEFAULTS = {"usepytorch": True, "kfold": 10, "batch_size": 128, "seed": 1111, "classifier": {}}
+
+
+class SE:
+    """An evaluation engine for a batcher of the user's.
+
+    Args:
+        params: a dictionary (or an object with attributes): `task_path` is the folder that
+            holds `downstream/`; `batch_size` (128) is the most sentences a batcher gets at once.
+        batcher: `batcher(params, batch) -> array or tensor (len(batch), d)`; `batch` is a
+            list of token lists.
+        prepare: `prepare(params, samples)`, called once a task with all its token lists.
+
+    In both calls `params` holds `current_task` and everything that was put into it.
+    """
+
+    def __init__(
+        self,
+        params: dict[str, Any],
+        batcher: Callable[[Params, TokenLists], Any],
+        prepare: Callable[[Params, TokenLists], Any] | None = None,
+    ) -> None:
+        given = params if isinstance(params, dict) else vars(params)
+        self.params = Params({**DEFAULTS, **given})
+        self.params.classifier = Params(self.params.classifier)
+        if "task_path" not in self.params:
+            raise ValueError("params needs 'task_path': the folder that holds 'downstream/'")
+        self.batcher = batcher
+        self.prepare = prepare or (lambda params, samples: None)
+
+    def eval(self, name: str | Sequence[str]) -> dict[str, Any]:
+        """Results of one task, or `{task: results}` of several.
+
+        Raises:
+            ValueError: unknown task.
+            DataError: the task's data is missing or malformed.
+            EncoderError: the batcher did not return one finite row a sentence.
+        """
+        if not isinstance(name, str):
+            return {one: self.eval(one) for one in name}
+        task = get_task(name)
+        datasets = task.load(Path(self.params.task_path))
+        sentences = [sentence for pairs in datasets.values() for sentence in pairs.sentences()]
+        self.params.current_task = name
+        self.prepare(self.params, [sentence.split() for sentence in sentences])
+        return score_sts(datasets, embed_distinct(self._encode, sentences))
+
+    def _encode(self, sentences: list[str]) -> np.ndarray:
+        size, rows = self.params.batch_size, []
+        for start in range(0, len(sentences), size):
+            batch = [sentence.split() for sentence in sentences[start : start + size]]
+            embeddings = _as_array(self.batcher(self.params, batch))
+            check_rows(embeddings, len(batch), f"the batcher ({self.params.current_task}, batch {start // size})")
+            rows.append(embeddings)
+        return np.concatenate(rows)
+
+
+def _as_array(embeddings: Any) -> np.ndarray:
+    """Arrays, nested lists, and tensors on any device, with or without gradient."""
+    if hasattr(embeddings, "detach"):
+        embeddings = embeddings.detach().cpu().float().numpy()
+    return np.asarray(embeddings)

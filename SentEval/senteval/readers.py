@@ -1,0 +1,142 @@
+"""Readers of the files under SentEval's `downstream/` folder.
+
+Every reader takes that folder and returns `{dataset: Pairs}`; sentences are stripped
+of repeated white space, which is what SentEval's `str.split()` and `" ".join` do.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from senteval.errors import DataError
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sentence pairs with gold similarity: two lists of n strings and n scores (0 to 5)."""
+
+    first: list[str]
+    second: list[str]
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def sentences(self) -> list[str]:
+        """Both sides, the first ones first: 2n strings."""
+        return self.first + self.second
+
+
+def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+    """Yields (line number from 1, line without its end).
+
+    Only newlines end a line: `str.splitlines` would also cut at characters such as U+2028.
+
+    Raises:
+        DataError: the file is not there or a line is not in that encoding.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    for number, line in enumerate(lines, 1):
+        try:
+            yield number, line.removesuffix(b"\r").decode(encoding)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}, line {number}: not {encoding} ({error.reason})") from error
+
+
+def read_sts_year(downstream: Path, year: str, names: Iterable[str]) -> dict[str, Pairs]:
+    """STS12 to STS16: a file of pairs beside a file of scores for each dataset.
+
+    A pair whose score line is empty has no gold score and is dropped.
+    """
+    folder = downstream / "STS" / f"STS{year}-en-test"
+    return {name: _read_scored_pairs(folder, name) for name in names}
+
+
+def _read_scored_pairs(folder: Path, name: str) -> Pairs:
+    input_path, gold_path = folder / f"STS.input.{name}.txt", folder / f"STS.gs.{name}.txt"
+    inputs, golds = list(read_lines(input_path)), list(read_lines(gold_path))
+    if len(inputs) != len(golds):
+        raise DataError(f"{gold_path}: {len(golds)} scores for the {len(inputs)} pairs of {input_path.name}")
+    rows = []
+    for (number, line), (_, gold) in zip(inputs, golds, strict=True):
+        if not gold.strip():
+            continue
+        score = _number(gold, gold_path, number)
+        first, second = _fields(line, input_path, number, 2)[:2]
+        rows.append((first, second, score))
+    return _pairs(rows, input_path)
+
+
+def read_sts_benchmark(downstream: Path, splits: Iterable[str] = ("train", "dev", "test")) -> dict[str, Pairs]:
+    """STSBenchmark: `sts-{train,dev,test}.csv`."""
+    folder = downstream / "STS" / "STSBenchmark"
+    return {split: read_pairs_file(folder / f"sts-{split}.csv") for split in splits}
+
+
+def read_pairs_file(path: Path) -> Pairs:
+    """One file in STSBenchmark's layout.
+
+    Tab separated without quoting; the score is field 5, the sentences are fields 6 and
+    7, further fields (licences, sources) are ignored.
+    """
+    rows = []
+    for number, line in read_lines(path):
+        fields = _fields(line, path, number, 7)
+        rows.append((fields[5], fields[6], _number(fields[4], path, number)))
+    return _pairs(rows, path)
+
+
+SICK_FILES = {"train": "SICK_train.txt", "dev": "SICK_trial.txt", "test": "SICK_test_annotated.txt"}
+
+
+def read_sick_relatedness(downstream: Path, splits: Iterable[str] = tuple(SICK_FILES)) -> dict[str, Pairs]:
+    """SICK: a header line; fields 2 and 3 are the sentences, field 4 their relatedness (1 to 5)."""
+    datasets = {}
+    for split in splits:
+        path = downstream / "SICK" / SICK_FILES[split]
+        rows = []
+        for number, line in read_lines(path):
+            if number == 1:
+                continue
+            fields = _fields(line, path, number, 4)
+            rows.append((fields[1], fields[2], _number(fields[3], path, number)))
+        datasets[split] = _pairs(rows, path)
+    return datasets
+
+
+def _fields(line: str, path: Path, number: int, at_least: int) -> list[str]:
+    fields = line.split("\t")
+    if len(fields) < at_least:
+        raise DataError(f"{path}, line {number}: {len(fields)} tab-separated fields, expected at least {at_least}")
+    return fields
+
+
+def _number(text: str, path: Path, number: int) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        raise DataError(f"{path}, line {number}: the score {text.strip()!r} is not a number")
+    return value
+
+
+def _pairs(rows: list[tuple[str, str, float]], path: Path) -> Pairs:
+    """Normalises white space and sorts as SentEval does: by token counts, then score."""
+    if not rows:
+        raise DataError(f"{path}: no sentence pairs")
+    tokenized = [(first.split(), second.split(), score) for first, second, score in rows]
+    tokenized.sort(key=lambda row: (len(row[0]), len(row[1]), row[2]))
+    return Pairs(
+        first=[" ".join(first) for first, _, _ in tokenized],
+        second=[" ".join(second) for _, second, _ in tokenized],
+        scores=np.array([score for _, _, score in tokenized], dtype=np.float64),
+    )

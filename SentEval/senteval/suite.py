@@ -1,0 +1,64 @@
+"""Several tasks loaded, embedded and scored together."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from senteval.encoding import Embedded, Encode, embed_distinct
+from senteval.errors import DataError
+from senteval.readers import Pairs
+from senteval.sts import score_sts
+from senteval.tasks import get_task
+
+
+@dataclass
+class Suite:
+    """Loaded tasks, and why the missing ones are missing.
+
+    Example:
+        suite = Suite.load(["STS12", "STSBenchmark"], "SentEval/data", splits=["test"])
+        results = suite.score(suite.embed(encode))
+        results["STSBenchmark"]["test"]["spearman"].correlation
+    """
+
+    tasks: dict[str, dict[str, Pairs]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, names: Iterable[str], data_dir: str | Path, splits: Iterable[str] | None = None) -> "Suite":
+        """Reads the named tasks; one without usable data goes to `missing` with the reason.
+
+        Args:
+            names: see `senteval.list_tasks()`.
+            data_dir: the folder that holds `downstream/`.
+            splits: for tasks with train, dev and test splits: the ones wanted (default: all).
+
+        Raises:
+            ValueError: a name is unknown.
+        """
+        suite = cls()
+        splits = None if splits is None else tuple(splits)
+        for task in [get_task(name) for name in names]:
+            try:
+                suite.tasks[task.name] = task.load(Path(data_dir), splits)
+            except DataError as error:
+                suite.missing[task.name] = str(error)
+        return suite
+
+    def sentences(self) -> list[str]:
+        """Both sides of every pair of every task, repetitions included."""
+        return [
+            sentence
+            for datasets in self.tasks.values()
+            for pairs in datasets.values()
+            for sentence in pairs.sentences()
+        ]
+
+    def embed(self, encode: Encode) -> Embedded:
+        """Encodes every distinct sentence of all tasks with one call of `encode(list[str])`."""
+        return embed_distinct(encode, self.sentences())
+
+    def score(self, embedded: Embedded) -> dict[str, dict[str, Any]]:
+        """`{task: results}`; see `senteval.sts.score_sts` for a task's results."""
+        return {name: score_sts(datasets, embedded) for name, datasets in self.tasks.items()}
