@@ -1,0 +1,51 @@
+"""How the command-line programs speak: short lines on stderr, one line for an error."""
+
+import os
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something the user can put right: the message says what is wrong, where, and what to do."""
+
+
+def say(message: str) -> None:
+    """One line (or several) of progress; results go to stdout, this goes to stderr."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
+def warn(message: str) -> None:
+    """Something worth noticing that does not stop the work."""
+    say(f"warning: {message}")
+
+
+def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
+    """Runs a program; its exit code is 0, 2 for a `UserError`, 130 when interrupted."""
+    try:
+        main(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say("\ninterrupted")
+        return 130
+    except BrokenPipeError:  # the reader of our output (`| head`) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def quiet_libraries() -> None:
+    """Keeps transformers, datasets and huggingface_hub from printing in a normal run."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # else it warns when workers fork
+    import datasets
+    import huggingface_hub
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    huggingface_hub.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # every error is raised as well
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()

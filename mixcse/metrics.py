@@ -1,0 +1,69 @@
+"""Alignment, uniformity, and what the logits of a training batch say."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def alignment(first: np.ndarray, second: np.ndarray, scores: np.ndarray, above: float = 4.0) -> float:
+    """Mean squared distance of unit embeddings over pairs with a score above 4; lower is better.
+
+    Wang & Isola (ICML 2020), with SimCSE's choice of positive pairs.
+
+    Args:
+        first, second: embeddings of the two sides, (n, d) each.
+        scores: gold similarity (0 to 5), (n,).
+
+    Returns:
+        NaN when no pair scores above 4.
+    """
+    positive = np.asarray(scores) > above
+    if not positive.any():
+        return float("nan")
+    x, y = (F.normalize(torch.as_tensor(side[positive], dtype=torch.float64), dim=-1) for side in (first, second))
+    return (x - y).square().sum(dim=-1).mean().item()
+
+
+def uniformity(embeddings: np.ndarray) -> float:
+    """log mean exp(-2 |f(x) - f(y)|^2) over all pairs of rows, unit length; lower is better.
+
+    Wang & Isola (ICML 2020), t = 2.  embeddings: (n, d), n at least 2.
+    """
+    rows = F.normalize(torch.as_tensor(embeddings, dtype=torch.float64), dim=-1)
+    n, total = len(rows), 0.0
+    for chunk, start in zip(rows.split(1024), range(0, n, 1024), strict=True):
+        squared = (2 - 2 * chunk @ rows.T).clamp(min=0)
+        pairs = torch.exp(-2 * squared).triu(diagonal=start + 1)
+        total += pairs.sum().item()
+    return float(np.log(total / (n * (n - 1) / 2)))
+
+
+def batch_similarities(
+    logits: Tensor, num_sent: int, *, temperature: float, variant: str, hard_negative_weight: float
+) -> dict[str, Tensor]:
+    """Mean cosines of a training batch, read off the logits that its loss was made of.
+
+    Args:
+        logits: of `contrastive_logits`, called with these same keywords: (N, columns).
+        num_sent: sentences in a group, 2 or 3.
+
+    Returns:
+        Scalar tensors on the logits' device (nothing is synchronised): `positive_similarity`,
+        and where the batch has any, `negative_similarity` (other sentences' second views)
+        and `mixed_similarity` (mixes that do not hold the row's own positive).
+    """
+    n = len(logits)
+    cosines = logits.detach() * temperature
+    in_batch, mixed = cosines[:, :n], cosines[:, n * (num_sent - 1) :]
+    means = {"positive_similarity": in_batch.diagonal().mean()}
+    others = n * (n - 1)
+    if others:
+        means["negative_similarity"] = (in_batch.sum() - in_batch.diagonal().sum()) / others
+    if variant == "paper":
+        means["mixed_similarity"] = mixed.mean()
+    elif variant != "simcse" and others:
+        # Two blocks; in each, one entry a row is set to 0 and one carries the weight.
+        weights = 2 * n * hard_negative_weight * temperature
+        means["mixed_similarity"] = (mixed.sum() - weights) / (2 * others)
+    return means

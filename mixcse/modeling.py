@@ -1,0 +1,198 @@
+"""The one model class: any Hugging Face encoder with a pooler, and the heads that training adds."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from mixcse.console import UserError
+from mixcse.pooling import NEEDS_HIDDEN_STATES, MLPHead, initialise_head, pool
+
+HEADS_FILE = "mixcse_heads.safetensors"
+RECORDED_POOLER = "sentence_pooler"  # the key in a trained folder's config.json
+
+
+class SentenceModel(nn.Module):
+    """An encoder, its tokenizer, and what turns tokens into sentence embeddings.
+
+    The MLP head of pooler `cls` (a dense layer and tanh over the first token) is the
+    encoder's own `pooler` where the architecture has one, so that a trained folder is a
+    plain Hugging Face one; elsewhere it is `head`, saved beside the encoder in
+    `mixcse_heads.safetensors`.
+
+    Attributes:
+        encoder: what `AutoModel` gave; anything that returns `last_hidden_state`.
+        head: the MLP head where the encoder has no pooler, else None.
+        masked_lm: the same encoder under its masked-LM head, for the auxiliary loss.
+        pooler: the pooler of `forward`, which training uses.
+        has_cls_head: whether the weights of the `cls` head are more than random.
+    """
+
+    def __init__(self, encoder: PreTrainedModel, tokenizer: Tokenizer, *, pooler: str = "cls_before_pooler") -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.tokenizer = tokenizer
+        self.pooler = pooler
+        self.head: MLPHead | None = None
+        self.masked_lm: PreTrainedModel | None = None
+        self.has_cls_head = self._owns_pooler()
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, **hub: Any) -> "SentenceModel":
+        """Loads a folder or a Hub id in float32, silently.
+
+        Args:
+            hub: `revision`, `cache_dir`, `trust_remote_code`, as for `AutoModel`.
+
+        Raises:
+            UserError: nothing loadable is there, or encoder weights are missing in it.
+        """
+        name = str(name_or_path)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name, **hub)
+            encoder, info = AutoModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **hub)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(_why_not_loaded(name, error)) from error
+        missing = sorted(info["missing_keys"])
+        if lost := [key for key in missing if not key.startswith("pooler.")]:
+            raise UserError(f"{name}: {len(lost)} of the encoder's weights are not in it, such as {lost[0]}")
+        model = cls(encoder, tokenizer)
+        model.has_cls_head = model._owns_pooler() and not missing
+        heads = _load_heads(name)
+        if any(key.startswith("head.") for key in heads):
+            model.head = MLPHead(encoder.config.hidden_size)
+            model._load_heads(heads)
+            model.has_cls_head = True
+        return model
+
+    @property
+    def recorded_pooler(self) -> str | None:
+        """The pooler that a trained folder says to test it with."""
+        return getattr(self.encoder.config, RECORDED_POOLER, None)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens in the longest input the encoder takes, special ones included."""
+        limit = getattr(self.encoder.config, "max_position_embeddings", None) or self.tokenizer.model_max_length
+        for name, module in self.encoder.named_modules():
+            if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+                # RoBERTa's kind counts positions from padding_idx + 1.
+                limit = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        return min(limit, self.tokenizer.model_max_length)
+
+    def prepare_training(self, pooler: str, *, mlm_from: str | None = None, **hub: Any) -> None:
+        """Chooses the training pooler and adds the heads that training needs.
+
+        Pooler `cls` gets a freshly initialised head, as released (also when the checkpoint
+        has a trained one).  Parameters that the loss does not reach are frozen.
+
+        Args:
+            mlm_from: the checkpoint whose masked-LM head to use; it is the encoder's own.
+        """
+        self.pooler = pooler
+        if pooler == "cls":
+            if not self._owns_pooler():
+                self.head = MLPHead(self.encoder.config.hidden_size)
+            std = getattr(self.encoder.config, "initializer_range", 0.02)
+            initialise_head(self.head or self.encoder.pooler, std)
+            self.has_cls_head = True
+        elif self._owns_pooler():
+            self.encoder.pooler.requires_grad_(False)
+        if mlm_from is not None:
+            try:
+                self.masked_lm = AutoModelForMaskedLM.from_pretrained(mlm_from, dtype=torch.float32, **hub)
+            except ValueError as error:
+                raise UserError(f"--do_mlm: {mlm_from} has no masked-LM head in transformers; drop the flag") from error
+            setattr(self.masked_lm, self.masked_lm.base_model_prefix, self.encoder)
+            self.masked_lm.tie_weights()
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor, pooler: str) -> Tensor:
+        """Embeddings of rows: (rows, length) twice -> (rows, d)."""
+        outputs = self.encoder(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            output_hidden_states=pooler in NEEDS_HIDDEN_STATES,
+        )
+        return pool(pooler, outputs, attention_mask, self.head)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        mlm_input_ids: Tensor | None = None,
+        mlm_labels: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """One pass over all rows of a batch: (batch, num_sent, length) each.
+
+        A batch of single sentences (num_sent 1) is doubled here, on the device: dropout
+        makes two views of each.
+
+        Returns:
+            `embeddings`, (batch, 2 or 3, d); with `mlm_*`, also the scalar `mlm_loss`.
+        """
+        if input_ids.size(1) == 1:
+            input_ids, attention_mask = (tensor.expand(-1, 2, -1) for tensor in (input_ids, attention_mask))
+        batch, num_sent, length = input_ids.shape
+
+        def rows(tensor: Tensor) -> Tensor:  # (batch, num_sent, length) -> (num_sent * batch, length)
+            return tensor.transpose(0, 1).reshape(-1, length)
+
+        z = self.embed(rows(input_ids), rows(attention_mask), self.pooler)
+        outputs = {"embeddings": z.view(num_sent, batch, -1).transpose(0, 1)}
+        if mlm_input_ids is not None:
+            lm = self.masked_lm(
+                input_ids=rows(mlm_input_ids), attention_mask=rows(attention_mask), labels=rows(mlm_labels)
+            )
+            outputs["mlm_loss"] = lm.loss
+        return outputs
+
+    def save_pretrained(self, folder: str | Path, *, recorded_pooler: str) -> None:
+        """Writes a plain Hugging Face folder, and the heads that the encoder has no place for.
+
+        Args:
+            recorded_pooler: the pooler to test the model with; kept in `config.json`.
+        """
+        setattr(self.encoder.config, RECORDED_POOLER, recorded_pooler)
+        self.encoder.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        heads = {name: tensor.contiguous().cpu() for name, tensor in self._heads().items()}
+        if heads:
+            save_file(heads, Path(folder) / HEADS_FILE)
+
+    def load_weights(self, folder: str | Path) -> None:
+        """Takes over the weights that `save_pretrained` wrote; the architecture is the same."""
+        saved = AutoModel.from_pretrained(str(folder), dtype=torch.float32)
+        self.encoder.load_state_dict(saved.state_dict())
+        self._load_heads(_load_heads(folder))
+
+    def _owns_pooler(self) -> bool:
+        return getattr(self.encoder, "pooler", None) is not None
+
+    def _heads(self) -> dict[str, Tensor]:
+        """The parameters outside the encoder, by name."""
+        inside = {id(parameter) for parameter in self.encoder.parameters()}
+        return {name: p.detach() for name, p in self.named_parameters() if id(p) not in inside}
+
+    def _load_heads(self, saved: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self._heads().items():
+                parameter.copy_(saved[name])
+
+
+def _load_heads(folder: str | Path) -> dict[str, Tensor]:
+    file = Path(folder) / HEADS_FILE
+    return load_file(file) if file.is_file() else {}
+
+
+def _why_not_loaded(name: str, error: Exception) -> str:
+    reason = str(error).strip().split("\n")[0]
+    if Path(name).is_dir():
+        return f"{name}: not a usable model folder ({reason})"
+    return (
+        f"{name}: no such folder, and the Hugging Face Hub did not give it ({reason}); "
+        "check the name and the network, or pass a local folder with config.json, tokenizer and weights"
+    )

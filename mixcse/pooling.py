@@ -1,0 +1,62 @@
+"""The five poolers: from an encoder's output to one vector a row."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last")
+NEEDS_HIDDEN_STATES = ("avg_top2", "avg_first_last")
+
+
+def pool(pooler: str, outputs: Any, attention_mask: Tensor, head: nn.Module | None = None) -> Tensor:
+    """One vector a row, (rows, d).
+
+    Args:
+        pooler: one of `POOLERS`:
+            cls: the first token through the head (dense layer and tanh);
+            cls_before_pooler: the first token of the last layer;
+            avg: the mean of the last layer over the sentence's tokens;
+            avg_top2: the same of the mean of the last two layers;
+            avg_first_last: the same of the mean of the first and the last transformer
+                layer.  (`hidden_states[0]` is the embedding layer: the released code took
+                that one, which SimCSE has since corrected.)
+        outputs: what a Hugging Face encoder returns, with `hidden_states` for the poolers
+            in `NEEDS_HIDDEN_STATES`.
+        attention_mask: (rows, length), 1 for tokens and 0 for padding.
+        head: for `cls` when the encoder has no pooler of its own.
+    """
+    last = outputs.last_hidden_state  # (rows, length, d)
+    if pooler == "cls":
+        return head(last[:, 0]) if head is not None else outputs.pooler_output
+    if pooler == "cls_before_pooler":
+        return last[:, 0]
+    if pooler == "avg":
+        return masked_mean(last, attention_mask)
+    if pooler == "avg_top2":
+        return masked_mean((outputs.hidden_states[-2] + last) / 2, attention_mask)
+    if pooler == "avg_first_last":
+        return masked_mean((outputs.hidden_states[1] + last) / 2, attention_mask)
+    raise ValueError(f"pooler must be one of {', '.join(POOLERS)}, not {pooler!r}")
+
+
+def masked_mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """Mean over the tokens that are not padding: (rows, length, d) -> (rows, d)."""
+    weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+class MLPHead(nn.Sequential):
+    """`Linear(d, d)` and tanh: the head of pooler `cls` where the encoder has no pooler."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(nn.Linear(dim, dim), nn.Tanh())
+
+
+def initialise_head(head: nn.Module, std: float) -> None:
+    """Fresh weights in BERT's way: normal with that deviation, biases 0."""
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            with torch.no_grad():
+                module.weight.normal_(0.0, std)
+                module.bias.zero_()

@@ -1,0 +1,137 @@
+"""Shared fixtures: a tiny random BERT with its tokenizer, and the real data where it is at hand."""
+
+import os
+import string
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModel, BertConfig, BertTokenizerFast
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_caches(tmp_path_factory):
+    """Tests leave the user's caches alone."""
+    import datasets
+
+    datasets.config.HF_DATASETS_CACHE = tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(autouse=True)
+def _no_configured_data(monkeypatch):
+    monkeypatch.delenv("SENTEVAL_DATA", raising=False)
+
+
+_CONFIGURED = os.environ.get("SENTEVAL_DATA")
+
+
+@pytest.fixture(scope="session")
+def senteval_data() -> Path:
+    """The folder with the real `downstream/`: $SENTEVAL_DATA, else ../shared/data/SentEval."""
+    folder = Path(_CONFIGURED) if _CONFIGURED else SHARED / "data" / "SentEval"
+    if not (folder / "downstream").is_dir():
+        pytest.skip("needs the real SentEval data: set SENTEVAL_DATA to the folder that holds downstream/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wiki_file() -> Path:
+    """Real lines of the paper's corpus."""
+    path = SHARED / "data" / "wiki" / "wiki1m_first_12k.txt"
+    if not path.is_file():
+        pytest.skip("needs real lines of the paper's corpus, which lie in ../shared/data/wiki")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory):
+    """Characters and a few words; the vocabulary of every tiny model here."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "cat", "dog", "sat", "ran", "mat"]
+    letters = list(string.ascii_lowercase + string.digits + ".,'")
+    path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
+    path.write_text("\n".join(words + letters + ["##" + letter for letter in letters]))
+    return BertTokenizerFast(vocab=str(path), vocab_file=str(path), model_max_length=64)
+
+
+@pytest.fixture(scope="session")
+def tiny_sizes(tokenizer):
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.5,  # large, so that a random model tells sentences apart
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory, tokenizer, tiny_sizes) -> Path:
+    """A folder with a random BERT of 16 dimensions; do not write into it."""
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    torch.manual_seed(0)
+    AutoModel.from_config(BertConfig(**tiny_sizes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+NOUNS = ("cat", "dog", "mat", "bird", "house", "river", "train", "teacher")
+VERBS = ("sat on", "ran to", "saw", "left", "found", "liked")
+
+
+@pytest.fixture(scope="session")
+def toy_sentences() -> list[str]:
+    return [f"the {one} {verb} the {two}" for one in NOUNS for verb in VERBS for two in NOUNS if one != two]
+
+
+def write_toy_senteval(folder: Path) -> Path:
+    """A complete-looking `downstream/` with a few pairs a file: the counts are not the real ones."""
+    pairs = [
+        (f"the {one} {verb} the {two}", f"the {one} {verb} a {two if same else 'mat'}", 4.6 if same else 1.4)
+        for one in NOUNS[:4]
+        for verb in VERBS[:3]
+        for two, same in (("river", True), ("train", False))
+    ]
+    downstream = folder / "downstream"
+    benchmark, sick = downstream / "STS" / "STSBenchmark", downstream / "SICK"
+    benchmark.mkdir(parents=True)
+    sick.mkdir()
+    for split in ("train", "dev", "test"):
+        rows = [f"toy\tx\t0\t{i}\t{score}\t{a}\t{b}" for i, (a, b, score) in enumerate(pairs)]
+        (benchmark / f"sts-{split}.csv").write_text("\n".join(rows) + "\n")
+    for name in ("SICK_train.txt", "SICK_trial.txt", "SICK_test_annotated.txt"):
+        rows = ["pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment"]
+        rows += [f"{i}\t{a}\t{b}\t{score}\tNEUTRAL" for i, (a, b, score) in enumerate(pairs)]
+        (sick / name).write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture()
+def toy_senteval(tmp_path, monkeypatch) -> Path:
+    """STS-B and SICK-R with 24 pairs a split, and the task table told so."""
+    import dataclasses
+
+    from senteval.tasks import TASKS
+
+    for name in ("STSBenchmark", "SICKRelatedness"):
+        counts = dict.fromkeys(("train", "dev", "test"), 24)
+        monkeypatch.setitem(TASKS, name, dataclasses.replace(TASKS[name], counts=counts))
+    return write_toy_senteval(tmp_path / "senteval")
+
+
+@pytest.fixture()
+def command(tiny_bert, tmp_path, toy_sentences, toy_senteval):
+    """The arguments of a 6-step run with an evaluation every 2 steps; `tmp_path/out` is its folder."""
+    train_file = tmp_path / "train.txt"
+    train_file.write_text("\n".join(toy_sentences[:64]))
+    return [
+        *("--model_name_or_path", str(tiny_bert), "--train_file", str(train_file)),
+        *("--output_dir", str(tmp_path / "out"), "--senteval_data", str(toy_senteval)),
+        *("--max_steps", "6", "--per_device_train_batch_size", "8", "--learning_rate", "1e-2"),
+        *("--do_train", "--do_eval", "--eval_steps", "2"),
+    ]
