@@ -1,0 +1,195 @@
+"""The options of training.  Defaults are the released BERT-base recipe's, unless a comment says otherwise."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from transformers import TrainingArguments
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+from mixcse.console import UserError
+
+
+@dataclass
+class ModelArguments:
+    """What is trained, and by which objective."""
+
+    _argument_group_name = "model and objective"
+
+    model_name_or_path: str = field(
+        default="bert-base-uncased", metadata={"help": "Encoder to start from: a folder or a Hub id."}
+    )
+    model_revision: str = field(default="main", metadata={"help": "Branch, tag or commit of a Hub model."})
+    cache_dir: str | None = field(default=None, metadata={"help": "Where Hub models are cached."})
+    trust_remote_code: bool = field(default=False, metadata={"help": "Run the code that a Hub model brings along."})
+    pooler_type: Literal["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last"] = field(
+        default="cls", metadata={"help": "Pooler in training; cls has an MLP head."}
+    )
+    mlp_only_train: bool = field(
+        default=False, metadata={"help": "With pooler cls: score the dev sets without the MLP head."}
+    )
+    variant: Literal["released", "adaptive", "paper", "simcse"] = field(
+        default="released", metadata={"help": "Objective; see mixcse/objective.py."}
+    )
+    temperature: float = field(
+        default=0.05, metadata={"help": "Temperature of the softmax, above 0.", "aliases": ["--temp"]}
+    )
+    mixing_lambda: float = field(
+        default=0.2,  # paper, section 4
+        metadata={"help": "Share of a mixed negative's first part, 0 to 1.", "aliases": ["--lambdas"]},
+    )
+    hard_negative_weight: float = field(
+        default=0.0, metadata={"help": "Added to the logits of a row's own hard negatives."}
+    )
+    do_mlm: bool = field(default=False, metadata={"help": "Add the masked-LM loss."})
+    mlm_weight: float = field(default=0.1, metadata={"help": "Weight of the masked-LM loss."})
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise UserError(f"--temperature must be above 0, not {self.temperature}")
+        if not 0 <= self.mixing_lambda <= 1:
+            raise UserError(f"--mixing_lambda must lie in 0 to 1, not {self.mixing_lambda}")
+
+    @property
+    def hub(self) -> dict[str, object]:
+        """How to reach the model, for `from_pretrained`."""
+        return {
+            "revision": self.model_revision,
+            "cache_dir": self.cache_dir,
+            "trust_remote_code": self.trust_remote_code,
+        }
+
+    @property
+    def objective(self) -> dict[str, object]:
+        """The keywords of `contrastive_logits`."""
+        return {
+            "temperature": self.temperature,
+            "mixing_lambda": self.mixing_lambda,
+            "variant": self.variant,
+            "hard_negative_weight": self.hard_negative_weight,
+        }
+
+    @property
+    def test_pooler(self) -> str:
+        """The pooler to test the trained model with: released script, `cls_before_pooler` after `cls`."""
+        return "cls_before_pooler" if self.pooler_type == "cls" else self.pooler_type
+
+    @property
+    def dev_pooler(self) -> str:
+        """The pooler of the dev scores: the training one, head included unless `mlp_only_train`."""
+        return self.test_pooler if self.mlp_only_train else self.pooler_type
+
+
+@dataclass
+class DataArguments:
+    """What it is trained and selected on."""
+
+    _argument_group_name = "data"
+
+    train_file: str | None = field(
+        default=None,
+        metadata={
+            "help": ".txt: a sentence a line.  .csv or .tsv: a header; columns sentence, or pair, hard negative."
+        },
+    )
+    max_seq_length: int = field(default=32, metadata={"help": "Tokens of a training sentence; longer ones are cut."})
+    pad_to_max_length: bool = field(
+        default=False, metadata={"help": "Pad every batch to max_seq_length, not to its longest row."}
+    )
+    mlm_probability: float = field(default=0.15, metadata={"help": "Share of tokens that --do_mlm masks."})
+    preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenise."})
+    overwrite_cache: bool = field(default=False, metadata={"help": "Tokenise again, even if it was done before."})
+    senteval_data: str | None = field(
+        default=None,
+        metadata={"help": "Folder that holds downstream/.  Default: $SENTEVAL_DATA, else SentEval/data."},
+    )
+    eval_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "A dev set of your own in STS-B's layout (tab separated; score in field 5, sentences in 6 and 7): "
+            "adds dev_spearman, and is what alignment and uniformity are measured on."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mlm_probability < 1:
+            raise UserError(f"--mlm_probability must lie between 0 and 1, not {self.mlm_probability}")
+
+
+@dataclass
+class TrainArguments(TrainingArguments):
+    """Transformers' own options; here are those whose default differs, and three more.
+
+    Asking for anything of the dev evaluation (`--do_eval`, `--eval_steps`,
+    `--metric_for_best_model`, …) asks for the whole: every `eval_steps` steps a score and a
+    checkpoint, and the best one at the end.
+    """
+
+    _argument_group_name = "training"
+
+    output_dir: str | None = field(default=None, metadata={"help": "Where checkpoints and the trained model go."})
+    overwrite_output_dir: bool = field(default=False, metadata={"help": "Start afresh, over an earlier run."})
+    do_train: bool = field(default=True, metadata={"help": "Train."})
+    eval_transfer: bool = field(
+        default=False, metadata={"help": "Score the transfer tasks' dev sets too, at every evaluation."}
+    )
+    num_train_epochs: float = field(default=1.0, metadata={"help": "Passes over the training file."})
+    per_device_train_batch_size: int = field(default=64, metadata={"help": "Sentences in a batch, each seen twice."})
+    per_device_eval_batch_size: int = field(default=128, metadata={"help": "Sentences encoded at once for dev scores."})
+    learning_rate: float = field(default=3e-5, metadata={"help": "Peak learning rate; it decays linearly to 0."})
+    eval_strategy: Literal["no", "steps", "epoch"] | None = field(
+        default=None,
+        metadata={"help": "When to score the dev sets (default: steps).", "aliases": ["--evaluation_strategy"]},
+    )
+    eval_steps: int | None = field(default=None, metadata={"help": "Steps between evaluations (default: 125)."})
+    save_strategy: Literal["no", "steps", "epoch", "best"] | None = field(
+        default=None, metadata={"help": "When to write a checkpoint (default: at every evaluation)."}
+    )
+    save_steps: int | None = field(default=None, metadata={"help": "Steps between checkpoints (default: eval_steps)."})
+    save_total_limit: int | None = field(  # not released: it kept the best only
+        default=2, metadata={"help": "Checkpoints to keep on disk; the best one is always kept."}
+    )
+    logging_steps: int | None = field(
+        default=None, metadata={"help": "Steps between logged losses (default: eval_steps, at most 125)."}
+    )
+    metric_for_best_model: str | None = field(
+        default=None,
+        metadata={"help": "stsb_spearman (default), sickr_spearman, avg_sts, dev_spearman: what selects the best."},
+    )
+    load_best_model_at_end: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Keep the best checkpoint (default with dev scores), else the last step.",
+            "nargs": "?",
+            "const": True,
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if not self.output_dir:
+            raise UserError("--output_dir is missing: say where the trained model goes")
+        if self.per_device_train_batch_size < 2:
+            raise UserError("--per_device_train_batch_size must be at least 2: a batch's other sentences are negatives")
+        self._resolve_evaluation()
+        if self.eval_on_start is False:
+            self.eval_on_start = self.do_eval  # the untrained model, before step 0
+        # Without a GPU there is nothing to pin for, and torch would warn.
+        self.dataloader_pin_memory = self.dataloader_pin_memory and torch.cuda.is_available()
+        super().__post_init__()
+
+    def _resolve_evaluation(self) -> None:
+        asked = (self.do_eval, self.eval_transfer, self.metric_for_best_model, self.load_best_model_at_end)
+        evaluates = any(asked) or self.eval_steps is not None or self.eval_strategy not in (None, "no")
+        if self.eval_strategy is None:
+            self.eval_strategy = "steps" if evaluates else "no"
+        self.do_eval = self.eval_strategy != IntervalStrategy.NO
+        self.eval_steps = self.eval_steps or 125
+        self.save_steps = self.save_steps or self.eval_steps
+        self.logging_steps = self.logging_steps or min(self.eval_steps, 125)
+        if self.save_strategy is None:
+            self.save_strategy = self.eval_strategy if self.do_eval else SaveStrategy.STEPS
+        if self.load_best_model_at_end is None:
+            self.load_best_model_at_end = self.do_eval
+        if self.do_eval:
+            self.metric_for_best_model = self.metric_for_best_model or "stsb_spearman"
+            self.greater_is_better = True if self.greater_is_better is None else self.greater_is_better

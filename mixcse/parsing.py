@@ -1,0 +1,67 @@
+"""Command lines and JSON files to arguments, with an answer to a typing error."""
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+from transformers import HfArgumentParser
+
+from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
+from mixcse.console import UserError
+
+RENAMED = {"--no_cuda": "--use_cpu", "--save_safetensors": "nothing (weights are always safetensors)"}
+
+
+class StrictParser(HfArgumentParser):
+    """Says what is wrong in one line; takes no abbreviations, so that a typing error is one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+
+def parse_training_arguments(argv: list[str]) -> tuple[ModelArguments, DataArguments, TrainArguments]:
+    """Parses `train.py`'s arguments; a leading `.json` file gives them by name.
+
+    Raises:
+        UserError: an option is unknown, or its value is of the wrong kind or out of range.
+    """
+    parser = StrictParser((ModelArguments, DataArguments, TrainArguments), prog="train.py")
+    if argv and argv[0].endswith(".json"):
+        argv = _arguments_from_json(Path(argv[0])) + argv[1:]
+    _, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise UserError(_unknown_option(unknown[0], list(parser._option_string_actions)))
+    try:
+        return parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+    except (ValueError, ImportError) as error:
+        raise UserError(str(error).strip().split("\n")[0]) from error
+
+
+def _unknown_option(option: str, known: list[str]) -> str:
+    name = option.split("=")[0]
+    if not name.startswith("-"):
+        return f"unexpected argument {option!r}: options begin with --"
+    if name in RENAMED:
+        return f"unknown option {name}: today it is {RENAMED[name]}"
+    close = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), known, n=1)
+    return f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else " (see --help)")
+
+
+def _arguments_from_json(path: Path) -> list[str]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected an object that maps option names to values")
+    argv = []
+    for name, value in values.items():
+        if value is not None:
+            argv += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+    return argv

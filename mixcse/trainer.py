@@ -1,0 +1,116 @@
+"""The Trainer subclass: hooks only."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from mixcse.arguments import ModelArguments, TrainArguments
+from mixcse.batching import ContrastiveCollator
+from mixcse.dev import DevSets
+from mixcse.encoder import SentenceEncoder
+from mixcse.files import written_aside
+from mixcse.metrics import batch_similarities
+from mixcse.modeling import SentenceModel
+from mixcse.objective import contrastive_logits, loss_of_logits
+from mixcse.progress import ReadableProgress
+from mixcse.rng import preserved_rng
+
+
+class MixCSETrainer(Trainer):
+    """Trains a `SentenceModel` by the contrastive objective and selects it by STS dev scores.
+
+    Args:
+        model: prepared for training (`SentenceModel.prepare_training`).
+        model_args: the objective and its poolers.
+        dev_sets: what `evaluate` scores; None if the run has no dev evaluation.
+    """
+
+    def __init__(
+        self,
+        model: SentenceModel,
+        args: TrainArguments,
+        *,
+        model_args: ModelArguments,
+        data_collator: ContrastiveCollator,
+        train_dataset: Dataset,
+        dev_sets: DevSets | None,
+    ) -> None:
+        self.model_args = model_args
+        self.similarities: dict[str, list[Tensor]] = defaultdict(list)
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=data_collator,
+            train_dataset=train_dataset,
+            eval_dataset=dev_sets,
+        )
+        self.loss_is_scaled_for_ga = False  # a mean over the batch: accumulation has to divide it
+        for callback in (PrinterCallback, ProgressCallback):
+            self.remove_callback(callback)
+        self.add_callback(ReadableProgress())
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """Contrastive loss of a batch, and the weighted masked-LM loss with `--do_mlm`."""
+        outputs = model(**inputs)
+        z = outputs["embeddings"]
+        logits = contrastive_logits(z, **self.model_args.objective)
+        loss = loss_of_logits(logits)
+        for name, value in batch_similarities(
+            logits,
+            num_sent=z.size(1),
+            temperature=self.model_args.temperature,
+            variant=self.model_args.variant,
+            hard_negative_weight=self.model_args.hard_negative_weight,
+        ).items():
+            self.similarities[name].append(value)
+        if "mlm_loss" in outputs:
+            loss = loss + self.model_args.mlm_weight * outputs["mlm_loss"]
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the mean similarities of the batches since the last logged loss."""
+        if "loss" in logs:
+            logs |= {name: torch.stack(values).mean().item() for name, values in self.similarities.items()}
+            self.similarities.clear()
+        super().log(logs, start_time)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Dev scores of the model as it stands, with every random generator left as it was."""
+        encoder = SentenceEncoder(self.model, pooler=self.model_args.dev_pooler)
+        batch_size = self.args.per_device_eval_batch_size
+        with preserved_rng():
+            scores = self.eval_dataset.score(lambda sentences: encoder.encode(sentences, batch_size=batch_size))
+        metrics = {f"{metric_key_prefix}_{name}": score for name, score in scores.items()}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        with written_aside(output_dir or self.args.output_dir) as folder:
+            self.model.save_pretrained(folder, recorded_pooler=self.model_args.test_pooler)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        self.model.load_weights(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        self.model.load_weights(self.state.best_model_checkpoint)
+
+
+def last_complete_checkpoint(output_dir: str | Path) -> Path | None:
+    """The newest checkpoint that was written to its end (`trainer_state.json` is written last)."""
+    steps = {
+        int(folder.name.removeprefix("checkpoint-")): folder
+        for folder in Path(output_dir).glob("checkpoint-*")
+        if folder.name.removeprefix("checkpoint-").isdigit() and (folder / "trainer_state.json").is_file()
+    }
+    return steps[max(steps)] if steps else None

@@ -1,0 +1,76 @@
+"""`train.py`'s options: upstream's flags, defaults, JSON files, and typing errors."""
+
+import json
+
+import pytest
+
+from mixcse.console import UserError
+from mixcse.parsing import parse_training_arguments
+
+RELEASED = (
+    "--model_name_or_path bert-base-uncased --train_file data/wiki1m_for_simcse.txt --eval_path data/sts-dev.tsv "
+    "--output_dir result/x --num_train_epochs 1 --per_device_train_batch_size 64 --learning_rate 3e-5 "
+    "--max_seq_length 32 --evaluation_strategy steps --metric_for_best_model stsb_spearman --load_best_model_at_end "
+    "--eval_steps 125 --pooler_type cls --overwrite_output_dir --temp 0.05 --do_train --do_eval --seed 42 "
+    "--lambdas 0.2 --hard_negative_weight 0 --mlm_weight 0.1 --mlm_probability 0.15 --preprocessing_num_workers 2"
+)
+
+
+def test_the_released_command_means_what_it_meant():
+    model_args, data_args, args = parse_training_arguments(RELEASED.split())
+    assert model_args.objective == {
+        "temperature": 0.05,
+        "mixing_lambda": 0.2,
+        "variant": "released",
+        "hard_negative_weight": 0.0,
+    }
+    assert (args.eval_strategy, args.save_strategy, args.eval_steps, args.save_steps) == ("steps", "steps", 125, 125)
+    assert (args.lr_scheduler_type, args.warmup_steps, args.weight_decay) == ("linear", 0, 0.0)
+    assert args.load_best_model_at_end
+    assert data_args.max_seq_length == 32
+
+
+def test_defaults_are_the_released_recipe():
+    released = parse_training_arguments(RELEASED.split())
+    default = parse_training_arguments(["--output_dir", "result/x", "--do_eval"])
+    for ours, theirs in zip(default, released, strict=True):
+        for name in ("learning_rate", "num_train_epochs", "per_device_train_batch_size", "max_seq_length", "seed"):
+            assert getattr(ours, name, None) == getattr(theirs, name, None)
+    assert default[0] == released[0]
+
+
+def test_arguments_from_a_json_file(tmp_path):
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps({"output_dir": "x", "temp": 0.1, "do_eval": True, "cache_dir": None}))
+    model_args, _, args = parse_training_arguments([str(path), "--seed", "7"])
+    assert (model_args.temperature, args.seed, args.do_eval) == (0.1, 7, True)
+    path.write_text(json.dumps({"output_dir": "x", "temprature": 0.1}))
+    with pytest.raises(UserError, match="did you mean --temperature"):
+        parse_training_arguments([str(path)])
+    path.write_text("{")
+    with pytest.raises(UserError, match="not valid JSON"):
+        parse_training_arguments([str(path)])
+    with pytest.raises(UserError, match="No such file"):
+        parse_training_arguments([str(tmp_path / "none.json")])
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--output_dir x --temp zero", "argument --temperature/--temp: invalid float value: 'zero'"),
+        ("--output_dir x --temp 0", "--temperature must be above 0"),
+        ("--output_dir x --lambdas 1.5", "--mixing_lambda must lie in 0 to 1"),
+        ("--output_dir x --mlm_probability 1", "--mlm_probability"),
+        ("--output_dir x --pooler_type max", "invalid choice: 'max'"),
+        ("--output_dir x --no_cuda", "today it is --use_cpu"),
+        ("--output_dir x extra", "unexpected argument 'extra'"),
+        ("--output-dri x", "did you mean --output_dir"),
+        ("--do_eval", "--output_dir is missing"),
+        ("--output_dir x --do_eval --save_steps 100", "multiple"),
+    ],
+)
+def test_a_wrong_command_line_gets_one_line(line, says):
+    with pytest.raises(UserError) as error:
+        parse_training_arguments(line.split())
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)

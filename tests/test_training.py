@@ -1,0 +1,237 @@
+"""`train.py` from its command line to its folder, on a tiny encoder."""
+
+import json
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from run_folder import logged, same_weights, weights
+from transformers import AutoModel
+
+from mixcse import SentenceEncoder, training
+from mixcse.console import UserError, run_cli
+from mixcse.objective import contrastive_loss
+from mixcse.trainer import MixCSETrainer
+
+
+def test_what_a_run_leaves(command, tmp_path, capsys):
+    training.main(command)
+    out = tmp_path / "out"
+    names = {path.name for path in out.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "trainer_state.json"} <= names
+    assert {"train_results.json", "eval_results.json", "arguments.json"} <= names
+    assert not any(name.startswith(".") or name.endswith(".bin") for name in names)
+    _, info = AutoModel.from_pretrained(out, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    assert json.loads((out / "config.json").read_text())["sentence_pooler"] == "cls_before_pooler"
+
+    scores = logged(out, "eval_stsb_spearman")
+    assert list(scores) == [0, 2, 4, 6]  # the untrained model first
+    for key in ("eval_sickr_spearman", "eval_avg_sts", "eval_alignment", "eval_uniformity"):
+        assert list(logged(out, key)) == [0, 2, 4, 6]
+    for key in ("loss", "positive_similarity", "negative_similarity", "mixed_similarity"):
+        assert list(logged(out, key)) == [2, 4, 6]
+
+    said = capsys.readouterr().err
+    assert "step 6/6" in said
+    assert "STS-B dev" in said
+    assert "Warning" not in said
+    arguments = json.loads((out / "arguments.json").read_text())
+    assert arguments["temperature"] == 0.05
+    assert arguments["learning_rate"] == 1e-2
+
+
+def test_the_folder_holds_the_best_step(command, tmp_path):
+    training.main(command)
+    out = tmp_path / "out"
+    scores = {step: score for step, score in logged(out, "eval_stsb_spearman").items() if step > 0}
+    best = max(scores, key=scores.get)
+    assert same_weights(out, out / f"checkpoint-{best}")
+    results = json.loads((out / "eval_results.json").read_text())
+    assert results["step"] == best
+    assert results["eval_stsb_spearman"] == scores[best]
+
+
+def test_the_kept_score_is_what_the_folder_scores(command, tmp_path, toy_senteval):
+    """Saved, loaded and scored by the public encoder with the training pooler: the logged number."""
+    import senteval
+
+    training.main(command)
+    encoder = SentenceEncoder(tmp_path / "out", pooler="cls")
+    suite = senteval.Suite.load(["STSBenchmark"], toy_senteval, splits=["dev"])
+    score = suite.score(suite.embed(encoder.encode))["STSBenchmark"]["dev"]["spearman"][0]
+    results = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    assert score == pytest.approx(results["eval_stsb_spearman"], abs=1e-6)
+
+
+def test_last_step_on_request(command, tmp_path):
+    training.main([*command, "--load_best_model_at_end", "False"])
+    assert same_weights(tmp_path / "out", tmp_path / "out" / "checkpoint-6")
+
+
+def test_training_lowers_the_loss(command, tmp_path):
+    training.main([*command, "--max_steps", "30", "--learning_rate", "3e-3", "--eval_steps", "10"])
+    losses = list(logged(tmp_path / "out", "loss").values())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(command, tmp_path):
+    for name, extra in (("a", []), ("b", []), ("c", ["--seed", "1"])):
+        training.main([*command, "--output_dir", str(tmp_path / name), *extra])
+    assert same_weights(tmp_path / "a", tmp_path / "b")
+    assert not same_weights(tmp_path / "a", tmp_path / "c")
+
+
+def test_evaluation_and_logging_do_not_change_training(command, tmp_path):
+    watched = [*command, "--output_dir", str(tmp_path / "watched"), "--eval_steps", "1", "--logging_steps", "1"]
+    training.main([*watched, "--load_best_model_at_end", "False"])
+    blind = command[: command.index("--do_eval")]
+    training.main([*blind, "--output_dir", str(tmp_path / "blind"), "--logging_steps", "100"])
+    assert same_weights(tmp_path / "watched", tmp_path / "blind")
+
+
+def test_evaluate_leaves_every_generator_as_it_was(command, tmp_path, monkeypatch):
+    states = []
+    original = MixCSETrainer.evaluate
+
+    def drawing(self, *args, **kwargs):
+        score = self.eval_dataset.score
+
+        def score_and_draw(encode):
+            result = score(encode)
+            torch.manual_seed(0), np.random.seed(0), random.seed(0)
+            return result
+
+        monkeypatch.setattr(type(self.eval_dataset), "score", lambda _, encode: score_and_draw(encode))
+        before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+        metrics = original(self, *args, **kwargs)
+        after = torch.get_rng_state(), np.random.get_state()[1], random.getstate()
+        states.append(torch.equal(before[0], after[0]) and (before[1] == after[1]).all() and before[2] == after[2])
+        monkeypatch.undo()
+        return metrics
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MixCSETrainer, "evaluate", drawing)
+        arguments = [*command, "--max_steps", "1", "--eval_path", str(own_pairs(tmp_path))]
+        arguments[arguments.index("--senteval_data") + 1] = str(tmp_path / "none")
+        training.main([*arguments, "--metric_for_best_model", "dev_spearman", "--eval_steps", "1"])
+    assert states
+    assert all(states)
+
+
+def own_pairs(folder):
+    path = folder / "own.csv"
+    rows = [f"o\tw\tn\t{i}\t{i % 6}\tthe cat {'sat ' * i}\ta dog {'ran ' * (i % 5)}" for i in range(1, 25)]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_without_dev_data(command, tmp_path, capsys):
+    nowhere = [*command, "--senteval_data", str(tmp_path / "none")]
+    with pytest.raises(UserError, match="no dev data: .*mixcse.fetch"):
+        training.main(nowhere)
+    blind = command[: command.index("--do_eval")]
+    training.main(blind)
+    assert "no dev scores" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "eval_results.json").exists()
+
+
+def test_own_dev_pairs_select(command, tmp_path):
+    arguments = [*command, "--eval_path", str(own_pairs(tmp_path)), "--metric_for_best_model", "dev_spearman"]
+    training.main(arguments)
+    assert list(logged(tmp_path / "out", "eval_dev_spearman")) == [0, 2, 4, 6]
+    with pytest.raises(UserError, match="eval_path.*line 1"):
+        (tmp_path / "own.csv").write_text("nonsense\n")
+        training.main([*arguments, "--output_dir", str(tmp_path / "other")])
+
+
+@pytest.mark.parametrize("extra", [["--mlp_only_train"], ["--pooler_type", "avg"], ["--pad_to_max_length"]])
+def test_options_run(command, tmp_path, extra):
+    training.main([*command, *extra])
+    recorded = json.loads((tmp_path / "out" / "config.json").read_text())["sentence_pooler"]
+    assert recorded == ("avg" if "avg" in extra else "cls_before_pooler")
+
+
+def test_masked_lm_run_resumes(command, tmp_path):
+    training.main([*command, "--do_mlm", "--mlm_weight", "0.5", "--max_steps", "2"])
+    plain = logged(tmp_path / "out", "loss")[2]
+    assert (tmp_path / "out" / "checkpoint-2" / "mixcse_heads.safetensors").exists()
+    training.main([*command, "--do_mlm", "--mlm_weight", "0", "--max_steps", "2", "--overwrite_output_dir"])
+    assert logged(tmp_path / "out", "loss")[2] < plain
+
+
+def test_triplets_and_variants_run(command, tmp_path):
+    path = tmp_path / "triplets.csv"
+    rows = [f"the cat {'sat ' * i},a cat {'sat ' * i},the dog {'ran ' * i}" for i in range(12)]
+    path.write_text("\n".join(["sent0,sent1,hard_neg", *rows]))
+    for variant in ("released", "adaptive", "paper", "simcse"):
+        arguments = [*command, "--train_file", str(path), "--variant", variant, "--hard_negative_weight", "1"]
+        training.main([*arguments, "--max_steps", "2", "--overwrite_output_dir"])
+
+
+def test_accumulation_averages(command, tmp_path):
+    """Two micro-batches of 8 give the loss of a batch of 8, not twice that."""
+    training.main([*command, "--max_steps", "2", "--gradient_accumulation_steps", "2"])
+    accumulated = logged(tmp_path / "out", "loss")[2]
+    training.main([*command, "--max_steps", "2", "--overwrite_output_dir"])
+    assert accumulated == pytest.approx(logged(tmp_path / "out", "loss")[2], rel=0.3)
+
+
+def test_the_logged_loss_is_the_objective(command, tmp_path, monkeypatch):
+    seen = []
+    compute = MixCSETrainer.compute_loss
+
+    def spy(self, model, inputs, return_outputs=False, **keywords):
+        loss, outputs = compute(self, model, inputs, return_outputs=True, **keywords)
+        expected = contrastive_loss(outputs["embeddings"], temperature=0.05, mixing_lambda=0.2)
+        seen.append((loss.item(), expected.item()))
+        return loss
+
+    monkeypatch.setattr(MixCSETrainer, "compute_loss", spy)
+    training.main([*command, "--max_steps", "1"])
+    assert seen[0][0] == seen[0][1]
+
+
+def test_bfloat16_keeps_the_loss_in_float32(command, tmp_path):
+    training.main([*command, "--bf16", "--use_cpu"])
+    assert weights(tmp_path / "out")["embeddings.word_embeddings.weight"].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        (["--max_seq_length", "65"], "--max_seq_length 65 is outside 3 to 64"),
+        (["--metric_for_best_model", "accuracy"], "accuracy is not scored here; choose from stsb_spearman"),
+        (["--per_device_train_batch_size", "1"], "at least 2"),
+        (["--do_train", "False"], "--do_train is off"),
+        (["--eval_transfer"], "--eval_transfer"),
+        (["--output_dir", __file__], "is a file"),
+    ],
+)
+def test_refused(command, extra, says):
+    with pytest.raises(UserError, match=says):
+        training.main([*command, *extra])
+
+
+def test_the_script_ends_with_code_2_and_one_line(tmp_path):
+    script = str(tmp_path.parent)  # any working directory will do
+    root = training.__file__.rsplit("/", 2)[0]
+    run = subprocess.run(
+        [sys.executable, f"{root}/train.py", "--output_dir", "x", "--tempratur", "3"],
+        cwd=script, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert run.stderr == "error: unknown option --tempratur; did you mean --temperature?\n"
+    assert run.stdout == ""
+
+
+def test_interrupts_end_cleanly(capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    assert run_cli(interrupted, []) == 130
+    assert "interrupted" in capsys.readouterr().err
