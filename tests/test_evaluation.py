@@ -1,0 +1,140 @@
+"""`evaluation.py`: its tables, its JSON, and what it says when something is missing."""
+
+import json
+
+import pytest
+from hash_encoder import encode
+
+from mixcse import evaluation
+from mixcse.console import UserError
+from mixcse.evaluation import evaluate
+from mixcse.modeling import SentenceModel
+from mixcse.tables import table
+
+
+@pytest.fixture()
+def command(tiny_bert, toy_senteval):
+    return ["--model_name_or_path", str(tiny_bert), "--senteval_data", str(toy_senteval)]
+
+
+def test_the_table_names_missing_tasks_and_averages_the_others(command, capsys, tmp_path):
+    evaluation.main([*command, "--output_json", str(tmp_path / "scores" / "x.json")])
+    printed = capsys.readouterr().out
+    assert "------ test ------" in printed
+    header = next(line for line in printed.splitlines() if "STSBenchmark" in line)
+    for name in ("STS12", "STS16", "SICKRelatedness", "Avg."):
+        assert name in header
+    assert "Avg. is over the 2 scored tasks of 7." in printed
+    assert "not scored: STS12 (" in printed
+    assert "alignment" in printed
+
+    saved = json.loads((tmp_path / "scores" / "x.json").read_text())
+    scores = saved["headline"]
+    assert set(scores) == {"STSBenchmark", "SICKRelatedness"}
+    row = [cell.strip() for cell in printed.splitlines()[4].strip("|").split("|")]
+    assert row[:5] == [f"{scores['STSBenchmark']:.2f}", f"{scores['SICKRelatedness']:.2f}", "-", "-", "-"]
+    assert row[-1] == f"{sum(scores.values()) / 2:.2f}"
+    assert saved["scores"]["STSBenchmark"]["test"]["nsamples"] == 24
+    assert 100 * saved["scores"]["STSBenchmark"]["test"]["spearman"] == pytest.approx(scores["STSBenchmark"])
+    assert saved["pooler"] == "cls_before_pooler"
+    assert saved["max_seq_length"] == 64
+
+
+def test_the_same_numbers_twice(command, capsys):
+    evaluation.main(command)
+    first = capsys.readouterr().out
+    evaluation.main(command)
+    assert capsys.readouterr().out == first
+
+
+def test_dev_mode_reports_dev_splits(command, capsys, tmp_path):
+    evaluation.main([*command, "--mode", "dev", "--output_json", str(tmp_path / "x.json")])
+    assert "------ dev ------" in capsys.readouterr().out
+    saved = json.loads((tmp_path / "x.json").read_text())
+    assert set(saved["scores"]["STSBenchmark"]) == {"dev", "all"}
+
+
+def test_named_tasks_only(command, capsys):
+    evaluation.main([*command, "--task_set", "na", "--tasks", "SICKRelatedness"])
+    printed = capsys.readouterr().out
+    assert "SICKRelatedness" in printed
+    assert "STS12" not in printed
+
+
+def test_encodes_only_the_reported_splits_each_sentence_once(toy_senteval):
+    import senteval
+
+    calls = []
+
+    def counting(sentences):
+        calls.append(sentences)
+        return encode(sentences)
+
+    path = toy_senteval / "downstream" / "SICK" / "SICK_trial.txt"
+    path.write_text(path.read_text().replace("the", "unseen"))
+    evaluate(counting, ("SICKRelatedness", "STSBenchmark"), toy_senteval)
+    assert len(calls) == 1
+    assert len(set(calls[0])) == len(calls[0])
+    assert not any("unseen" in sentence for sentence in calls[0])
+    test = senteval.Suite.load(["SICKRelatedness", "STSBenchmark"], toy_senteval, splits=["test"])
+    monitor = senteval.Suite.load(["STSBenchmark"], toy_senteval, splits=["dev"])
+    assert set(calls[0]) == set(test.sentences()) | set(monitor.sentences())
+
+
+def test_own_pairs(command, capsys, toy_senteval, tmp_path):
+    own = toy_senteval / "downstream" / "STS" / "STSBenchmark" / "sts-dev.csv"
+    nowhere = [*command, "--senteval_data", str(tmp_path / "none"), "--task_set", "na", "--tasks"]
+    evaluation.main([*nowhere, "--eval_path", str(own)])
+    printed = capsys.readouterr().out
+    assert f"{own}: Spearman" in printed
+    assert "24 pairs" in printed
+
+
+def test_nothing_to_score_is_an_error_that_says_why(command, tmp_path, capsys):
+    with pytest.raises(UserError, match="nothing could be scored"):
+        evaluation.main([*command, "--senteval_data", str(tmp_path / "none")])
+    assert "STS12" in capsys.readouterr().out
+
+
+def test_the_readme_command_of_upstream(tiny_bert, toy_senteval, tmp_path, capsys):
+    """`--pooler cls` on a trained folder works, and says that it is not the pooler to test with."""
+    model = SentenceModel.from_pretrained(tiny_bert)
+    model.prepare_training("cls")
+    model.save_pretrained(tmp_path, recorded_pooler="cls_before_pooler")
+    command = ["--model_name_or_path", str(tmp_path), "--senteval_data", str(toy_senteval)]
+    evaluation.main([*command, "--pooler", "cls", "--task_set", "sts", "--mode", "test"])
+    captured = capsys.readouterr()
+    assert "warning" in captured.err
+    assert "cls_before_pooler" in captured.err
+    evaluation.main(command)
+    recorded = capsys.readouterr()
+    assert "pooler: cls_before_pooler (recorded in the model)" in recorded.err
+    assert recorded.out != captured.out
+
+
+def test_data_folder_from_the_environment(tiny_bert, toy_senteval, monkeypatch, capsys):
+    monkeypatch.setenv("SENTEVAL_DATA", str(toy_senteval))
+    evaluation.main(["--model_name_or_path", str(tiny_bert)])
+    assert "2 scored tasks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        (["--tasks", "STS17"], "unknown task 'STS17'"),
+        (["--pooler", "max"], "invalid choice: 'max'"),
+        (["--batch_size", "0"], "--batch_size"),
+        (["--max_seq_length", "1000"], "outside 1 to 64"),
+        (["--device", "warp"], "device 'warp' cannot be used"),
+        (["--eval_path", "none.csv"], "--eval_path none.csv"),
+        (["--model_name_or_path", "no/such"], "no/such"),
+    ],
+)
+def test_refused(command, extra, says):
+    with pytest.raises(UserError) as error:
+        evaluation.main([*command, *extra])
+    assert says in str(error.value)
+
+
+def test_a_table_shows_two_decimals_and_dashes():
+    assert table(["a", "b", "c"], ["x", 1.005, None]).splitlines()[3] == "| x | 1.00 | - |"
