@@ -1,0 +1,155 @@
+"""What `run_unsup_example.sh` runs once the environment stands: the two profiles."""
+
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from mixcse import evaluation, training
+from mixcse.console import UserError, quiet_libraries, run_cli, say
+from mixcse.demo_encoder import demo_encoder
+from mixcse.dev import find_senteval_data
+from mixcse.encoder import SentenceEncoder
+from mixcse.evaluation import STS_TASKS, Report, evaluate
+from mixcse.fetch import ROOT, fetch_corpus, fetch_senteval
+from mixcse.parsing import parse_training_arguments
+from mixcse.tables import table
+
+PROFILES = ("paper", "demo")
+SAMPLE = ROOT / "data" / "sample"
+
+
+def main(argv: list[str]) -> None:
+    """Chooses a profile, says why and what follows, and runs it."""
+    chosen, flags = _split_profile(argv)
+    gpu = torch.cuda.is_available()
+    profile = chosen or ("paper" if gpu else "demo")
+    why = "as asked" if chosen else "a CUDA GPU is here" if gpu else "no CUDA GPU is here"
+    say(f"profile: {profile} ({why}; --profile {' or '.join(PROFILES)} decides otherwise)")
+    quiet_libraries()
+    if profile == "paper":
+        run_paper(flags, gpu)
+    else:
+        run_demo(flags)
+
+
+def run_paper(flags: list[str], gpu: bool) -> None:
+    """The released BERT-base recipe to the letter, then the paper's evaluation."""
+    say(
+        "This trains BERT-base on 1,000,000 Wikipedia sentences by the released recipe and scores it on the paper's\n"
+        "tasks.  It downloads about 0.6 GB first (corpus, tasks, bert-base-uncased)."
+        + (
+            "  SimCSE's like recipe is reported\nto take under an hour on one RTX 3090."
+            if gpu
+            else "  WITHOUT A GPU IT TAKES DAYS:\nstop it with Ctrl-C and use --profile demo to see the pipeline."
+        )
+    )
+    corpus, senteval_data = fetch_corpus(), fetch_senteval()
+    arguments = [
+        *("--model_name_or_path", "bert-base-uncased"),
+        *("--train_file", str(corpus)),
+        *("--output_dir", str(ROOT / "result" / "mixcse-bert-base-uncased")),
+        *("--num_train_epochs", "1"),
+        *("--per_device_train_batch_size", "64"),
+        *("--learning_rate", "3e-5"),
+        *("--max_seq_length", "32"),
+        *("--eval_strategy", "steps", "--eval_steps", "125"),
+        *("--metric_for_best_model", "stsb_spearman", "--load_best_model_at_end"),
+        *("--pooler_type", "cls"),
+        *("--temperature", "0.05", "--mixing_lambda", "0.2"),
+        *("--seed", "42"),
+        *("--do_train", "--do_eval"),
+        *("--senteval_data", str(senteval_data)),
+        *flags,
+    ]
+    training.main(arguments)
+    output_dir = parse_training_arguments(arguments)[2].output_dir
+    results = Path(output_dir) / "senteval_results.json"
+    evaluation.main(
+        [
+            *("--model_name_or_path", output_dir, "--task_set", "full", "--mode", "test"),
+            *("--senteval_data", str(senteval_data), "--output_json", str(results)),
+        ]
+    )
+    say(f"every number: {results}")
+
+
+def run_demo(flags: list[str]) -> None:
+    """A small encoder, a small corpus, a few minutes: the whole pipeline, not the paper's numbers."""
+    senteval_data = find_senteval_data()
+    configured = (senteval_data / "downstream").is_dir()
+    sentences, pairs = (_count_lines(SAMPLE / name) for name in ("sentences.txt", "sts-test.csv"))
+    say(
+        "This trains a 6-layer encoder (all-MiniLM-L6-v2, from a pip package) with the released objective\n"
+        f"on the {sentences:,} sentences of data/sample/ and scores {pairs} sentence pairs that it has not seen,\n"
+        "before and after: about 2 minutes on two CPU cores."
+        + (f"  It also scores the STS tasks in {senteval_data}: some 4 minutes more." if configured else "")
+        + "\nIt shows the pipeline at work.  Its numbers are not the paper's: --profile paper is the way to those."
+    )
+    start, encoder = time.time(), demo_encoder()
+    arguments = [
+        *("--model_name_or_path", str(encoder)),
+        *("--train_file", str(SAMPLE / "sentences.txt")),
+        *("--eval_path", str(SAMPLE / "sts-dev.csv")),
+        *("--output_dir", str(ROOT / "result" / "demo")),
+        *("--pooler_type", "cls_before_pooler"),
+        *("--max_steps", "40", "--eval_steps", "10"),
+        *("--metric_for_best_model", "dev_spearman"),
+        *("--do_train", "--do_eval"),
+        *flags,
+    ]
+    training.main(arguments)
+    output_dir = parse_training_arguments(arguments)[2].output_dir
+    data_dir = senteval_data if configured else None
+    before, after = (_score_demo(model, data_dir) for model in (str(encoder), output_dir))
+    sys.stdout.write("\nSpearman correlation x 100, higher is better\n" + demo_table(before, after) + "\n")
+    sys.stdout.flush()
+    say(f"done in {time.time() - start:.0f} s; the trained encoder is in {output_dir}")
+    say(f'use it: from mixcse import SentenceEncoder; SentenceEncoder("{output_dir}").encode(["A cat sits."])')
+
+
+def demo_table(before: Report, after: Report) -> str:
+    """Rows: the untrained encoder, the trained one, and the gain; columns: the sample's test half, tasks."""
+    columns, untrained, trained = ["", "sample pairs (test)"], ["untrained"], ["MixCSE, trained"]
+    for row, report in ((untrained, before), (trained, after)):
+        row += [100 * float(report.own["spearman"][0]), *report.headline.values()]
+    columns += list(after.headline)
+    if after.headline:
+        columns.append("Avg. of tasks")
+        for row, report in ((untrained, before), (trained, after)):
+            row.append(sum(report.headline.values()) / len(report.headline))
+    gain = ["gain", *(f"{new - old:+.2f}" for old, new in zip(untrained[1:], trained[1:], strict=True))]
+    return table(columns, untrained, trained, gain)
+
+
+def _count_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n")
+
+
+def _score_demo(model: str, data_dir: Path | None) -> Report:
+    encoder = SentenceEncoder(model, pooler="cls_before_pooler")
+    return evaluate(
+        lambda sentences: encoder.encode(sentences, show_progress=True),
+        STS_TASKS if data_dir else (),
+        data_dir or Path(),
+        eval_path=SAMPLE / "sts-test.csv",
+    )
+
+
+def _split_profile(argv: list[str]) -> tuple[str | None, list[str]]:
+    """Takes `--profile X` (or `--profile=X`) out of the arguments."""
+    flags, chosen = [], None
+    rest = iter(argv)
+    for flag in rest:
+        if flag == "--profile" or flag.startswith("--profile="):
+            chosen = flag.partition("=")[2] or next(rest, "")
+            if chosen not in PROFILES:
+                raise UserError(f"--profile {chosen or '(nothing)'}: expected {' or '.join(PROFILES)}")
+        else:
+            flags.append(flag)
+    return chosen, flags
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))

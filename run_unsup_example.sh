@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Trains MixCSE and scores it:  bash run_unsup_example.sh [--profile paper|demo] [any train.py flag]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. mixcse/environment.sh
+exec python -m mixcse.example "$@"

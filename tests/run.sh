@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Runs the tests and the linter:  bash tests/run.sh [any pytest argument]
+# Tests on real data run where SENTEVAL_DATA points at it or ../shared/data holds it, and are skipped elsewhere.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. mixcse/environment.sh test
+ruff check .
+ruff format --check .
+exec python -m pytest "$@"

