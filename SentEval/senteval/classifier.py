@@ -1,0 +1,271 @@
+"""SentEval's classifier: multinomial logistic regression by mini-batch gradient descent.
+
+`fit_one` fits as the original does, one problem after the other.  `fit_many` fits many
+problems at once with the same answers: every fit starts from the same weights, and fits of
+one training size see the same shuffles, so a step of all of them is one batched product.
+
+A *round* is `epoch_size` passes, each in the order of a fresh permutation.  After a round the
+held-out accuracy is measured: a strict improvement is remembered; otherwise training stops
+if `tenacity` non-improvements were counted before this one, else it is counted.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adadelta": torch.optim.Adadelta,
+    "adagrad": torch.optim.Adagrad,
+    "adam": torch.optim.Adam,
+    "adamax": torch.optim.Adamax,
+    "asgd": torch.optim.ASGD,
+    "rmsprop": torch.optim.RMSprop,
+    "rprop": torch.optim.Rprop,
+    "sgd": torch.optim.SGD,
+}
+BATCH_BYTES = 4 << 20  # of gathered rows: what fits in a core's cache is read back fast
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to fit; the names and defaults are SentEval's `params['classifier']`.
+
+    Attributes:
+        nhid: hidden units; 0 is logistic regression.
+        optim: one of `OPTIMIZERS`, with options after commas (`adam,lr=0.01`).
+        max_epoch: no new round starts after more passes than this.
+    """
+
+    nhid: int = 0
+    optim: str = "adam"
+    batch_size: int = 64
+    tenacity: int = 5
+    epoch_size: int = 4
+    max_epoch: int = 200
+    dropout: float = 0.0
+    seed: int = 1111
+    device: str | torch.device = "cpu"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One problem: rows to train on, rows to hold out (None: 5 % of the former), L2 strength."""
+
+    train: np.ndarray
+    held_out: np.ndarray | None
+    l2: float
+
+
+@dataclass
+class Fitted:
+    """A trained classifier and its accuracy (0 to 1) on the held-out rows."""
+
+    model: nn.Module
+    accuracy: float
+
+    @torch.no_grad()
+    def predict(self, features: Tensor) -> np.ndarray:
+        """Classes of rows, (n, d) -> (n,)."""
+        return self.model(features).argmax(dim=1).cpu().numpy()
+
+
+def fit_one(features: Tensor, labels: Tensor, fit: Fit, classes: int, settings: Settings) -> Fitted:
+    """Fits one problem; the global random generators are left as they were.
+
+    Args:
+        features: (n, d) float32 on the settings' device.
+        labels: (n,) integers below `classes`.
+    """
+    shuffles = np.random.RandomState(settings.seed)
+    train, held_out = _hold_out(fit, shuffles)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model = _new_model(features.size(1), classes, settings).to(features.device)
+        optimizer = _optimizer(settings.optim, model.parameters(), weight_decay=fit.l2)
+        train_x, train_y = features[train], labels[train]
+        held_out_x, held_out_y = features[held_out], labels[held_out]
+        watch = _EarlyStop(settings)
+        best = None
+        while watch.goes_on:
+            model.train()
+            for _ in range(settings.epoch_size):
+                order = torch.from_numpy(shuffles.permutation(len(train))).to(features.device)
+                for batch in order.split(settings.batch_size):
+                    loss = nn.functional.cross_entropy(model(train_x[batch]), train_y[batch])
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+            model.eval()
+            with torch.no_grad():
+                correct = int((model(held_out_x).argmax(dim=1) == held_out_y).sum())
+            if watch.improved(correct):
+                best = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(best)
+    return Fitted(model.requires_grad_(False), watch.best / len(held_out))
+
+
+def fit_many(
+    features: Tensor, labels: Tensor, fits: Sequence[Fit], classes: int, settings: Settings
+) -> list[Fitted]:
+    """`[fit_one(...) for fit in fits]`, batched; hidden layers are fitted one at a time.
+
+    Dropout draws of hidden layers could not be shared between fits.
+    """
+    if settings.nhid:
+        return [fit_one(features, labels, fit, classes, settings) for fit in fits]
+    groups: dict[int, dict[tuple[int, int], list[int]]] = defaultdict(lambda: defaultdict(list))
+    for position, fit in enumerate(fits):  # fits of the same rows differ by strength alone: they share batches
+        groups[len(fit.train)][id(fit.train), id(fit.held_out)].append(position)
+    fitted: dict[int, Fitted] = {}
+    for same_size in groups.values():
+        per_fold = settings.batch_size * features.size(1) * features.element_size()
+        chunk = max(1, BATCH_BYTES // per_fold)
+        folds = list(same_size.values())
+        for start in range(0, len(folds), chunk):
+            part = folds[start : start + chunk]
+            fitted |= _fit_batch(features, labels, [[fits[i] for i in fold] for fold in part], part, classes, settings)
+    return [fitted[position] for position in range(len(fits))]
+
+
+class _EarlyStop:
+    """The stopping rule of one fit."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.best, self.not_improved, self.passes, self.stopped = -1, 0, 0, False
+
+    @property
+    def goes_on(self) -> bool:
+        return not self.stopped and self.passes <= self.settings.max_epoch
+
+    def improved(self, correct: int) -> bool:
+        """Notes the held-out hits after a round; true if they are the most so far."""
+        self.passes += self.settings.epoch_size
+        if correct > self.best:
+            self.best = correct
+            return True
+        self.stopped = self.not_improved >= self.settings.tenacity
+        self.not_improved += 1
+        return False
+
+
+def _hold_out(fit: Fit, shuffles: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+    if fit.held_out is not None:
+        return fit.train, fit.held_out
+    order = fit.train[shuffles.permutation(len(fit.train))]
+    size = int(0.05 * len(order))
+    return order[size:], order[:size]
+
+
+def _fit_batch(
+    features: Tensor,
+    labels: Tensor,
+    folds: list[list[Fit]],
+    positions: list[list[int]],
+    classes: int,
+    settings: Settings,
+) -> dict[int, Fitted]:
+    """Fits that share a training size; `folds[f]` differ by strength alone.  `{position: fitted}`."""
+    device, dim = features.device, features.size(1)
+    state = np.random.RandomState(settings.seed).get_state()
+    rows = []
+    for fold in folds:
+        shuffles = np.random.RandomState()
+        shuffles.set_state(state)  # each fold draws the same numbers
+        rows.append(_hold_out(fold[0], shuffles))
+    train = torch.from_numpy(np.stack([train for train, _ in rows])).to(device)  # (F, n)
+    held_out = [torch.from_numpy(held_out).to(device) for _, held_out in rows]
+
+    strengths = max(map(len, folds))  # S; a fold with fewer repeats its last one
+    l2 = torch.tensor([[fold[min(s, len(fold) - 1)].l2 for s in range(strengths)] for fold in folds], device=device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        first = _new_model(dim, classes, settings).to(device)
+    shape = (len(folds), strengths, classes, dim)
+    weight = first.weight.detach().expand(shape).contiguous()  # (F, S, C, d)
+    bias = first.bias.detach().expand(shape[:3]).contiguous()  # (F, S, C)
+    optimizer = _optimizer(settings.optim, [weight, bias])
+    watches = [[_EarlyStop(settings) for _ in fold] for fold in folds]
+    best: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+    active = list(range(len(folds)))
+
+    while active:
+        for _ in range(settings.epoch_size):
+            order = train[:, torch.from_numpy(shuffles.permutation(train.size(1))).to(device)]
+            for batch in order.split(settings.batch_size, dim=1):
+                _step(features[batch], labels[batch], weight, bias, l2, optimizer)
+        for row, fold in enumerate(active):
+            x, y = features[held_out[fold]], labels[held_out[fold]]
+            logits = torch.einsum("nd,scd->snc", x, weight[row]) + bias[row][:, None]
+            correct = (logits.argmax(dim=-1) == y).sum(dim=-1).tolist()
+            for s, watch in enumerate(watches[fold]):
+                if watch.goes_on and watch.improved(correct[s]):
+                    best[fold, s] = weight[row, s].clone(), bias[row, s].clone()
+        kept = [row for row, fold in enumerate(active) if any(watch.goes_on for watch in watches[fold])]
+        if len(kept) < len(active):
+            active = [active[row] for row in kept]
+            train, l2 = train[kept], l2[kept]
+            weight, bias = _keep_rows(optimizer, kept)
+
+    return {
+        position: Fitted(_linear(*best[f, s]), watches[f][s].best / len(held_out[f]))
+        for f, fold in enumerate(positions)
+        for s, position in enumerate(fold)
+    }
+
+
+def _step(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, l2: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """One optimiser step of all fits; x: (F, B, d), y: (F, B).  The gradient is written out."""
+    folds, strengths, classes, dim = weight.shape
+    flat = weight.view(folds, strengths * classes, dim)
+    logits = torch.baddbmm(bias.view(folds, 1, -1), x, flat.transpose(1, 2))  # (F, B, S C)
+    error = logits.view(folds, -1, strengths, classes).softmax(dim=-1)
+    target = y[:, :, None, None].expand(-1, -1, strengths, 1)
+    error.scatter_add_(3, target, error.new_full((1,), -1.0).expand_as(target))
+    error = error.div_(x.size(1)).view(folds, -1, strengths * classes)
+    decay = l2[:, :, None]
+    weight.grad = torch.bmm(error.transpose(1, 2), x).view_as(weight).addcmul_(weight, decay[..., None])
+    bias.grad = error.sum(dim=1).view_as(bias).addcmul_(bias, decay)
+    optimizer.step()
+
+
+def _keep_rows(optimizer: torch.optim.Optimizer, rows: list[int]) -> list[Tensor]:
+    """Cuts the optimiser's parameters, and its state of their shape, to some of their rows."""
+    group = optimizer.param_groups[0]
+    kept = []
+    for parameter in group["params"]:
+        smaller = parameter[rows].clone()
+        optimizer.state[smaller] = {
+            name: value[rows].clone() if torch.is_tensor(value) and value.shape == parameter.shape else value
+            for name, value in optimizer.state.pop(parameter).items()
+        }
+        kept.append(smaller)
+    group["params"] = kept
+    return kept
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.size(1), weight.size(0), device="meta")
+    layer.weight, layer.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
+    return layer
+
+
+def _new_model(dim: int, classes: int, settings: Settings) -> nn.Module:
+    if not settings.nhid:
+        return nn.Linear(dim, classes)
+    return nn.Sequential(
+        nn.Linear(dim, settings.nhid), nn.Dropout(settings.dropout), nn.Sigmoid(), nn.Linear(settings.nhid, classes)
+    )
+
+
+def _optimizer(name: str, parameters: Any, **options: float) -> torch.optim.Optimizer:
+    kind, *given = name.split(",")
+    if kind not in OPTIMIZERS:
+        raise ValueError(f"optim {kind!r} is not one of {', '.join(OPTIMIZERS)}")
+    options |= {key: float(value) for key, value in (option.split("=") for option in given)}
+    return OPTIMIZERS[kind](parameters, **options)
