@@ -10,6 +10,8 @@ Scripts written for the original harness keep working: `senteval.engine.SE`.
 
 from senteval import engine
 from senteval.errors import DataError, EncoderError
+from senteval.labelled import Labelled
+from senteval.protocols import Scoring
 from senteval.readers import Pairs, read_pairs_file
 from senteval.suite import Suite
 from senteval.tasks import TASKS, list_tasks
@@ -18,7 +20,9 @@ __all__ = [
     "TASKS",
     "DataError",
     "EncoderError",
+    "Labelled",
     "Pairs",
+    "Scoring",
     "Suite",
     "engine",
     "list_tasks",

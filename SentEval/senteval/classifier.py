@@ -10,7 +10,8 @@ if `tenacity` non-improvements were counted before this one, else it is counted.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,14 +123,27 @@ def fit_many(
     for position, fit in enumerate(fits):  # fits of the same rows differ by strength alone: they share batches
         groups[len(fit.train)][id(fit.train), id(fit.held_out)].append(position)
     fitted: dict[int, Fitted] = {}
-    for same_size in groups.values():
-        per_fold = settings.batch_size * features.size(1) * features.element_size()
-        chunk = max(1, BATCH_BYTES // per_fold)
-        folds = list(same_size.values())
-        for start in range(0, len(folds), chunk):
-            part = folds[start : start + chunk]
-            fitted |= _fit_batch(features, labels, [[fits[i] for i in fold] for fold in part], part, classes, settings)
+    chunk = max(1, BATCH_BYTES // (settings.batch_size * features.size(1) * features.element_size()))
+    with one_thread():
+        for same_size in groups.values():
+            folds = list(same_size.values())
+            for start in range(0, len(folds), chunk):
+                part = folds[start : start + chunk]
+                fitted |= _fit_batch(
+                    features, labels, [[fits[i] for i in fold] for fold in part], part, classes, settings
+                )
     return [fitted[position] for position in range(len(fits))]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keeps torch to one CPU thread: the products are too small to gain from a second."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _EarlyStop:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from senteval.encoding import check_rows, embed_distinct
-from senteval.sts import score_sts
+from senteval.protocols import Scoring, score_task
 from senteval.tasks import get_task
 
 TokenLists = list[list[str]]
@@ -33,8 +33,14 @@ class SE:
     """An evaluation engine for a batcher of the user's.
 
     Args:
-        params: a dictionary (or an object with attributes): `task_path` is the folder that
-            holds `downstream/`; `batch_size` (128) is the most sentences a batcher gets at once.
+        params: a dictionary (or an object with attributes):
+            task_path: the folder that holds `downstream/` (and `probing/`);
+            batch_size: the most sentences a batcher gets at once (128);
+            kfold, seed: folds (10) and seed (1111) of the classifiers;
+            usepytorch: SentEval's own classifier (True) or scikit-learn's;
+            classifier: see `senteval.classifier.Settings`;
+            device: of the classifiers (default: the GPU if there is one);
+            similarity: of two vectors, for the STS tasks (default: the cosine).
         batcher: `batcher(params, batch) -> array or tensor (len(batch), d)`; `batch` is a
             list of token lists.
         prepare: `prepare(params, samples)`, called once a task with all its token lists.
@@ -53,6 +59,7 @@ class SE:
         self.params.classifier = Params(self.params.classifier)
         if "task_path" not in self.params:
             raise ValueError("params needs 'task_path': the folder that holds 'downstream/'")
+        self.scoring = Scoring.from_params(self.params)
         self.batcher = batcher
         self.prepare = prepare or (lambda params, samples: None)
 
@@ -68,10 +75,10 @@ class SE:
             return {one: self.eval(one) for one in name}
         task = get_task(name)
         datasets = task.load(Path(self.params.task_path))
-        sentences = [sentence for pairs in datasets.values() for sentence in pairs.sentences()]
+        sentences = [sentence for dataset in datasets.values() for sentence in dataset.sentences()]
         self.params.current_task = name
         self.prepare(self.params, [sentence.split() for sentence in sentences])
-        return score_sts(datasets, embed_distinct(self._encode, sentences))
+        return score_task(task, datasets, embed_distinct(self._encode, sentences), self.scoring)
 
     def _encode(self, sentences: list[str]) -> np.ndarray:
         size, rows = self.params.batch_size, []

@@ -69,8 +69,8 @@ def _read_scored_pairs(folder: Path, name: str) -> Pairs:
     for (number, line), (_, gold) in zip(inputs, golds, strict=True):
         if not gold.strip():
             continue
-        score = _number(gold, gold_path, number)
-        first, second = _fields(line, input_path, number, 2)[:2]
+        score = number_of(gold, gold_path, number)
+        first, second = fields_of(line, input_path, number, 2)[:2]
         rows.append((first, second, score))
     return _pairs(rows, input_path)
 
@@ -89,8 +89,8 @@ def read_pairs_file(path: Path) -> Pairs:
     """
     rows = []
     for number, line in read_lines(path):
-        fields = _fields(line, path, number, 7)
-        rows.append((fields[5], fields[6], _number(fields[4], path, number)))
+        fields = fields_of(line, path, number, 7)
+        rows.append((fields[5], fields[6], number_of(fields[4], path, number)))
     return _pairs(rows, path)
 
 
@@ -106,20 +106,22 @@ def read_sick_relatedness(downstream: Path, splits: Iterable[str] = tuple(SICK_F
         for number, line in read_lines(path):
             if number == 1:
                 continue
-            fields = _fields(line, path, number, 4)
-            rows.append((fields[1], fields[2], _number(fields[3], path, number)))
+            fields = fields_of(line, path, number, 4)
+            rows.append((fields[1], fields[2], number_of(fields[3], path, number)))
         datasets[split] = _pairs(rows, path)
     return datasets
 
 
-def _fields(line: str, path: Path, number: int, at_least: int) -> list[str]:
+def fields_of(line: str, path: Path, number: int, at_least: int) -> list[str]:
+    """Tab-separated fields; raises DataError if there are too few."""
     fields = line.split("\t")
     if len(fields) < at_least:
         raise DataError(f"{path}, line {number}: {len(fields)} tab-separated fields, expected at least {at_least}")
     return fields
 
 
-def _number(text: str, path: Path, number: int) -> float:
+def number_of(text: str, path: Path, number: int) -> float:
+    """A finite score; raises DataError if it is none."""
     try:
         value = float(text)
     except ValueError:

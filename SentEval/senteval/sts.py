@@ -1,6 +1,7 @@
 """The STS protocol: correlation of cosine similarities with gold scores."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,9 @@ from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
 
 from senteval.encoding import Embedded
 from senteval.readers import Pairs
+
+
+Similarity = Callable[[np.ndarray, np.ndarray], float]
 
 
 def cosine_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -24,8 +28,13 @@ def cosine_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(dot, norms, out=np.zeros_like(dot), where=norms > 0)
 
 
-def score_sts(datasets: dict[str, Pairs], embedded: Embedded) -> dict[str, dict[str, Any]]:
+def score_sts(
+    datasets: dict[str, Pairs], embedded: Embedded, similarity: Similarity | None = None
+) -> dict[str, dict[str, Any]]:
     """Scores one task.
+
+    Args:
+        similarity: of two vectors, (d,) and (d,); the cosine by default.
 
     Returns:
         `{dataset: {pearson, spearman, nsamples}, …, "all": {pearson, spearman}}`.  Those of
@@ -36,10 +45,14 @@ def score_sts(datasets: dict[str, Pairs], embedded: Embedded) -> dict[str, dict[
     results: dict[str, dict[str, Any]] = {}
     similarities, golds = [], []
     for name, pairs in datasets.items():
-        similarity = cosine_rows(embedded(pairs.first), embedded(pairs.second))
-        similarities.append(similarity)
+        first, second = embedded(pairs.first), embedded(pairs.second)
+        if similarity is None:
+            given = cosine_rows(first, second)
+        else:
+            given = np.array([float(similarity(u, v)) for u, v in zip(first, second, strict=True)])
+        similarities.append(given)
         golds.append(pairs.scores)
-        pearson, spearman = _correlations(similarity, pairs.scores)
+        pearson, spearman = _correlations(given, pairs.scores)
         results[name] = {"pearson": pearson, "spearman": spearman, "nsamples": len(pairs)}
 
     sizes = [len(pairs) for pairs in datasets.values()]
@@ -56,8 +69,8 @@ def score_sts(datasets: dict[str, Pairs], embedded: Embedded) -> dict[str, dict[
     return results
 
 
-def _correlations(similarity: np.ndarray, gold: np.ndarray) -> tuple[Any, Any]:
+def _correlations(similarities: np.ndarray, gold: np.ndarray) -> tuple[Any, Any]:
     with warnings.catch_warnings():
         # Embeddings that are all alike have no correlation: the result is NaN, which says it.
         warnings.simplefilter("ignore", ConstantInputWarning)
-        return pearsonr(similarity, gold), spearmanr(similarity, gold)
+        return pearsonr(similarities, gold), spearmanr(similarities, gold)

@@ -7,9 +7,8 @@ from typing import Any
 
 from senteval.encoding import Embedded, Encode, embed_distinct
 from senteval.errors import DataError
-from senteval.readers import Pairs
-from senteval.sts import score_sts
-from senteval.tasks import get_task
+from senteval.protocols import Scoring, score_task
+from senteval.tasks import TASKS, Dataset, get_task
 
 
 @dataclass
@@ -22,7 +21,7 @@ class Suite:
         results["STSBenchmark"]["test"]["spearman"].correlation
     """
 
-    tasks: dict[str, dict[str, Pairs]] = field(default_factory=dict)
+    tasks: dict[str, dict[str, Dataset]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -32,7 +31,7 @@ class Suite:
         Args:
             names: see `senteval.list_tasks()`.
             data_dir: the folder that holds `downstream/`.
-            splits: for tasks with train, dev and test splits: the ones wanted (default: all).
+            splits: of tasks that are not trained on: the splits wanted (default: all).
 
         Raises:
             ValueError: a name is unknown.
@@ -47,18 +46,22 @@ class Suite:
         return suite
 
     def sentences(self) -> list[str]:
-        """Both sides of every pair of every task, repetitions included."""
+        """All sentences of every task, repetitions included."""
         return [
             sentence
             for datasets in self.tasks.values()
-            for pairs in datasets.values()
-            for sentence in pairs.sentences()
+            for dataset in datasets.values()
+            for sentence in dataset.sentences()
         ]
 
     def embed(self, encode: Encode) -> Embedded:
         """Encodes every distinct sentence of all tasks with one call of `encode(list[str])`."""
         return embed_distinct(encode, self.sentences())
 
-    def score(self, embedded: Embedded) -> dict[str, dict[str, Any]]:
-        """`{task: results}`; see `senteval.sts.score_sts` for a task's results."""
-        return {name: score_sts(datasets, embedded) for name, datasets in self.tasks.items()}
+    def score(self, embedded: Embedded, scoring: Scoring | None = None) -> dict[str, dict[str, Any]]:
+        """`{task: results}`; results are SentEval's, see the protocols' functions."""
+        return {name: self.score_one(name, embedded, scoring) for name in self.tasks}
+
+    def score_one(self, name: str, embedded: Embedded, scoring: Scoring | None = None) -> dict[str, Any]:
+        """The results of one of the loaded tasks."""
+        return score_task(TASKS[name], self.tasks[name], embedded, scoring or Scoring.from_params({}))

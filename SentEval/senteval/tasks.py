@@ -1,12 +1,17 @@
 """The tasks as data: a row a task.  Adding a task is adding a row."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from senteval import labelled
 from senteval.errors import DataError
+from senteval.labelled import Labelled
 from senteval.readers import Pairs, read_sick_relatedness, read_sts_benchmark, read_sts_year
+
+Dataset = Pairs | Labelled
 
 STS_DATASETS = {
     "12": ("MSRpar", "MSRvid", "SMTeuroparl", "surprise.OnWN", "surprise.SMTnews"),
@@ -14,6 +19,18 @@ STS_DATASETS = {
     "14": ("deft-forum", "deft-news", "headlines", "images", "OnWN", "tweet-news"),
     "15": ("answers-forums", "answers-students", "belief", "headlines", "images"),
     "16": ("answer-answer", "headlines", "plagiarism", "postediting", "question-question"),
+}
+PROBING_FILES = {
+    "Length": "sentence_length",
+    "WordContent": "word_content",
+    "Depth": "tree_depth",
+    "TopConstituents": "top_constituents",
+    "BigramShift": "bigram_shift",
+    "Tense": "past_present",
+    "SubjNumber": "subj_number",
+    "ObjNumber": "obj_number",
+    "OddManOut": "odd_man_out",
+    "CoordinationInversion": "coordination_inversion",
 }
 
 
@@ -23,42 +40,67 @@ class Task:
 
     Attributes:
         name: what `SE.eval` and `--tasks` call it.
-        read: reads the task's datasets from the `downstream/` folder.
-        splits: the names of its splits where it has any; they are also its datasets.
-        headline: the dataset whose Spearman correlation is the task's reported score:
-            a split, or `all` for the concatenation of all datasets.
-        counts: pairs with a gold score, in all or by split: what a complete copy holds.
+        protocol: a key of `senteval.protocols.PROTOCOLS`.
+        metric: what is reported, as a path into the task's results.
+        read: reads the task's datasets from the folder that holds `downstream/`.
+        counts: samples by dataset, or in `all`; what a complete copy holds.
+        splits: the datasets that can be left unread (`Task.load`).
+        linear_only: whether a hidden layer asked for in `params` is left out.
     """
 
     name: str
-    read: Callable[..., dict[str, Pairs]]
-    headline: str
-    counts: dict[str, int]
+    protocol: str
+    metric: str
+    read: Callable[..., dict[str, Dataset]]
+    counts: dict[str, int] = field(default_factory=dict)
     splits: tuple[str, ...] = ()
+    linear_only: bool = False
 
-    def load(self, data_dir: Path, splits: Iterable[str] | None = None) -> dict[str, Pairs]:
-        """Reads the task, or only the named ones of its splits.
-
-        Args:
-            data_dir: the folder that holds `downstream/`.
-            splits: the splits wanted; a task without splits is always read whole.
+    def load(self, data_dir: Path, splits: Iterable[str] | None = None) -> dict[str, Dataset]:
+        """Reads the task, or only the named ones of its `splits`.
 
         Raises:
             DataError: a file is missing or malformed, or holds another number of samples.
         """
-        wanted = [split for split in self.splits if splits is None or split in splits]
-        datasets = self.read(data_dir / "downstream", wanted) if self.splits else self.read(data_dir / "downstream")
-        sizes = {split: len(datasets[split]) for split in wanted} or {"all": sum(map(len, datasets.values()))}
-        for split, size in sizes.items():
-            if size != self.counts[split]:
-                raise DataError(f"{self.name} in {data_dir}: {size} pairs in {split!r}, expected {self.counts[split]}")
+        if self.splits:
+            wanted = [split for split in self.splits if splits is None or split in splits]
+            datasets = self.read(data_dir / "downstream", wanted)
+        else:
+            datasets = self.read(data_dir / "downstream")
+        sizes = {name: len(dataset) for name, dataset in datasets.items()}
+        sizes["all"] = sum(sizes.values())
+        for name, expected in self.counts.items():
+            if name in sizes and sizes[name] != expected:
+                raise DataError(f"{self.name} in {data_dir}: {sizes[name]} samples in {name!r}, expected {expected}")
         return datasets
+
+
+SPLITS = ("train", "dev", "test")
+
+
+def _sizes(*sizes: int) -> dict[str, int]:
+    """train, dev and test; or train and test."""
+    return dict(zip(SPLITS if len(sizes) == 3 else ("train", "test"), sizes, strict=True))
 
 
 def _sts_year(year: str, count: int) -> Task:
     read = partial(read_sts_year, year=year, names=STS_DATASETS[year])
-    return Task(f"STS{year}", read, headline="all", counts={"all": count})
+    return Task(f"STS{year}", "sts", "all.spearman.all", read, {"all": count})
 
+
+def _polarity(name: str, positive: str, negative: str, count: int) -> Task:
+    read = partial(labelled.read_polarity, positive=f"{name}/{positive}", negative=f"{name}/{negative}")
+    return Task(name, "nested", "acc", read, {"all": count})
+
+
+def _probing(name: str, file: str) -> Task:
+    def read(downstream: Path) -> dict[str, Labelled]:
+        return labelled.read_probing(downstream.parent, file)
+
+    return Task(name, "splits", "acc", read, linear_only=name == "WordContent")
+
+
+STSB, SICK = _sizes(5749, 1500, 1379), _sizes(4500, 500, 4927)
 
 TASKS: dict[str, Task] = {
     task.name: task
@@ -68,27 +110,30 @@ TASKS: dict[str, Task] = {
         _sts_year("14", 3750),
         _sts_year("15", 3000),
         _sts_year("16", 1186),
-        Task(
-            "STSBenchmark",
-            read_sts_benchmark,
-            headline="test",
-            counts={"train": 5749, "dev": 1500, "test": 1379},
-            splits=("train", "dev", "test"),
-        ),
-        Task(
-            "SICKRelatedness",
-            read_sick_relatedness,
-            headline="test",
-            counts={"train": 4500, "dev": 500, "test": 4927},
-            splits=("train", "dev", "test"),
-        ),
+        Task("STSBenchmark", "sts", "test.spearman", read_sts_benchmark, STSB, SPLITS),
+        Task("SICKRelatedness", "sts", "test.spearman", read_sick_relatedness, SICK, SPLITS),
+        _polarity("MR", "rt-polarity.pos", "rt-polarity.neg", 10662),
+        _polarity("CR", "custrev.pos", "custrev.neg", 3775),
+        _polarity("SUBJ", "subj.objective", "subj.subjective", 10000),
+        _polarity("MPQA", "mpqa.pos", "mpqa.neg", 10606),
+        Task("SST2", "splits", "acc", labelled.read_sst2, _sizes(67349, 872, 1821)),
+        Task("SST5", "splits", "acc", labelled.read_sst5, _sizes(8544, 1101, 2210)),
+        Task("TREC", "folds", "acc", labelled.read_trec, _sizes(5452, 500)),
+        Task("MRPC", "folds", "acc", labelled.read_mrpc, _sizes(4076, 1725)),
+        Task("SICKEntailment", "splits", "acc", labelled.read_sick_entailment, SICK),
+        Task("SICKRelatedness-finetune", "relatedness", "pearson", read_sick_relatedness, SICK),
+        Task("STSBenchmark-finetune", "relatedness", "pearson", read_sts_benchmark, STSB),
+        *(_probing(name, file) for name, file in PROBING_FILES.items()),
     )
 }
 
 
-def list_tasks() -> list[str]:
-    """The names that `SE.eval` and `Suite.load` know."""
-    return list(TASKS)
+def list_tasks() -> dict[str, dict[str, Any]]:
+    """What there is: name -> {protocol, metric, sizes}; sizes are empty where none is prescribed."""
+    return {
+        task.name: {"protocol": task.protocol, "metric": task.metric, "sizes": dict(task.counts)}
+        for task in TASKS.values()
+    }
 
 
 def get_task(name: str) -> Task:
