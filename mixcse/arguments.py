@@ -1,5 +1,6 @@
 """The options of training.  Defaults are the released BERT-base recipe's, unless a comment says otherwise."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -47,6 +48,9 @@ class ModelArguments:
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise UserError(f"--temperature must be above 0, not {self.temperature}")
+        for name in ("hard_negative_weight", "mlm_weight"):
+            if not math.isfinite(getattr(self, name)):
+                raise UserError(f"--{name} must be a finite number, not {getattr(self, name)}")
         if not 0 <= self.mixing_lambda <= 1:
             raise UserError(f"--mixing_lambda must lie in 0 to 1, not {self.mixing_lambda}")
 
@@ -168,6 +172,7 @@ class TrainArguments(TrainingArguments):
     def __post_init__(self) -> None:
         if not self.output_dir:
             raise UserError("--output_dir is missing: say where the trained model goes")
+        self._check_numbers()
         if self.per_device_train_batch_size < 2:
             raise UserError("--per_device_train_batch_size must be at least 2: a batch's other sentences are negatives")
         self._resolve_evaluation()
@@ -176,6 +181,23 @@ class TrainArguments(TrainingArguments):
         # Without a GPU there is nothing to pin for, and torch would warn.
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.cuda.is_available()
         super().__post_init__()
+
+    def _check_numbers(self) -> None:
+        for name in ("per_device_eval_batch_size", "gradient_accumulation_steps"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("learning_rate", "num_train_epochs"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"--{name} must be a finite number above 0, not {getattr(self, name)}")
+        for name in ("eval_steps", "save_steps", "logging_steps"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}")
+        if self.max_steps < 1 and self.max_steps != -1:
+            raise UserError(f"--max_steps must be at least 1, or -1 for whole epochs, not {self.max_steps}")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"--seed must lie in 0 to {2**32 - 1}, not {self.seed}")
+        if self.resume_from_checkpoint:
+            raise UserError("--resume_from_checkpoint: not needed, the same command continues an unfinished run")
 
     def _resolve_evaluation(self) -> None:
         asked = (self.do_eval, self.eval_transfer, self.metric_for_best_model, self.load_best_model_at_end)

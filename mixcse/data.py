@@ -1,6 +1,7 @@
 """The training file: read, checked and tokenised once, into memory-mapped Arrow tables."""
 
 import csv
+import glob
 import json
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def load_training_data(
             column (sentence), two (pair) or three (pair and hard negative).
 
     Raises:
-        UserError: the file is missing, of another kind, not UTF-8, ragged or too short.
+        UserError: the file is missing, of another kind, not UTF-8, too short, or has a row with too many fields.
     """
     path = Path(train_file)
     text = read_text_columns(path, overwrite_cache=overwrite_cache)
@@ -54,29 +55,44 @@ def load_training_data(
     )
 
 
-def read_text_columns(path: Path, *, overwrite_cache: bool = False) -> Dataset:
-    """The sentences of a training file, a column for each place in a pair or triplet."""
-    if not path.is_file():
-        raise UserError(
-            f"--train_file {path}: no such file" if not path.exists() else f"--train_file {path}: not a file"
-        )
+def check_train_file(path: Path) -> None:
+    """Raises UserError unless it is a file with something in it, of a known kind."""
+    try:
+        found = path.is_file()
+    except OSError as error:
+        raise UserError(f"--train_file {str(path)[:80]}: {error.strerror}") from error
+    if not found:
+        raise UserError(f"--train_file {path}: {'not a file' if path.exists() else 'no such file'}")
     if path.stat().st_size == 0:
         raise UserError(f"--train_file {path}: the file is empty")
+    if path.suffix.lower() not in (".txt", *DELIMITERS):
+        raise UserError(f"--train_file {path}: expected .txt, .csv or .tsv")
+
+
+def read_text_columns(path: Path, *, overwrite_cache: bool = False) -> Dataset:
+    """The sentences of a training file, a column for each place in a pair or triplet.
+
+    A row with fields missing at its end has empty sentences there.
+    """
+    check_train_file(path)
     suffix = path.suffix.lower()
     if suffix == ".txt":
         builder, options = "text", {"features": Features({"sentence1": Value("string")})}
-    elif suffix in DELIMITERS:
+    else:
         names = [f"sentence{place}" for place in range(1, 1 + _count_columns(path, DELIMITERS[suffix]))]
         features = Features({name: Value("string") for name in names})
         builder = "csv"
         options = {"delimiter": DELIMITERS[suffix], "column_names": names, "header": 0, "na_filter": False}
         options["features"] = features
-    else:
-        raise UserError(f"--train_file {path}: expected .txt, .csv or .tsv")
     mode = "force_redownload" if overwrite_cache else "reuse_dataset_if_exists"
     try:
         return datasets.load_dataset(
-            builder, data_files=str(path), split="train", download_mode=mode, encoding="utf-8-sig", **options
+            builder,
+            data_files=glob.escape(str(path)),
+            split="train",
+            download_mode=mode,
+            encoding="utf-8-sig",
+            **options,
         )
     except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
         raise UserError(f"--train_file {path}: {_what_is_wrong(path, error)}") from error

@@ -23,9 +23,12 @@ def find_senteval_data(option: str | None = None) -> Path:
 def read_own_pairs(path: str | Path) -> senteval.Pairs:
     """`--eval_path`: a file in STS-B's layout; raises UserError naming the line that is wrong."""
     try:
-        return senteval.read_pairs_file(Path(path))
+        pairs = senteval.read_pairs_file(Path(path))
     except senteval.DataError as error:
         raise UserError(f"--eval_path {error}") from error
+    if len(set(pairs.scores)) < 2:
+        raise UserError(f"--eval_path {path}: a correlation needs pairs with at least two different scores")
+    return pairs
 
 
 def spread(pairs: senteval.Pairs, embedded: Embedded) -> dict[str, float]:

@@ -78,7 +78,19 @@ class SentenceEncoder:
             sentences: any number of them, none included.
             batch_size: sentences in a forward pass.
             show_progress: show a progress bar on stderr, if that is a terminal.
+
+        Raises:
+            TypeError: `sentences` is one string, or holds something that is none.
+            ValueError: `batch_size` is below 1.
         """
+        if isinstance(sentences, str):
+            raise TypeError("encode takes a list of sentences, not one string; put it in a list")
+        sentences = list(sentences)
+        for position, sentence in enumerate(sentences):
+            if not isinstance(sentence, str):
+                raise TypeError(f"sentence {position} is no string but {type(sentence).__name__}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         embeddings = np.zeros((len(sentences), self.dim), dtype=np.float32)
         rows = self._tokenize(sentences)
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
@@ -116,7 +128,7 @@ class SentenceEncoder:
 def _move(model: SentenceModel, device: str | torch.device | None) -> None:
     try:
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except (RuntimeError, AssertionError) as error:  # torch has both for a device that is not there
+    except Exception as error:  # torch has many kinds for a device that is not there
         raise UserError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 

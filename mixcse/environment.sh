@@ -42,7 +42,7 @@ PYTHON
 }
 
 install() {
-    python -m pip install --quiet --disable-pip-version-check "$@" || exit 1
+    python -m pip install -qq --disable-pip-version-check "$@" || exit 1
 }
 
 stamp="${active:-$PWD/.venv}/.mixcse-installed${extra:+-$extra}"

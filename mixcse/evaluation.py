@@ -1,6 +1,7 @@
 """`evaluation.py`: scores a model on SentEval's tasks and prints the papers' tables."""
 
 import argparse
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -63,13 +64,16 @@ def main(argv: list[str]) -> None:
         max_seq_length=options.max_seq_length,
     )
     start = time.time()
-    report = evaluate(
-        lambda sentences: encoder.encode(sentences, batch_size=options.batch_size, show_progress=True),
-        TASK_SETS.get(options.task_set, options.tasks),
-        find_senteval_data(options.senteval_data),
-        mode=options.mode,
-        eval_path=options.eval_path,
-    )
+    try:
+        report = evaluate(
+            lambda sentences: encoder.encode(sentences, batch_size=options.batch_size, show_progress=True),
+            TASK_SETS.get(options.task_set, options.tasks),
+            find_senteval_data(options.senteval_data),
+            mode=options.mode,
+            eval_path=options.eval_path,
+        )
+    except senteval.EncoderError as error:
+        raise UserError(f"{options.model_name_or_path} gives no usable embeddings: {error}") from error
     print_report(report)
     if options.output_json:
         write_json(options.output_json, _as_json(report, encoder, options, time.time() - start))
@@ -190,6 +194,18 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if unknown := [task for task in options.tasks if task not in TASK_SETS["full"]]:
         raise UserError(f"--tasks: unknown task {unknown[0]!r}; known: {', '.join(TASK_SETS['full'])}")
+    if options.output_json:
+        _check_output(Path(options.output_json))
     if options.batch_size < 1:
         raise UserError(f"--batch_size must be at least 1, not {options.batch_size}")
     return options
+
+
+def _check_output(path: Path) -> None:
+    """Raises UserError now rather than when the scores are there to be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output_json {path}: {error.strerror}") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"--output_json {path}: cannot be written to; name a file")

@@ -88,7 +88,8 @@ def unpack_senteval(archive: Path, target: Path) -> None:
                     raise UserError(f"{archive}: unpacks to more than {ARCHIVE_LIMIT >> 30} GiB; this is not {ARCHIVE}")
                 tar.extractall(aside / "all", filter="data")
         except (tarfile.TarError, OSError, EOFError) as error:
-            raise UserError(f"{archive}: cannot be unpacked ({error}); delete it and fetch it again") from error
+            reason = (str(error).splitlines() or ["damaged"])[0]
+            raise UserError(f"{archive}: cannot be unpacked ({reason}); delete it and fetch it again") from error
         downstream = aside / "ready" / "downstream"
         downstream.mkdir(parents=True)
         for name in TASK_FOLDERS:
@@ -144,7 +145,10 @@ def _how_to_get(folder: Path, error: Exception) -> str:
 def _check_recorded(path: Path) -> None:
     """The file's SHA-256 must be the one recorded when it was first checked; records it then."""
     record_path = path.with_name(RECORD)
-    record = read_json(record_path) if record_path.is_file() else {}
+    try:
+        record = dict(read_json(record_path)) if record_path.is_file() else {}
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{record_path} is damaged ({error}); delete it") from error
     digest = sha256(path)
     if record.setdefault(path.name, digest) != digest:
         raise UserError(f"{path}: its content has changed since it was first checked ({record_path}); fetch it again")

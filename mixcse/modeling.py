@@ -10,7 +10,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrai
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from mixcse.console import UserError
-from mixcse.pooling import NEEDS_HIDDEN_STATES, MLPHead, initialise_head, pool
+from mixcse.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
 
 HEADS_FILE = "mixcse_heads.safetensors"
 RECORDED_POOLER = "sentence_pooler"  # the key in a trained folder's config.json
@@ -55,8 +55,10 @@ class SentenceModel(nn.Module):
         try:
             tokenizer = AutoTokenizer.from_pretrained(name, **hub)
             encoder, info = AutoModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **hub)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # damaged files raise nearly anything; for the user it is one thing
             raise UserError(_why_not_loaded(name, error)) from error
+        if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in _tokenizer_files(tokenizer)):
+            raise UserError(f"{name}: no tokenizer in it ({' or '.join(_tokenizer_files(tokenizer))})")
         missing = sorted(info["missing_keys"])
         if lost := [key for key in missing if not key.startswith("pooler.")]:
             raise UserError(f"{name}: {len(lost)} of the encoder's weights are not in it, such as {lost[0]}")
@@ -65,8 +67,13 @@ class SentenceModel(nn.Module):
         heads = _load_heads(name)
         if any(key.startswith("head.") for key in heads):
             model.head = MLPHead(encoder.config.hidden_size)
-            model._load_heads(heads)
+            try:
+                model._load_heads(heads)
+            except (KeyError, RuntimeError) as error:
+                raise UserError(f"{Path(name) / HEADS_FILE} does not fit the encoder ({error})") from error
             model.has_cls_head = True
+        if model.recorded_pooler not in (None, *POOLERS):
+            raise UserError(f"{name}: config.json records the unknown pooler {model.recorded_pooler!r}")
         return model
 
     @property
@@ -83,6 +90,14 @@ class SentenceModel(nn.Module):
                 # RoBERTa's kind counts positions from padding_idx + 1.
                 limit = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
         return min(limit, self.tokenizer.model_max_length)
+
+    def gradient_checkpointing_enable(self, **options: Any) -> None:
+        """The encoder's, for `--gradient_checkpointing` (transformers below 5.20 or so)."""
+        self.encoder.gradient_checkpointing_enable(**options)
+
+    def activation_checkpointing_enable(self, **options: Any) -> None:
+        """The same under its newer name."""
+        self.encoder.activation_checkpointing_enable(**options)
 
     def prepare_training(self, pooler: str, *, mlm_from: str | None = None, **hub: Any) -> None:
         """Chooses the training pooler and adds the heads that training needs.
@@ -185,11 +200,19 @@ class SentenceModel(nn.Module):
 
 def _load_heads(folder: str | Path) -> dict[str, Tensor]:
     file = Path(folder) / HEADS_FILE
-    return load_file(file) if file.is_file() else {}
+    try:
+        return load_file(file) if file.is_file() else {}
+    except Exception as error:  # safetensors has its own kinds
+        raise UserError(f"{file} is damaged ({error})") from error
+
+
+def _tokenizer_files(tokenizer: Tokenizer) -> list[str]:
+    # Without them transformers makes up a vocabulary of special tokens, in silence.
+    return sorted({"tokenizer.json", *tokenizer.vocab_files_names.values()})
 
 
 def _why_not_loaded(name: str, error: Exception) -> str:
-    reason = str(error).strip().split("\n")[0]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if Path(name).is_dir():
         return f"{name}: not a usable model folder ({reason})"
     return (

@@ -1,7 +1,6 @@
 """The Trainer subclass: hooks only."""
 
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,8 +9,10 @@ from torch import Tensor, nn
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+import senteval
 from mixcse.arguments import ModelArguments, TrainArguments
 from mixcse.batching import ContrastiveCollator
+from mixcse.console import UserError
 from mixcse.dev import DevSets
 from mixcse.encoder import SentenceEncoder
 from mixcse.files import written_aside
@@ -20,6 +21,8 @@ from mixcse.modeling import SentenceModel
 from mixcse.objective import contrastive_logits, loss_of_logits
 from mixcse.progress import ReadableProgress
 from mixcse.rng import preserved_rng
+
+DIVERGED = "the training diverged: lower --learning_rate, or raise --temperature"
 
 
 class MixCSETrainer(Trainer):
@@ -88,14 +91,19 @@ class MixCSETrainer(Trainer):
         """Dev scores of the model as it stands, with every random generator left as it was."""
         encoder = SentenceEncoder(self.model, pooler=self.model_args.dev_pooler)
         batch_size = self.args.per_device_eval_batch_size
-        with preserved_rng():
-            scores = self.eval_dataset.score(lambda sentences: encoder.encode(sentences, batch_size=batch_size))
+        try:
+            with preserved_rng():
+                scores = self.eval_dataset.score(lambda sentences: encoder.encode(sentences, batch_size=batch_size))
+        except senteval.EncoderError as error:
+            raise UserError(f"no dev scores at step {self.state.global_step}: {error}; {DIVERGED}") from error
         metrics = {f"{metric_key_prefix}_{name}": score for name, score in scores.items()}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
+            raise UserError(f"weights are not finite at step {self.state.global_step}, and were not saved; {DIVERGED}")
         with written_aside(output_dir or self.args.output_dir) as folder:
             self.model.save_pretrained(folder, recorded_pooler=self.model_args.test_pooler)
 
@@ -104,13 +112,3 @@ class MixCSETrainer(Trainer):
 
     def _load_best_model(self) -> None:
         self.model.load_weights(self.state.best_model_checkpoint)
-
-
-def last_complete_checkpoint(output_dir: str | Path) -> Path | None:
-    """The newest checkpoint that was written to its end (`trainer_state.json` is written last)."""
-    steps = {
-        int(folder.name.removeprefix("checkpoint-")): folder
-        for folder in Path(output_dir).glob("checkpoint-*")
-        if folder.name.removeprefix("checkpoint-").isdigit() and (folder / "trainer_state.json").is_file()
-    }
-    return steps[max(steps)] if steps else None

@@ -1,40 +1,28 @@
-"""`train.py`: from arguments to a trained folder."""
+"""`train.py`: from options to a trained folder."""
 
-import dataclasses
-import math
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import set_seed
+from transformers import TrainerCallback, set_seed
 
 from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
 from mixcse.batching import ContrastiveCollator
 from mixcse.console import UserError, quiet_libraries, say, warn
-from mixcse.data import load_training_data
+from mixcse.data import check_train_file, load_training_data
 from mixcse.dev import DevSets
-from mixcse.files import read_json, write_json
+from mixcse.files import write_json
 from mixcse.modeling import SentenceModel
 from mixcse.parsing import parse_training_arguments
-from mixcse.trainer import MixCSETrainer, last_complete_checkpoint
-
-ARGUMENTS_FILE = "arguments.json"
-FINISHED_FILE = "train_results.json"  # written last
-WRITTEN_FILES = (ARGUMENTS_FILE, FINISHED_FILE, "eval_results.json", "trainer_state.json")
-# Options that say how or where a run goes, not what it computes.
-NOT_COMPARED = {
-    "output_dir", "overwrite_output_dir", "overwrite_cache", "preprocessing_num_workers", "disable_tqdm",
-    "dataloader_num_workers", "dataloader_pin_memory", "senteval_data", "cache_dir", "local_rank", "log_level",
-}  # fmt: skip
+from mixcse.runs import FINISHED_FILE, RunFolder, resolved_options
+from mixcse.trainer import MixCSETrainer
 
 
 def main(argv: list[str]) -> None:
     """Trains as the command line says; raises UserError for what the user can put right."""
     quiet_libraries()
-    model_args, data_args, args = parse_training_arguments(argv)
-    train(model_args, data_args, args)
+    train(*parse_training_arguments(argv))
 
 
 def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArguments) -> None:
@@ -45,24 +33,22 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     `eval_results.json`, `trainer_state.json` and `arguments.json`.
 
     Raises:
-        UserError: arguments, data or model are unusable; nothing has been overwritten then.
+        UserError: options, data or model are unusable (an earlier run in the folder is
+            untouched then), or the training diverged.
     """
     _check(model_args, data_args, args)
-    arguments = _resolved(model_args, data_args, args)
-    checkpoint = None if args.overwrite_output_dir else _earlier_run(args, arguments)
-    if checkpoint == "finished":
-        return
+    folder = RunFolder(args.output_dir, resolved_options(data_args.train_file, model_args, data_args, args))
+    afresh, checkpoint = args.overwrite_output_dir, None
+    if not afresh:
+        folder.check_earlier_run()
+        if folder.finished:
+            say(f"{folder.path}: this run is finished; nothing to do (--overwrite_output_dir starts afresh)")
+            return
+        checkpoint = folder.last_checkpoint()
     dev_sets = DevSets.load(data_args.senteval_data, data_args.eval_path) if args.do_eval else None
     _check_metric(args, dev_sets)
-
     set_seed(args.seed)
-    model = SentenceModel.from_pretrained(model_args.model_name_or_path, **model_args.hub)
-    if not 3 <= data_args.max_seq_length <= model.max_length:
-        raise UserError(
-            f"--max_seq_length {data_args.max_seq_length} is outside 3 to {model.max_length}, the model's limit"
-        )
-    mlm_from = model_args.model_name_or_path if model_args.do_mlm else None
-    model.prepare_training(model_args.pooler_type, mlm_from=mlm_from, **model_args.hub)
+    model = _load_model(model_args, data_args)
     data = load_training_data(
         data_args.train_file,
         model.tokenizer,
@@ -70,36 +56,72 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
         num_workers=data_args.preprocessing_num_workers,
         overwrite_cache=data_args.overwrite_cache,
     )
-    collator = ContrastiveCollator(
+    args.eval_on_start = args.eval_on_start and checkpoint is None
+    begin = _Begin(folder, afresh)
+    start = time.time()
+    try:
+        trainer = MixCSETrainer(
+            model,
+            args,
+            model_args=model_args,
+            data_collator=_collator(model, model_args, data_args),
+            train_dataset=data,
+            dev_sets=dev_sets,
+        )
+        trainer.add_callback(begin)
+        _announce(trainer, len(data), checkpoint)
+        result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except Exception as error:
+        if begin.done or isinstance(error, UserError):
+            raise
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
+        where = f"{checkpoint} is damaged, delete it" if checkpoint else "these options cannot be run"
+        raise UserError(f"training did not start: {where} ({reason})") from error
+    if trainer.state.global_step == 0:
+        raise UserError("not one step was made; check --max_steps, --num_train_epochs and --dataloader_drop_last")
+    trainer.save_model()
+    _finish(trainer, folder.path, result.metrics | {"seconds": time.time() - start})
+
+
+class _Begin(TrainerCallback):
+    """Takes the output folder over once model, data and options have all been accepted."""
+
+    def __init__(self, folder: RunFolder, afresh: bool) -> None:
+        self.folder, self.afresh, self.done = folder, afresh, False
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        self.folder.begin(afresh=self.afresh)
+        self.done = True
+
+
+def _load_model(model_args: ModelArguments, data_args: DataArguments) -> SentenceModel:
+    model = SentenceModel.from_pretrained(model_args.model_name_or_path, **model_args.hub)
+    if not 3 <= data_args.max_seq_length <= model.max_length:
+        raise UserError(
+            f"--max_seq_length {data_args.max_seq_length} is outside 3 to {model.max_length}, the model's limit"
+        )
+    if model_args.do_mlm and model.tokenizer.mask_token is None:
+        raise UserError(f"--do_mlm: the tokenizer of {model_args.model_name_or_path} has no mask token; drop the flag")
+    mlm_from = model_args.model_name_or_path if model_args.do_mlm else None
+    model.prepare_training(model_args.pooler_type, mlm_from=mlm_from, **model_args.hub)
+    return model
+
+
+def _collator(model: SentenceModel, model_args: ModelArguments, data_args: DataArguments) -> ContrastiveCollator:
+    return ContrastiveCollator(
         model.tokenizer,
         pad_to=data_args.max_seq_length if data_args.pad_to_max_length else None,
         mlm_probability=data_args.mlm_probability if model_args.do_mlm else None,
     )
 
-    output_dir = Path(args.output_dir)
-    if args.overwrite_output_dir:
-        _clear(output_dir)
-    write_json(output_dir / ARGUMENTS_FILE, arguments)
-    args.eval_on_start = args.eval_on_start and checkpoint is None
-    trainer = MixCSETrainer(
-        model, args, model_args=model_args, data_collator=collator, train_dataset=data, dev_sets=dev_sets
-    )
-    _announce(trainer, len(data), checkpoint)
-    _run(trainer, checkpoint)
 
-
-def _run(trainer: MixCSETrainer, checkpoint: Path | None) -> None:
-    args, output_dir, start = trainer.args, Path(trainer.args.output_dir), time.time()
-    result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    if not math.isfinite(result.training_loss):
-        warn(f"the training loss is {result.training_loss}; lower --learning_rate or raise --temperature")
-    trainer.save_model()
+def _finish(trainer: MixCSETrainer, output_dir: Path, metrics: dict[str, Any]) -> None:
     aside = output_dir / ".trainer_state.json"
     trainer.state.save_to_json(str(aside))
     aside.replace(output_dir / "trainer_state.json")
-    if args.do_eval:
+    if trainer.args.do_eval:
         write_json(output_dir / "eval_results.json", _scores_of_kept_step(trainer))
-    write_json(output_dir / FINISHED_FILE, result.metrics | {"seconds": time.time() - start})
+    write_json(output_dir / FINISHED_FILE, metrics)
     _report(trainer)
 
 
@@ -117,6 +139,7 @@ def _check(model_args: ModelArguments, data_args: DataArguments, args: TrainArgu
         raise UserError("--do_train is off: nothing to do; evaluation.py scores a trained folder")
     if not data_args.train_file:
         raise UserError("--train_file is missing: give a .txt file with a sentence a line, or a .csv or .tsv")
+    check_train_file(Path(data_args.train_file))
     if args.fp16 and not torch.cuda.is_available():
         raise UserError("--fp16 needs a CUDA GPU, and there is none; leave it out")
     if args.world_size > 1:
@@ -139,56 +162,10 @@ def _check_metric(args: TrainArguments, dev_sets: DevSets | None) -> None:
         )
 
 
-def _resolved(*groups: Any) -> dict[str, Any]:
-    """All options with their values, flat and in JSON's types."""
-    resolved = {}
-    for group in groups:
-        values = group.to_dict() if isinstance(group, TrainArguments) else dataclasses.asdict(group)
-        resolved |= {name: value for name, value in values.items() if not name.startswith("_")}
-    return resolved
-
-
-def _earlier_run(args: TrainArguments, arguments: dict[str, Any]) -> Path | str | None:
-    """None: nothing is there.  A path: the checkpoint to continue from.  "finished": just that."""
-    output_dir = Path(args.output_dir)
-    if output_dir.exists() and not output_dir.is_dir():
-        raise UserError(f"--output_dir {output_dir} is a file; name a folder")
-    if not output_dir.exists() or not any(output_dir.iterdir()):
-        return None
-    if not (output_dir / ARGUMENTS_FILE).is_file():
-        raise UserError(
-            f"--output_dir {output_dir} is not empty and no run of train.py; name another, "
-            "or pass --overwrite_output_dir"
-        )
-    earlier = read_json(output_dir / ARGUMENTS_FILE)
-    changed = [
-        f"--{name} was {earlier[name]}, now {value}"
-        for name, value in arguments.items()
-        if name not in NOT_COMPARED and name in earlier and earlier[name] != value
-    ]
-    if changed:
-        raise UserError(
-            f"--output_dir {output_dir} holds a run with other options ({'; '.join(changed[:3])}); "
-            "name another folder, or pass --overwrite_output_dir to start afresh"
-        )
-    if (output_dir / FINISHED_FILE).is_file():
-        say(f"{output_dir}: this run is finished; nothing to do (--overwrite_output_dir starts afresh)")
-        return "finished"
-    return last_complete_checkpoint(output_dir)
-
-
-def _clear(output_dir: Path) -> None:
-    """Removes what an earlier run wrote, and nothing else."""
-    for folder in output_dir.glob("checkpoint-*"):
-        shutil.rmtree(folder)
-    for name in WRITTEN_FILES:
-        (output_dir / name).unlink(missing_ok=True)
-
-
-def _announce(trainer: MixCSETrainer, sentences: int, checkpoint: Path | None) -> None:
+def _announce(trainer: MixCSETrainer, examples: int, checkpoint: Path | None) -> None:
     args, model_args = trainer.args, trainer.model_args
     say(
-        f"training {model_args.model_name_or_path} on {sentences:,} examples: {model_args.variant} objective, "
+        f"training {model_args.model_name_or_path} on {examples:,} examples: {model_args.variant} objective, "
         f"lambda {model_args.mixing_lambda}, temperature {model_args.temperature}, batch "
         f"{args.per_device_train_batch_size}, seed {args.seed}, device {args.device}"
     )
@@ -207,5 +184,7 @@ def _report(trainer: MixCSETrainer) -> None:
             warn(f"no step beat the untrained model's {metric}, {start:.4f}")
         say(f"best {metric} {state.best_metric:.4f} at step {state.best_global_step}, now in {args.output_dir}")
     else:
+        if args.load_best_model_at_end:
+            warn(f"{args.metric_for_best_model} was never a number; no step could be chosen by it")
         say(f"the last step is in {args.output_dir}")
     say(f"score it: python evaluation.py --model_name_or_path {args.output_dir}")

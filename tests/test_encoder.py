@@ -32,6 +32,17 @@ def test_nothing_to_encode(encoder):
     assert encoder.encode([]).shape == (0, 16)
 
 
+@pytest.mark.parametrize("wrong", ["one string", ["a", None], ["a", 0], [["a"]]])
+def test_only_lists_of_strings_are_encoded(encoder, wrong):
+    with pytest.raises(TypeError, match="string"):
+        encoder.encode(wrong)
+
+
+def test_a_batch_has_at_least_one_sentence(encoder):
+    with pytest.raises(ValueError, match="batch_size"):
+        encoder.encode(["a"], batch_size=0)
+
+
 def test_long_sentences_are_cut(encoder, tiny_bert):
     assert encoder.max_seq_length == 64
     words = ["cat"] * 500

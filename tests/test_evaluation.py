@@ -125,6 +125,7 @@ def test_data_folder_from_the_environment(tiny_bert, toy_senteval, monkeypatch, 
         (["--pooler", "max"], "invalid choice: 'max'"),
         (["--batch_size", "0"], "--batch_size"),
         (["--max_seq_length", "1000"], "outside 1 to 64"),
+        (["--output_json", "/"], "--output_json"),
         (["--device", "warp"], "device 'warp' cannot be used"),
         (["--eval_path", "none.csv"], "--eval_path none.csv"),
         (["--model_name_or_path", "no/such"], "no/such"),
@@ -134,6 +135,33 @@ def test_refused(command, extra, says):
     with pytest.raises(UserError) as error:
         evaluation.main([*command, *extra])
     assert says in str(error.value)
+
+
+def test_equal_embeddings_give_null_not_nan(command, tmp_path, toy_senteval, monkeypatch):
+    import numpy as np
+
+    from mixcse.encoder import SentenceEncoder
+
+    monkeypatch.setattr(SentenceEncoder, "encode", lambda self, s, **_: np.ones((len(s), 4), dtype=np.float32))
+    evaluation.main([*command, "--output_json", str(tmp_path / "x.json")])
+    saved = json.loads((tmp_path / "x.json").read_text(), parse_constant=pytest.fail)
+    assert saved["headline"] == {"STSBenchmark": None, "SICKRelatedness": None}
+
+
+def test_a_device_file_is_written_to_not_replaced(tmp_path):
+    import os
+    import threading
+
+    from mixcse.files import write_json
+
+    os.mkfifo(tmp_path / "pipe")
+    read = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    write_json(tmp_path / "pipe", {"a": float("nan")})
+    reader.join()
+    assert json.loads(read[0]) == {"a": None}
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_table_shows_two_decimals_and_dashes():

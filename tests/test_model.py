@@ -206,6 +206,24 @@ def test_a_folder_without_weights_is_refused(tiny_bert, tmp_path):
         SentenceModel.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("damage", ["truncated", "no tokenizer", "unknown pooler", "junk heads"])
+def test_damaged_folders_are_refused(tiny_bert, tmp_path, damage):
+    for file in tiny_bert.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    if damage == "truncated":
+        (tmp_path / "model.safetensors").write_bytes((tiny_bert / "model.safetensors").read_bytes()[:1000])
+    elif damage == "no tokenizer":
+        (tmp_path / "tokenizer.json").unlink()
+    elif damage == "unknown pooler":
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps(config | {"sentence_pooler": "foo"}))
+    else:
+        (tmp_path / HEADS_FILE).write_bytes(b"junk")
+    with pytest.raises(UserError, match=str(tmp_path)) as error:
+        SentenceModel.from_pretrained(tmp_path)
+    assert "\n" not in str(error.value)
+
+
 def test_weights_of_another_architecture_are_refused(tiny_bert, tmp_path, tokenizer):
     for file in tiny_bert.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

@@ -68,3 +68,56 @@ def test_a_bad_option_does_not_cost_the_earlier_run(command, tmp_path):
             training.main([*command, "--overwrite_output_dir", *bad])
     assert (tmp_path / "out" / "train_results.json").exists()
     assert (tmp_path / "out" / "checkpoint-6").exists()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ["--report_to", "nowhere"],
+        ["--optim_args", "zzz"],
+        ["--learning_rate", "-1"],
+        ["--num_train_epochs", "nan"],
+        ["--max_steps", "0"],
+        ["--do_mlm", "--mlm_weight", "nan"],
+        ["--lr_scheduler_type", "cosine_with_min_lr"],
+    ],
+)
+def test_options_that_cannot_be_run_do_not_cost_the_earlier_run(command, tmp_path, bad):
+    folder = tmp_path / "out"
+    training.main([*command, "--max_steps", "2"])
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(UserError) as error:
+        training.main([*command, "--overwrite_output_dir", *bad])
+    assert "\n" not in str(error.value)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "trainer_state.json"])
+def test_a_damaged_checkpoint_is_named(command, tmp_path, file):
+    training.main([*command, "--max_steps", "2"])
+    (tmp_path / "out" / "train_results.json").unlink()
+    (tmp_path / "out" / "checkpoint-2" / file).write_bytes(b"damaged")
+    with pytest.raises(UserError, match="checkpoint-2"):
+        training.main([*command, "--max_steps", "2"])
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "3", "{"])
+def test_damaged_arguments_are_named(command, tmp_path, content):
+    training.main([*command, "--max_steps", "2"])
+    (tmp_path / "out" / "arguments.json").write_text(content)
+    with pytest.raises(UserError, match="arguments.json"):
+        training.main([*command, "--max_steps", "2"])
+
+
+def test_another_training_file_is_another_run(command, tmp_path):
+    training.main([*command, "--max_steps", "2"])
+    with open(tmp_path / "train.txt", "a") as file:
+        file.write("one more sentence\n")
+    with pytest.raises(UserError, match="train_file_sha256"):
+        training.main([*command, "--max_steps", "2"])
+
+
+def test_a_diverged_run_says_so_and_saves_nothing(command, tmp_path):
+    with pytest.raises(UserError, match="diverged"):
+        training.main([*command, "--learning_rate", "1e38"])
+    assert not (tmp_path / "out" / "model.safetensors").exists()

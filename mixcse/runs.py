@@ -1,0 +1,106 @@
+"""The output folder of a training run: what an earlier run left there, and what this one writes."""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mixcse.arguments import TrainArguments
+from mixcse.console import UserError
+from mixcse.files import read_json, sha256, write_json
+
+ARGUMENTS_FILE = "arguments.json"
+FINISHED_FILE = "train_results.json"  # written last
+WRITTEN_FILES = (ARGUMENTS_FILE, FINISHED_FILE, "eval_results.json", "trainer_state.json")
+CHECKPOINT_FILES = ("config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+# Options that say how or where a run goes, not what it computes.
+NOT_COMPARED = {
+    "output_dir", "overwrite_output_dir", "overwrite_cache", "preprocessing_num_workers", "disable_tqdm",
+    "dataloader_num_workers", "dataloader_pin_memory", "senteval_data", "cache_dir", "local_rank", "log_level",
+}  # fmt: skip
+
+
+class RunFolder:
+    """`--output_dir` with the resolved options of the run that is to go there.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+
+    def __init__(self, path: str | Path, options: dict[str, Any]) -> None:
+        self.path = Path(path)
+        self.options = options
+        try:
+            if self.path.exists() and not self.path.is_dir():
+                raise UserError(f"--output_dir {self.path} is a file; name a folder")
+            nearest = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+        except OSError as error:
+            raise UserError(f"--output_dir {str(self.path)[:80]}: {error.strerror}") from error
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            raise UserError(f"--output_dir {self.path}: cannot write into {nearest}")
+
+    @property
+    def finished(self) -> bool:
+        """Whether a run with these options went to its end here."""
+        return (self.path / FINISHED_FILE).is_file() and (self.path / "model.safetensors").is_file()
+
+    def check_earlier_run(self) -> None:
+        """Raises UserError if something lies here that this run would neither continue nor repeat."""
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return
+        file = self.path / ARGUMENTS_FILE
+        if not file.is_file():
+            raise UserError(
+                f"--output_dir {self.path} is not empty and no run of train.py; name another, "
+                "or pass --overwrite_output_dir"
+            )
+        try:
+            earlier = dict(read_json(file))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{file} is damaged ({error}); pass --overwrite_output_dir to start afresh") from error
+        changed = [
+            f"--{name} was {earlier.get(name)}, now {value}"
+            for name, value in self.options.items()
+            if name not in NOT_COMPARED and earlier.get(name) != value
+        ]
+        if changed:
+            raise UserError(
+                f"--output_dir {self.path} holds a run with other options ({'; '.join(changed[:3])}); "
+                "name another folder, or pass --overwrite_output_dir to start afresh"
+            )
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest checkpoint that was written to its end (`trainer_state.json` is written last)."""
+        complete = {
+            int(folder.name.removeprefix("checkpoint-")): folder
+            for folder in self._checkpoints()
+            if all((folder / name).is_file() for name in CHECKPOINT_FILES)
+        }
+        return complete[max(complete)] if complete else None
+
+    def begin(self, *, afresh: bool) -> None:
+        """Takes the folder over: notes the options; `afresh` removes what an earlier run wrote."""
+        if afresh:
+            for folder in self._checkpoints():
+                shutil.rmtree(folder)
+            for name in WRITTEN_FILES:
+                (self.path / name).unlink(missing_ok=True)
+        write_json(self.path / ARGUMENTS_FILE, self.options)
+
+    def _checkpoints(self) -> list[Path]:
+        return [
+            folder
+            for folder in self.path.glob("checkpoint-*")
+            if folder.is_dir() and folder.name.removeprefix("checkpoint-").isdecimal()
+        ]
+
+
+def resolved_options(train_file: str, *groups: Any) -> dict[str, Any]:
+    """All options with their values, flat and in JSON's types, and the training file's checksum."""
+    options: dict[str, Any] = {"train_file_sha256": sha256(train_file)}
+    for group in groups:
+        values = group.to_dict() if isinstance(group, TrainArguments) else dataclasses.asdict(group)
+        options |= {name: value for name, value in values.items() if not name.startswith("_")}
+    return json.loads(json.dumps(options, default=str))
