@@ -158,7 +158,9 @@ class TrainArguments(TrainingArguments):
     )
     metric_for_best_model: str | None = field(
         default=None,
-        metadata={"help": "stsb_spearman (default), sickr_spearman, avg_sts, dev_spearman: what selects the best."},
+        metadata={
+            "help": "What selects: stsb_spearman (default), sickr_spearman, avg_sts, dev_spearman or avg_transfer."
+        },
     )
     load_best_model_at_end: bool | None = field(
         default=None,

@@ -1,60 +1,37 @@
-"""What training is selected by: STS dev sets, scored through the SentEval harness."""
+"""What training is selected by: dev sets, scored through the SentEval harness."""
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import senteval
 from mixcse.console import UserError, warn
-from mixcse.metrics import alignment, uniformity
-from senteval.encoding import Embedded, Encode, embed_distinct
+from mixcse.eval_data import find_senteval_data, read_own_pairs, spread
+from mixcse.scores import MODES, TRANSFER_TASKS, average
+from senteval.encoding import Encode, embed_distinct
 from senteval.sts import score_sts
 
 STS_DEV_TASKS = {"STSBenchmark": "stsb_spearman", "SICKRelatedness": "sickr_spearman"}
 
 
-def find_senteval_data(option: str | None = None) -> Path:
-    """The folder that holds `downstream/`: the option, else $SENTEVAL_DATA, else SentEval/data."""
-    return Path(option or os.environ.get("SENTEVAL_DATA") or Path(__file__).parents[1] / "SentEval" / "data")
-
-
-def read_own_pairs(path: str | Path) -> senteval.Pairs:
-    """`--eval_path`: a file in STS-B's layout; raises UserError naming the line that is wrong."""
-    try:
-        pairs = senteval.read_pairs_file(Path(path))
-    except senteval.DataError as error:
-        raise UserError(f"--eval_path {error}") from error
-    if len(set(pairs.scores)) < 2:
-        raise UserError(f"--eval_path {path}: a correlation needs pairs with at least two different scores")
-    return pairs
-
-
-def spread(pairs: senteval.Pairs, embedded: Embedded) -> dict[str, float]:
-    """Alignment and uniformity of one set of pairs."""
-    return {
-        "alignment": alignment(embedded(pairs.first), embedded(pairs.second), pairs.scores),
-        "uniformity": uniformity(embedded(pairs.sentences())),
-    }
-
-
 @dataclass
 class DevSets:
-    """Dev pairs by metric name; scored many times in a run, read once.
+    """Dev sets; scored many times in a run, read once.
 
     Attributes:
-        pairs: `stsb_spearman`, `sickr_spearman` and, with `--eval_path`, `dev_spearman`.
+        pairs: `stsb_spearman`, `sickr_spearman` and, with `--eval_path`, `dev_spearman`: by metric name.
+        transfer: the transfer tasks, with `--eval_transfer`.
     """
 
     pairs: Mapping[str, senteval.Pairs]
+    transfer: senteval.Suite = field(default_factory=senteval.Suite)
 
     @classmethod
-    def load(cls, senteval_data: str | None, eval_path: str | None) -> "DevSets":
+    def load(cls, senteval_data: str | None, eval_path: str | None, *, transfer: bool = False) -> "DevSets":
         """Reads what is there.
 
         Raises:
-            UserError: nothing is, or a file is malformed.
+            UserError: nothing is, a transfer task asked for is not, or a file is malformed.
         """
         folder = find_senteval_data(senteval_data)
         suite = senteval.Suite.load(STS_DEV_TASKS, folder, splits=["dev"])
@@ -70,24 +47,33 @@ class DevSets:
         if eval_path is None or suite.tasks:
             for task, reason in suite.missing.items():
                 warn(f"{task} dev is not scored: {reason}")
-        return cls(pairs)
+        transfer_suite = senteval.Suite.load(TRANSFER_TASKS if transfer else (), folder)
+        if transfer_suite.missing:
+            raise UserError(f"--eval_transfer: {next(iter(transfer_suite.missing.values()))}")
+        return cls(pairs, transfer_suite)
 
     @property
     def metrics(self) -> list[str]:
         """The names that `score` returns and selection can use."""
         both = set(STS_DEV_TASKS.values()) <= set(self.pairs)
-        return [*self.pairs, *(["avg_sts"] if both else []), "alignment", "uniformity"]
+        transfer = [*self.transfer.tasks, "avg_transfer"] if self.transfer.tasks else []
+        return [*self.pairs, *(["avg_sts"] if both else []), *transfer, "alignment", "uniformity"]
 
     def score(self, encode: Encode) -> dict[str, float]:
-        """Spearman correlations (0 to 1), alignment and uniformity; encodes what it scores once.
+        """Spearman correlations (0 to 1), dev accuracies (0 to 100), alignment and uniformity.
 
-        Alignment and uniformity are measured on the own pairs if there are any, else on
-        STS-B dev, else on SICK-R dev.
+        Encodes every distinct sentence once.  Alignment and uniformity are measured on the
+        own pairs if there are any, else on STS-B dev, else on SICK-R dev.
         """
-        embedded = embed_distinct(encode, (s for pairs in self.pairs.values() for s in pairs.sentences()))
+        sentences = [sentence for pairs in self.pairs.values() for sentence in pairs.sentences()]
+        embedded = embed_distinct(encode, sentences + self.transfer.sentences())
         results: dict[str, Any] = score_sts(dict(self.pairs), embedded)
         scores = {name: float(results[name]["spearman"].correlation) for name in self.pairs}
         if "avg_sts" in self.metrics:
-            scores["avg_sts"] = sum(scores[name] for name in STS_DEV_TASKS.values()) / len(STS_DEV_TASKS)
+            scores["avg_sts"] = average([scores[name] for name in STS_DEV_TASKS.values()])
+        if self.transfer.tasks:
+            transfer = self.transfer.score(embedded, senteval.Scoring(MODES["dev"]))
+            scores |= {task: result["devacc"] for task, result in transfer.items()}
+            scores["avg_transfer"] = average([result["devacc"] for result in transfer.values()])
         reference = next(name for name in ("dev_spearman", *STS_DEV_TASKS.values()) if name in self.pairs)
         return scores | spread(self.pairs[reference], embedded)

@@ -1,5 +1,7 @@
 """`SentenceEncoder`: sentences in, embeddings out; trainer, evaluation and users share it."""
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from mixcse.console import UserError, say, warn
 from mixcse.modeling import SentenceModel
 from mixcse.pooling import POOLERS
 
+BUDGET_LENGTH = 64  # tokens
 DEFAULT_POOLER = "cls_before_pooler"  # released script: evaluation.py --pooler cls_before_pooler
 
 
@@ -67,16 +70,28 @@ class SentenceEncoder:
         """The length of an embedding."""
         return self.model.encoder.config.hidden_size
 
+    def fingerprint(self) -> str:
+        """A hash of what embeddings depend on: weights, tokenizer, pooler, length limit."""
+        digest = hashlib.sha256(repr((self.pooler, self.max_seq_length)).encode())
+        digest.update(self.model.tokenizer.backend_tokenizer.to_str().encode() if self.model.tokenizer.is_fast else b"")
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(
+                name.encode() + tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            )
+        return digest.hexdigest()
+
     @torch.inference_mode()
     def encode(self, sentences: list[str], batch_size: int = 64, show_progress: bool = False) -> np.ndarray:
         """Embeddings of sentences, in their order: float32, (n, d).
 
-        Works through batches of similar length, the longest first (if memory runs out, it
-        does so at once).  An empty sentence is encoded as a single space, as in training.
+        Works through batches of similar length and of a like number of tokens, the longest
+        first (if memory runs out, it does so at once).  An empty sentence is encoded as a
+        single space, as in training.
 
         Args:
             sentences: any number of them, none included.
-            batch_size: sentences in a forward pass.
+            batch_size: sentences of `BUDGET_LENGTH` tokens in a forward pass; longer ones are
+                fewer, shorter ones more.
             show_progress: show a progress bar on stderr, if that is a terminal.
 
         Raises:
@@ -98,8 +113,7 @@ class SentenceEncoder:
         self.model.eval()
         try:
             with self._progress(rows, show_progress) as bar:
-                for start in range(0, len(order), batch_size):
-                    batch = order[start : start + batch_size]
+                for batch in _batches(order, [len(row) for row in rows], batch_size * BUDGET_LENGTH):
                     inputs = pad_rows(self.model.tokenizer, [rows[i] for i in batch])
                     inputs = {name: tensor.to(self.device) for name, tensor in inputs.items()}
                     embeddings[batch] = self.model.embed(**inputs, pooler=self.pooler).float().cpu().numpy()
@@ -123,6 +137,15 @@ class SentenceEncoder:
             max_length=self.max_seq_length,
             return_attention_mask=False,
         )["input_ids"]
+
+
+def _batches(order: list[int], lengths: list[int], budget: int) -> Iterator[list[int]]:
+    """Cuts an order, longest first, into batches of at most `budget` tokens, padding counted."""
+    start = 0
+    while start < len(order):
+        size = max(1, budget // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
 
 
 def _move(model: SentenceModel, device: str | torch.device | None) -> None:

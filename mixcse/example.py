@@ -9,11 +9,11 @@ import torch
 from mixcse import evaluation, training
 from mixcse.console import UserError, quiet_libraries, run_cli, say
 from mixcse.demo_encoder import demo_encoder
-from mixcse.dev import find_senteval_data
 from mixcse.encoder import SentenceEncoder
-from mixcse.evaluation import STS_TASKS, Report, evaluate
+from mixcse.eval_data import find_senteval_data
 from mixcse.fetch import ROOT, fetch_corpus, fetch_senteval
 from mixcse.parsing import parse_training_arguments
+from mixcse.scores import STS_TASKS, Report, average, evaluate
 from mixcse.tables import table
 
 PROFILES = ("paper", "demo")
@@ -113,12 +113,12 @@ def demo_table(before: Report, after: Report) -> str:
     """Rows: the untrained encoder, the trained one, and the gain; columns: the sample's test half, tasks."""
     columns, untrained, trained = ["", "sample pairs (test)"], ["untrained"], ["MixCSE, trained"]
     for row, report in ((untrained, before), (trained, after)):
-        row += [100 * float(report.own["spearman"][0]), *report.headline.values()]
+        row += [100 * report.own["spearman"], *report.headline.values()]
     columns += list(after.headline)
     if after.headline:
         columns.append("Avg. of tasks")
         for row, report in ((untrained, before), (trained, after)):
-            row.append(sum(report.headline.values()) / len(report.headline))
+            row.append(average(list(report.headline.values())))
     gain = ["gain", *(f"{new - old:+.2f}" for old, new in zip(untrained[1:], trained[1:], strict=True))]
     return table(columns, untrained, trained, gain)
 

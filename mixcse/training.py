@@ -45,7 +45,9 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
             say(f"{folder.path}: this run is finished; nothing to do (--overwrite_output_dir starts afresh)")
             return
         checkpoint = folder.last_checkpoint()
-    dev_sets = DevSets.load(data_args.senteval_data, data_args.eval_path) if args.do_eval else None
+    dev_sets = None
+    if args.do_eval:
+        dev_sets = DevSets.load(data_args.senteval_data, data_args.eval_path, transfer=args.eval_transfer)
     _check_metric(args, dev_sets)
     set_seed(args.seed)
     model = _load_model(model_args, data_args)
@@ -146,8 +148,6 @@ def _check(model_args: ModelArguments, data_args: DataArguments, args: TrainArgu
         raise UserError("training runs on one device, but several processes were launched; start train.py with python")
     if args.n_gpu > 1:
         raise UserError(f"training runs on one device, but {args.n_gpu} GPUs are visible; set CUDA_VISIBLE_DEVICES=0")
-    if args.eval_transfer:
-        raise UserError("--eval_transfer: the transfer tasks are not available yet; leave it out")
     if model_args.mlp_only_train and model_args.pooler_type != "cls":
         warn(f"--mlp_only_train does nothing with --pooler_type {model_args.pooler_type}: only cls has an MLP head")
 

@@ -7,8 +7,8 @@ from hash_encoder import encode
 
 from mixcse import evaluation
 from mixcse.console import UserError
-from mixcse.evaluation import evaluate
 from mixcse.modeling import SentenceModel
+from mixcse.scores import evaluate
 from mixcse.tables import table
 
 
@@ -31,11 +31,11 @@ def test_the_table_names_missing_tasks_and_averages_the_others(command, capsys, 
     saved = json.loads((tmp_path / "scores" / "x.json").read_text())
     scores = saved["headline"]
     assert set(scores) == {"STSBenchmark", "SICKRelatedness"}
-    row = [cell.strip() for cell in printed.splitlines()[4].strip("|").split("|")]
-    assert row[:5] == [f"{scores['STSBenchmark']:.2f}", f"{scores['SICKRelatedness']:.2f}", "-", "-", "-"]
+    row = [cell.strip() for cell in printed.splitlines()[5].strip("|").split("|")]
+    assert row[4:7] == ["-", f"{scores['STSBenchmark']:.2f}", f"{scores['SICKRelatedness']:.2f}"]
     assert row[-1] == f"{sum(scores.values()) / 2:.2f}"
-    assert saved["scores"]["STSBenchmark"]["test"]["nsamples"] == 24
-    assert 100 * saved["scores"]["STSBenchmark"]["test"]["spearman"] == pytest.approx(scores["STSBenchmark"])
+    assert saved["tasks"]["STSBenchmark"]["results"]["test"]["nsamples"] == 24
+    assert 100 * saved["tasks"]["STSBenchmark"]["results"]["test"]["spearman"] == pytest.approx(scores["STSBenchmark"])
     assert saved["pooler"] == "cls_before_pooler"
     assert saved["max_seq_length"] == 64
 
@@ -51,7 +51,7 @@ def test_dev_mode_reports_dev_splits(command, capsys, tmp_path):
     evaluation.main([*command, "--mode", "dev", "--output_json", str(tmp_path / "x.json")])
     assert "------ dev ------" in capsys.readouterr().out
     saved = json.loads((tmp_path / "x.json").read_text())
-    assert set(saved["scores"]["STSBenchmark"]) == {"dev", "all"}
+    assert set(saved["tasks"]["STSBenchmark"]["results"]) == {"dev", "all"}
 
 
 def test_named_tasks_only(command, capsys):

@@ -12,7 +12,7 @@ import senteval
 from mixcse import example, fetch
 from mixcse.console import UserError
 from mixcse.demo_encoder import WEIGHTS_SHA256, demo_encoder
-from mixcse.evaluation import Report
+from mixcse.scores import Report
 
 SAMPLE = fetch.ROOT / "data" / "sample"
 
@@ -113,7 +113,7 @@ def test_the_real_tasks_wherever_they_lie_in_the_archive(tmp_path, senteval_data
     lines = subj.read_bytes().splitlines(keepends=True)
     subj.chmod(0o644)
     subj.write_bytes(b"".join(lines[:20]))
-    with pytest.raises(UserError, match="subj.subjective: 20 lines, expected 5000"):
+    with pytest.raises(UserError, match="SUBJ.*5020 samples in 'all', expected 10000"):
         fetch.fetch_senteval(target, archive.parent)
 
 
@@ -206,8 +206,8 @@ def test_the_demo_runs_and_shows_before_and_after(monkeypatch, tiny_bert, tmp_pa
 
 
 def test_the_demo_table_adds_up():
-    before = Report("test", headline={"STS12": 50.0, "STS13": 60.0}, own={"spearman": (0.8,)})
-    after = Report("test", headline={"STS12": 51.0, "STS13": 63.5}, own={"spearman": (0.79,)})
+    before = Report("test", headline={"STS12": 50.0, "STS13": 60.0}, own={"spearman": 0.8})
+    after = Report("test", headline={"STS12": 51.0, "STS13": 63.5}, own={"spearman": 0.79})
     cells = [
         [cell.strip() for cell in row.split("|")[1:-1]]
         for row in example.demo_table(before, after).splitlines()

@@ -90,7 +90,7 @@ def fit_one(features: Tensor, labels: Tensor, fit: Fit, classes: int, settings: 
         optimizer = _optimizer(settings.optim, model.parameters(), weight_decay=fit.l2)
         train_x, train_y = features[train], labels[train]
         held_out_x, held_out_y = features[held_out], labels[held_out]
-        watch = _EarlyStop(settings)
+        watch = EarlyStop(settings)
         best = None
         while watch.goes_on:
             model.train()
@@ -110,9 +110,7 @@ def fit_one(features: Tensor, labels: Tensor, fit: Fit, classes: int, settings: 
     return Fitted(model.requires_grad_(False), watch.best / len(held_out))
 
 
-def fit_many(
-    features: Tensor, labels: Tensor, fits: Sequence[Fit], classes: int, settings: Settings
-) -> list[Fitted]:
+def fit_many(features: Tensor, labels: Tensor, fits: Sequence[Fit], classes: int, settings: Settings) -> list[Fitted]:
     """`[fit_one(...) for fit in fits]`, batched; hidden layers are fitted one at a time.
 
     Dropout draws of hidden layers could not be shared between fits.
@@ -146,7 +144,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _EarlyStop:
+class EarlyStop:
     """The stopping rule of one fit."""
 
     def __init__(self, settings: Settings) -> None:
@@ -204,7 +202,7 @@ def _fit_batch(
     weight = first.weight.detach().expand(shape).contiguous()  # (F, S, C, d)
     bias = first.bias.detach().expand(shape[:3]).contiguous()  # (F, S, C)
     optimizer = _optimizer(settings.optim, [weight, bias])
-    watches = [[_EarlyStop(settings) for _ in fold] for fold in folds]
+    watches = [[EarlyStop(settings) for _ in fold] for fold in folds]
     best: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
     active = list(range(len(folds)))
 
@@ -256,7 +254,7 @@ def _keep_rows(optimizer: torch.optim.Optimizer, rows: list[int]) -> list[Tensor
         smaller = parameter[rows].clone()
         optimizer.state[smaller] = {
             name: value[rows].clone() if torch.is_tensor(value) and value.shape == parameter.shape else value
-            for name, value in optimizer.state.pop(parameter).items()
+            for name, value in optimizer.state.pop(parameter, {}).items()
         }
         kept.append(smaller)
     group["params"] = kept

@@ -1,6 +1,7 @@
 """From sentences to rows: each distinct sentence is encoded once, in order of length."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -27,14 +28,34 @@ def embed_distinct(encode: Encode, sentences: Iterable[str]) -> Embedded:
         EncoderError: not one finite row for each sentence.
     """
     distinct = sorted(set(sentences), key=lambda sentence: (sentence.count(" "), len(sentence), sentence))
-    embeddings = np.asarray(encode(distinct))
+    embeddings = as_array(encode(distinct), "encode")
     check_rows(embeddings, len(distinct), "encode")
     return Embedded(distinct, embeddings)
 
 
+def as_array(embeddings: Any, who: str) -> np.ndarray:
+    """Arrays, lists of rows, and tensors on any device, with or without gradient.
+
+    Raises:
+        EncoderError: rows of different lengths, or no numbers.
+    """
+    if isinstance(embeddings, list | tuple):
+        embeddings = [_plain_row(row) for row in embeddings]
+    try:
+        return np.asarray(_plain_row(embeddings))
+    except (ValueError, TypeError) as error:
+        raise EncoderError(f"{who} returned no array of numbers ({str(error).splitlines()[0]})") from error
+
+
+def _plain_row(row: Any) -> Any:
+    return row.detach().cpu().float().numpy() if hasattr(row, "detach") else row
+
+
 def check_rows(embeddings: np.ndarray, expected: int, who: str) -> None:
     """Raises EncoderError unless `embeddings` is a finite (expected, d) array."""
-    if embeddings.ndim != 2 or len(embeddings) != expected:
+    if embeddings.dtype.kind not in "fiu":
+        raise EncoderError(f"{who} returned values of type {embeddings.dtype}, expected real numbers")
+    if embeddings.ndim != 2 or len(embeddings) != expected or (expected and not embeddings.shape[1]):
         raise EncoderError(
             f"{who} returned shape {embeddings.shape} for {expected} sentences, expected ({expected}, d)"
         )

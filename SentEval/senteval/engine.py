@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from senteval.encoding import check_rows, embed_distinct
+from senteval.encoding import as_array, check_rows, embed_distinct
+from senteval.errors import EncoderError
 from senteval.protocols import Scoring, score_task
 from senteval.tasks import get_task
 
@@ -57,6 +58,8 @@ class SE:
         given = params if isinstance(params, dict) else vars(params)
         self.params = Params({**DEFAULTS, **given})
         self.params.classifier = Params(self.params.classifier)
+        if not isinstance(self.params.batch_size, int) or self.params.batch_size < 1:
+            raise ValueError(f"params['batch_size'] must be at least 1, not {self.params.batch_size!r}")
         if "task_path" not in self.params:
             raise ValueError("params needs 'task_path': the folder that holds 'downstream/'")
         self.scoring = Scoring.from_params(self.params)
@@ -84,14 +87,10 @@ class SE:
         size, rows = self.params.batch_size, []
         for start in range(0, len(sentences), size):
             batch = [sentence.split() for sentence in sentences[start : start + size]]
-            embeddings = _as_array(self.batcher(self.params, batch))
-            check_rows(embeddings, len(batch), f"the batcher ({self.params.current_task}, batch {start // size})")
+            who = f"the batcher ({self.params.current_task}, batch {start // size})"
+            embeddings = as_array(self.batcher(self.params, batch), who)
+            check_rows(embeddings, len(batch), who)
+            if rows and embeddings.shape[1] != rows[0].shape[1]:
+                raise EncoderError(f"{who} returned {embeddings.shape[1]} dimensions, before it {rows[0].shape[1]}")
             rows.append(embeddings)
         return np.concatenate(rows)
-
-
-def _as_array(embeddings: Any) -> np.ndarray:
-    """Arrays, nested lists, and tensors on any device, with or without gradient."""
-    if hasattr(embeddings, "detach"):
-        embeddings = embeddings.detach().cpu().float().numpy()
-    return np.asarray(embeddings)

@@ -57,7 +57,9 @@ def read_trec(downstream: Path) -> dict[str, Labelled]:
         rows = []
         for number, line in read_lines(path, "latin-1"):
             coarse, colon, rest = line.strip().partition(":")
-            rows.append((rest.partition(" ")[2], None, _class_of(coarse if colon else line, TREC_CLASSES, path, number)))
+            rows.append(
+                (rest.partition(" ")[2], None, _class_of(coarse if colon else line, TREC_CLASSES, path, number))
+            )
         datasets[split] = _labelled(rows, path)
     return datasets
 

@@ -10,7 +10,6 @@ from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
 from senteval.encoding import Embedded
 from senteval.readers import Pairs
 
-
 Similarity = Callable[[np.ndarray, np.ndarray], float]
 
 

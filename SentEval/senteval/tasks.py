@@ -63,6 +63,8 @@ class Task:
             DataError: a file is missing or malformed, or holds another number of samples.
         """
         if self.splits:
+            if unknown := set(splits or ()) - set(SPLITS):
+                raise ValueError(f"unknown split {sorted(unknown)[0]!r}; known: {', '.join(SPLITS)}")
             wanted = [split for split in self.splits if splits is None or split in splits]
             datasets = self.read(data_dir / "downstream", wanted)
         else:
