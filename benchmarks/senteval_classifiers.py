@@ -14,12 +14,12 @@ import time
 import numpy as np
 import torch
 from hashed_features import features
-from senteval.classification import STRENGTHS
-from senteval.classifier import Fit, Settings, fit_many, fit_one
-from senteval.tasks import TASKS
 from sklearn.model_selection import StratifiedKFold
 
 from mixcse.eval_data import find_senteval_data
+from senteval.classification import STRENGTHS
+from senteval.classifier import Fit, Settings, fit_many, fit_one
+from senteval.tasks import TASKS
 
 KFOLD = 10
 

@@ -9,6 +9,8 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from mixcse.console import UserError
+from mixcse.objective import VARIANTS
+from mixcse.pooling import POOLERS
 
 
 @dataclass
@@ -23,14 +25,14 @@ class ModelArguments:
     model_revision: str = field(default="main", metadata={"help": "Branch, tag or commit of a Hub model."})
     cache_dir: str | None = field(default=None, metadata={"help": "Where Hub models are cached."})
     trust_remote_code: bool = field(default=False, metadata={"help": "Run the code that a Hub model brings along."})
-    pooler_type: Literal["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last"] = field(
-        default="cls", metadata={"help": "Pooler in training; cls has an MLP head."}
+    pooler_type: str = field(
+        default="cls", metadata={"choices": POOLERS, "help": "Pooler in training; cls has an MLP head."}
     )
     mlp_only_train: bool = field(
         default=False, metadata={"help": "With pooler cls: score the dev sets without the MLP head."}
     )
-    variant: Literal["released", "adaptive", "paper", "simcse"] = field(
-        default="released", metadata={"help": "Objective; see mixcse/objective.py."}
+    variant: str = field(
+        default="released", metadata={"choices": VARIANTS, "help": "Objective; see mixcse/objective.py."}
     )
     temperature: float = field(
         default=0.05, metadata={"help": "Temperature of the softmax, above 0.", "aliases": ["--temp"]}
@@ -107,13 +109,6 @@ class DataArguments:
         default=None,
         metadata={"help": "Folder that holds downstream/.  Default: $SENTEVAL_DATA, else SentEval/data."},
     )
-    eval_path: str | None = field(
-        default=None,
-        metadata={
-            "help": "A dev set of your own in STS-B's layout (tab separated; score in field 5, sentences in 6 and 7): "
-            "adds dev_spearman, and is what alignment and uniformity are measured on."
-        },
-    )
 
     def __post_init__(self) -> None:
         if not 0 < self.mlm_probability < 1:
@@ -134,6 +129,13 @@ class TrainArguments(TrainingArguments):
     output_dir: str | None = field(default=None, metadata={"help": "Where checkpoints and the trained model go."})
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Start afresh, over an earlier run."})
     do_train: bool = field(default=True, metadata={"help": "Train."})
+    eval_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "A dev set of your own in STS-B's layout (tab separated; score in field 5, sentences in 6 and 7): "
+            "adds dev_spearman, and is what alignment and uniformity are measured on."
+        },
+    )
     eval_transfer: bool = field(
         default=False, metadata={"help": "Score the transfer tasks' dev sets too, at every evaluation."}
     )
@@ -159,7 +161,8 @@ class TrainArguments(TrainingArguments):
     metric_for_best_model: str | None = field(
         default=None,
         metadata={
-            "help": "What selects: stsb_spearman (default), sickr_spearman, avg_sts, dev_spearman or avg_transfer."
+            "help": "What selects: stsb_spearman (default), sickr_spearman, avg_sts, avg_transfer, or "
+            "dev_spearman (default with --eval_path)."
         },
     )
     load_best_model_at_end: bool | None = field(
@@ -202,7 +205,13 @@ class TrainArguments(TrainingArguments):
             raise UserError("--resume_from_checkpoint: not needed, the same command continues an unfinished run")
 
     def _resolve_evaluation(self) -> None:
-        asked = (self.do_eval, self.eval_transfer, self.metric_for_best_model, self.load_best_model_at_end)
+        asked = (
+            self.do_eval,
+            self.eval_path,
+            self.eval_transfer,
+            self.metric_for_best_model,
+            self.load_best_model_at_end,
+        )
         evaluates = any(asked) or self.eval_steps is not None or self.eval_strategy not in (None, "no")
         if self.eval_strategy is None:
             self.eval_strategy = "steps" if evaluates else "no"
@@ -215,5 +224,6 @@ class TrainArguments(TrainingArguments):
         if self.load_best_model_at_end is None:
             self.load_best_model_at_end = self.do_eval
         if self.do_eval:
-            self.metric_for_best_model = self.metric_for_best_model or "stsb_spearman"
+            default = "stsb_spearman" if self.eval_path is None else "dev_spearman"
+            self.metric_for_best_model = self.metric_for_best_model or default
             self.greater_is_better = True if self.greater_is_better is None else self.greater_is_better

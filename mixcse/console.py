@@ -9,6 +9,11 @@ class UserError(Exception):
     """Something the user can put right: the message says what is wrong, where, and what to do."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its kind if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def say(message: str) -> None:
     """One line (or several) of progress; results go to stdout, this goes to stderr."""
     sys.stderr.write(message + "\n")

@@ -54,10 +54,10 @@ class DevSets:
 
     @property
     def metrics(self) -> list[str]:
-        """The names that `score` returns and selection can use."""
+        """The scores that selection can use: higher is better."""
         both = set(STS_DEV_TASKS.values()) <= set(self.pairs)
         transfer = [*self.transfer.tasks, "avg_transfer"] if self.transfer.tasks else []
-        return [*self.pairs, *(["avg_sts"] if both else []), *transfer, "alignment", "uniformity"]
+        return [*self.pairs, *(["avg_sts"] if both else []), *transfer]
 
     def score(self, encode: Encode) -> dict[str, float]:
         """Spearman correlations (0 to 1), dev accuracies (0 to 100), alignment and uniformity.

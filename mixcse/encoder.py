@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from mixcse.batching import pad_rows
-from mixcse.console import UserError, say, warn
+from mixcse.console import UserError, first_line, say, warn
 from mixcse.modeling import SentenceModel
 from mixcse.pooling import POOLERS
 
@@ -152,7 +152,7 @@ def _move(model: SentenceModel, device: str | torch.device | None) -> None:
     try:
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except Exception as error:  # torch has many kinds for a device that is not there
-        raise UserError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+        raise UserError(f"device {device!r} cannot be used: {first_line(error)}") from error
 
 
 def _choose_pooler(name: str, asked: str | None, recorded: str | None) -> str:

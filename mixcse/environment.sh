@@ -12,18 +12,28 @@ fi
 
 if [ -z "$active" ]; then
     for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
-        [ -x .venv/bin/python ] && break
+        [ -f .venv/bin/activate ] && break
         if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
             echo "making .venv with $("$candidate" --version)" >&2
-            "$candidate" -m venv .venv || exit 1
+            rm -rf .venv
+            "$candidate" -m venv .venv || {
+                rm -rf .venv
+                echo "error: $candidate cannot make a virtual environment (on Debian: apt install python3-venv)" >&2
+                exit 2
+            }
         fi
     done
-    if [ ! -x .venv/bin/python ]; then
+    if [ ! -f .venv/bin/activate ]; then
         echo "error: no Python 3.11 to 3.14 found; install one, or activate an environment that has it" >&2
         exit 2
     fi
     # shellcheck disable=SC1091
     . .venv/bin/activate
+fi
+
+if ! python -m pip --version >/dev/null 2>&1 && ! python -m ensurepip >/dev/null 2>&1; then
+    echo "error: the active environment ${active:-.venv} has no pip; install it there, or deactivate the environment" >&2
+    exit 2
 fi
 
 satisfied() {

@@ -15,12 +15,12 @@ import transformers
 
 import senteval
 from mixcse import __version__
-from mixcse.console import UserError, quiet_libraries
+from mixcse.console import UserError, quiet_libraries, say, warn
 from mixcse.encoder import SentenceEncoder
 from mixcse.eval_data import find_senteval_data
 from mixcse.files import write_json
 from mixcse.pooling import POOLERS
-from mixcse.scores import MODES, STS_TASKS, TRANSFER_TASKS, Finished, Report, evaluate
+from mixcse.scores import MODES, STS_TASKS, TRANSFER_TASKS, Finished, Report, evaluate, has_dev_score
 from mixcse.tables import print_report
 
 TASK_SETS = {"sts": STS_TASKS, "transfer": TRANSFER_TASKS, "full": STS_TASKS + TRANSFER_TASKS}
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
     try:
         report = evaluate(
             lambda sentences: encoder.encode(sentences, batch_size=options.batch_size, show_progress=True),
-            TASK_SETS.get(options.task_set, options.tasks),
+            options.tasks,
             find_senteval_data(options.senteval_data),
             mode=options.mode,
             eval_path=options.eval_path,
@@ -103,8 +103,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add(
         "--mode", choices=tuple(MODES), default="test", help="test: 10 folds, test scores; fasttest: 5; dev: dev scores"
     )
-    add("--task_set", choices=("sts", "transfer", "full", "na"), default="sts", help="na: what --tasks names")
-    add("--tasks", nargs="*", default=list(TASK_SETS["full"]), metavar="TASK", help="with --task_set na")
+    add("--task_set", choices=(*TASK_SETS, "na"), help="na: what --tasks names (default: sts, or na with --tasks)")
+    add("--tasks", nargs="*", metavar="TASK", help="names out of senteval.list_tasks()")
     add(
         "--transfer_metric",
         choices=("acc", "devacc"),
@@ -121,14 +121,26 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add("--max_seq_length", type=int, help="tokens; longer sentences are cut (default: the model's own limit)")
     add("--device", help="such as cpu or cuda:1 (default: the GPU if there is one)")
     options = parser.parse_args(argv)
-    known = senteval.list_tasks()
-    if unknown := [task for task in options.tasks if task not in known]:
-        raise UserError(f"--tasks: unknown task {unknown[0]!r}; known: {', '.join(known)}")
+    options.tasks = _chosen_tasks(options)
     if options.output_json:
         _check_output(Path(options.output_json))
     if options.batch_size < 1:
         raise UserError(f"--batch_size must be at least 1, not {options.batch_size}")
     return options
+
+
+def _chosen_tasks(options: argparse.Namespace) -> list[str]:
+    known = senteval.list_tasks()
+    if unknown := [task for task in options.tasks or () if task not in known]:
+        raise UserError(f"--tasks: unknown task {unknown[0]!r}; known: {', '.join(known)}")
+    task_set = options.task_set or ("sts" if options.tasks is None else "na")
+    if options.tasks is not None and task_set != "na":
+        warn(f"--tasks is overridden by --task_set {task_set}; leave that out, or make it na")
+    tasks = list(TASK_SETS.get(task_set, options.tasks or ()))
+    if options.mode == "dev" and (without := [task for task in tasks if not has_dev_score(task)]):
+        say(f"left out in dev mode, for want of a dev split: {', '.join(without)}")
+        tasks = [task for task in tasks if task not in without]
+    return tasks
 
 
 def _check_output(path: Path) -> None:

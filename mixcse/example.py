@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,18 +12,22 @@ from mixcse.console import UserError, quiet_libraries, run_cli, say
 from mixcse.demo_encoder import demo_encoder
 from mixcse.encoder import SentenceEncoder
 from mixcse.eval_data import find_senteval_data
-from mixcse.fetch import ROOT, fetch_corpus, fetch_senteval
+from mixcse.fetch import CORPUS, ROOT, fetch_corpus, fetch_senteval
 from mixcse.parsing import parse_training_arguments
 from mixcse.scores import STS_TASKS, Report, average, evaluate
 from mixcse.tables import table
 
 PROFILES = ("paper", "demo")
 SAMPLE = ROOT / "data" / "sample"
+CORPUS_PATH = ROOT / "data" / CORPUS
 
 
 def main(argv: list[str]) -> None:
     """Chooses a profile, says why and what follows, and runs it."""
     chosen, flags = _split_profile(argv)
+    if {"-h", "--help"} & set(flags):
+        sys.stdout.write("bash run_unsup_example.sh [--profile paper|demo] [options of train.py, which follow]\n\n")
+        parse_training_arguments(["--help"])
     gpu = torch.cuda.is_available()
     profile = chosen or ("paper" if gpu else "demo")
     why = "as asked" if chosen else "a CUDA GPU is here" if gpu else "no CUDA GPU is here"
@@ -45,10 +50,9 @@ def run_paper(flags: list[str], gpu: bool) -> None:
             else "  WITHOUT A GPU IT TAKES DAYS:\nstop it with Ctrl-C and use --profile demo to see the pipeline."
         )
     )
-    corpus, senteval_data = fetch_corpus(), fetch_senteval()
     arguments = [
         *("--model_name_or_path", "bert-base-uncased"),
-        *("--train_file", str(corpus)),
+        *("--train_file", str(CORPUS_PATH)),
         *("--output_dir", str(ROOT / "result" / "mixcse-bert-base-uncased")),
         *("--num_train_epochs", "1"),
         *("--per_device_train_batch_size", "64"),
@@ -60,15 +64,20 @@ def run_paper(flags: list[str], gpu: bool) -> None:
         *("--temperature", "0.05", "--mixing_lambda", "0.2"),
         *("--seed", "42"),
         *("--do_train", "--do_eval"),
-        *("--senteval_data", str(senteval_data)),
         *flags,
     ]
-    training.main(arguments)
-    output_dir = parse_training_arguments(arguments)[2].output_dir
-    results = Path(output_dir) / "senteval_results.json"
+    _, data_args, args = parse_training_arguments(arguments)  # a wrong option is said before anything is downloaded
+    training.check_devices(args)
+    if Path(data_args.train_file) == CORPUS_PATH:
+        fetch_corpus()
+    senteval_data = find_senteval_data(data_args.senteval_data)
+    if not (senteval_data / "downstream").is_dir():
+        senteval_data = fetch_senteval()
+    training.main([*arguments, "--senteval_data", str(senteval_data)])
+    results = Path(args.output_dir) / "senteval_results.json"
     evaluation.main(
         [
-            *("--model_name_or_path", output_dir, "--task_set", "full", "--mode", "test"),
+            *("--model_name_or_path", args.output_dir, "--task_set", "full", "--mode", "test"),
             *("--senteval_data", str(senteval_data), "--output_json", str(results)),
         ]
     )
@@ -77,19 +86,8 @@ def run_paper(flags: list[str], gpu: bool) -> None:
 
 def run_demo(flags: list[str]) -> None:
     """A small encoder, a small corpus, a few minutes: the whole pipeline, not the paper's numbers."""
-    senteval_data = find_senteval_data()
-    configured = (senteval_data / "downstream").is_dir()
-    sentences, pairs = (_count_lines(SAMPLE / name) for name in ("sentences.txt", "sts-test.csv"))
-    say(
-        "This trains a 6-layer encoder (all-MiniLM-L6-v2, from a pip package) with the released objective\n"
-        f"on the {sentences:,} sentences of data/sample/ and scores {pairs} sentence pairs that it has not seen,\n"
-        "before and after: about 2 minutes on two CPU cores."
-        + (f"  It also scores the STS tasks in {senteval_data}: some 4 minutes more." if configured else "")
-        + "\nIt shows the pipeline at work.  Its numbers are not the paper's: --profile paper is the way to those."
-    )
-    start, encoder = time.time(), demo_encoder()
     arguments = [
-        *("--model_name_or_path", str(encoder)),
+        *("--model_name_or_path", str(demo_encoder())),
         *("--train_file", str(SAMPLE / "sentences.txt")),
         *("--eval_path", str(SAMPLE / "sts-dev.csv")),
         *("--output_dir", str(ROOT / "result" / "demo")),
@@ -99,14 +97,27 @@ def run_demo(flags: list[str]) -> None:
         *("--do_train", "--do_eval"),
         *flags,
     ]
+    model_args, data_args, args = parse_training_arguments(arguments)
+    senteval_data = find_senteval_data(data_args.senteval_data)
+    tasks = STS_TASKS if (senteval_data / "downstream").is_dir() else ()
+    sentences, pairs = (_count_lines(SAMPLE / name) for name in ("sentences.txt", "sts-test.csv"))
+    say(
+        "This trains a 6-layer encoder (all-MiniLM-L6-v2, from a pip package) with the released objective\n"
+        f"on the {sentences:,} sentences of data/sample/ and scores {pairs} sentence pairs that it has not seen,\n"
+        "before and after: about 2 minutes on two CPU cores."
+        + (f"  It also scores the STS tasks in {senteval_data}: some 4 minutes more." if tasks else "")
+        + "\nIt shows the pipeline at work.  Its numbers are not the paper's: --profile paper is the way to those."
+    )
+    start = time.time()
     training.main(arguments)
-    output_dir = parse_training_arguments(arguments)[2].output_dir
-    data_dir = senteval_data if configured else None
-    before, after = (_score_demo(model, data_dir) for model in (str(encoder), output_dir))
+    before, after = (
+        _score_demo(model, model_args.test_pooler, tasks, senteval_data)
+        for model in (model_args.model_name_or_path, args.output_dir)
+    )
     sys.stdout.write("\nSpearman correlation x 100, higher is better\n" + demo_table(before, after) + "\n")
     sys.stdout.flush()
-    say(f"done in {time.time() - start:.0f} s; the trained encoder is in {output_dir}")
-    say(f'use it: from mixcse import SentenceEncoder; SentenceEncoder("{output_dir}").encode(["A cat sits."])')
+    say(f"done in {time.time() - start:.0f} s; the trained encoder is in {args.output_dir}")
+    say(f'use it: from mixcse import SentenceEncoder; SentenceEncoder("{args.output_dir}").encode(["A cat sits."])')
 
 
 def demo_table(before: Report, after: Report) -> str:
@@ -127,12 +138,12 @@ def _count_lines(path: Path) -> int:
     return path.read_bytes().count(b"\n")
 
 
-def _score_demo(model: str, data_dir: Path | None) -> Report:
-    encoder = SentenceEncoder(model, pooler="cls_before_pooler")
+def _score_demo(model: str, pooler: str, tasks: Sequence[str], senteval_data: Path) -> Report:
+    encoder = SentenceEncoder(model, pooler=pooler)
     return evaluate(
         lambda sentences: encoder.encode(sentences, show_progress=True),
-        STS_TASKS if data_dir else (),
-        data_dir or Path(),
+        tasks,
+        senteval_data,
         eval_path=SAMPLE / "sts-test.csv",
     )
 

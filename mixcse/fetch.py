@@ -16,7 +16,7 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 
 import senteval
-from mixcse.console import UserError, quiet_libraries, run_cli, say
+from mixcse.console import UserError, first_line, quiet_libraries, run_cli, say
 from mixcse.files import read_json, sha256, write_json
 from mixcse.scores import STS_TASKS, TRANSFER_TASKS
 
@@ -54,8 +54,8 @@ def fetch_senteval(target: Path = ROOT / "SentEval" / "data", folder: Path = ROO
     """
     if not (target / "downstream").exists():
         archive = _obtain(ARCHIVE, folder)
-        _check_recorded(archive)
         unpack_senteval(archive, target)
+        _check_recorded(archive)
     if faults := data_faults(target):
         raise UserError(f"{target}: " + "; ".join(faults[:3]) + "; delete downstream/ there and fetch it again")
     return target
@@ -77,8 +77,9 @@ def unpack_senteval(archive: Path, target: Path) -> None:
                     raise UserError(f"{archive}: unpacks to more than {ARCHIVE_LIMIT >> 30} GiB; this is not {ARCHIVE}")
                 tar.extractall(aside / "all", filter="data")
         except (tarfile.TarError, OSError, EOFError) as error:
-            reason = (str(error).splitlines() or ["damaged"])[0]
-            raise UserError(f"{archive}: cannot be unpacked ({reason}); delete it and fetch it again") from error
+            raise UserError(
+                f"{archive}: cannot be unpacked ({first_line(error)}); delete it and fetch it again"
+            ) from error
         downstream = aside / "ready" / "downstream"
         downstream.mkdir(parents=True)
         for name in TASK_FOLDERS:
@@ -119,8 +120,10 @@ def _obtain(name: str, folder: Path) -> Path:
 
 
 def _how_to_get(folder: Path, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0]
-    lines = [f"the paper's data could not be downloaded ({reason})", "without network, get on another machine:"]
+    lines = [
+        f"the paper's data could not be downloaded ({first_line(error)})",
+        "without network, get on another machine:",
+    ]
     for name in (CORPUS, ARCHIVE):
         if not (folder / name).is_file():
             url = f"https://huggingface.co/datasets/{HUB_DATASET}/resolve/main/{name}"
@@ -137,7 +140,9 @@ def _check_recorded(path: Path) -> None:
         raise UserError(f"{record_path} is damaged ({error}); delete it") from error
     digest = sha256(path)
     if record.setdefault(path.name, digest) != digest:
-        raise UserError(f"{path}: its content has changed since it was first checked ({record_path}); fetch it again")
+        raise UserError(
+            f"{path}: its content has changed since it was first checked; fetch it again, or delete {record_path}"
+        )
     write_json(record_path, record)
 
 

@@ -9,11 +9,14 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from mixcse.console import UserError
+from mixcse.console import UserError, first_line, warn
 from mixcse.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
 
 HEADS_FILE = "mixcse_heads.safetensors"
-RECORDED_POOLER = "sentence_pooler"  # the key in a trained folder's config.json
+# Keys in a trained folder's config.json: the pooler to test it with, and whether the weights of
+# its `cls` head are more than the random ones of a checkpoint that came without.
+RECORDED_POOLER = "sentence_pooler"
+HAS_CLS_HEAD = "sentence_cls_head"
 
 
 class SentenceModel(nn.Module):
@@ -63,7 +66,7 @@ class SentenceModel(nn.Module):
         if lost := [key for key in missing if not key.startswith("pooler.")]:
             raise UserError(f"{name}: {len(lost)} of the encoder's weights are not in it, such as {lost[0]}")
         model = cls(encoder, tokenizer)
-        model.has_cls_head = model._owns_pooler() and not missing
+        model.has_cls_head = model._owns_pooler() and not missing and getattr(encoder.config, HAS_CLS_HEAD, True)
         heads = _load_heads(name)
         if any(key.startswith("head.") for key in heads):
             model.head = MLPHead(encoder.config.hidden_size)
@@ -119,9 +122,14 @@ class SentenceModel(nn.Module):
             self.encoder.pooler.requires_grad_(False)
         if mlm_from is not None:
             try:
-                self.masked_lm = AutoModelForMaskedLM.from_pretrained(mlm_from, dtype=torch.float32, **hub)
+                self.masked_lm, info = AutoModelForMaskedLM.from_pretrained(
+                    mlm_from, dtype=torch.float32, output_loading_info=True, **hub
+                )
             except ValueError as error:
                 raise UserError(f"--do_mlm: {mlm_from} has no masked-LM head in transformers; drop the flag") from error
+            inside = f"{self.masked_lm.base_model_prefix}."
+            if any(not key.startswith(inside) for key in info["missing_keys"]):
+                warn(f"--do_mlm: {mlm_from} brings no masked-LM head; a fresh one is trained")
             setattr(self.masked_lm, self.masked_lm.base_model_prefix, self.encoder)
             self.masked_lm.tie_weights()
 
@@ -172,6 +180,7 @@ class SentenceModel(nn.Module):
             recorded_pooler: the pooler to test the model with; kept in `config.json`.
         """
         setattr(self.encoder.config, RECORDED_POOLER, recorded_pooler)
+        setattr(self.encoder.config, HAS_CLS_HEAD, self.has_cls_head)
         self.encoder.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         heads = {name: tensor.contiguous().cpu() for name, tensor in self._heads().items()}
@@ -212,7 +221,7 @@ def _tokenizer_files(tokenizer: Tokenizer) -> list[str]:
 
 
 def _why_not_loaded(name: str, error: Exception) -> str:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = first_line(error)
     if Path(name).is_dir():
         return f"{name}: not a usable model folder ({reason})"
     return (

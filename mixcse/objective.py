@@ -20,7 +20,7 @@ i.  Their columns come in blocks (indices run modulo N):
 
 Variants:
     released   blocks 1 to 4, as the authors' released code computes them
-    adaptive   released, but mix k has its own lambda (1 - cos(z1_k, z2_{k+1})) / 2
+    adaptive   released, but in mix k lambda_k = lambda * (1 - cos(z1_k, z2_{k+1})) / 2
     paper      blocks 1 and 2, and one column: row i's mix of its own positive
     simcse     blocks 1 and 2 alone (Gao, Yao, Chen: SimCSE. EMNLP 2021)
 """

@@ -10,6 +10,7 @@ from transformers import HfArgumentParser
 from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
 from mixcse.console import UserError
 
+CHECKSUM = "train_file_sha256"  # in a run's arguments.json, which is no option
 RENAMED = {"--no_cuda": "--use_cpu", "--save_safetensors": "nothing (weights are always safetensors)"}
 
 
@@ -62,6 +63,12 @@ def _arguments_from_json(path: Path) -> list[str]:
         raise UserError(f"{path}: expected an object that maps option names to values")
     argv = []
     for name, value in values.items():
-        if value is not None:
-            argv += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+        if value is None or value == [] or name == CHECKSUM:
+            continue
+        argv.append(f"--{name}")
+        argv += map(_as_argument, value if isinstance(value, list) else [value])
     return argv
+
+
+def _as_argument(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)

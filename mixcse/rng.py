@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def preserved_rng() -> Iterator[None]:
-    """Puts every random generator back as it was: python's, numpy's, torch's on all devices."""
+    """Puts every random generator back as it was: python's, numpy's, torch's (CPU and CUDA)."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from mixcse.arguments import TrainArguments
-from mixcse.console import UserError
+from mixcse.console import UserError, warn
 from mixcse.files import read_json, sha256, write_json
+from mixcse.parsing import CHECKSUM
 
 ARGUMENTS_FILE = "arguments.json"
 FINISHED_FILE = "train_results.json"  # written last
-WRITTEN_FILES = (ARGUMENTS_FILE, FINISHED_FILE, "eval_results.json", "trainer_state.json")
+WRITTEN_FILES = (
+    ARGUMENTS_FILE, FINISHED_FILE, "eval_results.json", "trainer_state.json",
+    "config.json", "model.safetensors", "mixcse_heads.safetensors",
+)  # fmt: skip
 CHECKPOINT_FILES = ("config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
 # Options that say how or where a run goes, not what it computes.
 NOT_COMPARED = {
@@ -78,10 +82,14 @@ class RunFolder:
             for folder in self._checkpoints()
             if all((folder / name).is_file() for name in CHECKPOINT_FILES)
         }
+        if not complete and self._checkpoints():
+            warn(f"no checkpoint in {self.path} is complete; starting from step 0")
         return complete[max(complete)] if complete else None
 
     def begin(self, *, afresh: bool) -> None:
         """Takes the folder over: notes the options; `afresh` removes what an earlier run wrote."""
+        for folder in self.path.glob(".writing-*"):  # left by a run that was killed while saving
+            shutil.rmtree(folder)
         if afresh:
             for folder in self._checkpoints():
                 shutil.rmtree(folder)
@@ -99,7 +107,7 @@ class RunFolder:
 
 def resolved_options(train_file: str, *groups: Any) -> dict[str, Any]:
     """All options with their values, flat and in JSON's types, and the training file's checksum."""
-    options: dict[str, Any] = {"train_file_sha256": sha256(train_file)}
+    options: dict[str, Any] = {CHECKSUM: sha256(train_file)}
     for group in groups:
         values = group.to_dict() if isinstance(group, TrainArguments) else dataclasses.asdict(group)
         options |= {name: value for name, value in values.items() if not name.startswith("_")}

@@ -114,7 +114,7 @@ def evaluate(
         encode: `list[str] -> array (n, d)`.
         tasks: names in `senteval.list_tasks()`.
         data_dir: the folder that holds `downstream/`.
-        mode: `dev` reports dev scores (of the tasks that have any), else test scores.
+        mode: `dev` reports dev scores (every task must have one), else test scores.
         eval_path: pairs in STS-B's layout, scored too; then alignment and uniformity are
             measured on them, else on STS-B dev.
         finished: takes over tasks scored before and remembers those scored now.
@@ -126,10 +126,7 @@ def evaluate(
     """
     report, finished = Report(mode), finished or Finished(None, "")
     split = "dev" if mode == "dev" else "test"
-    without_dev = [
-        task for task in tasks if split == "dev" and TASKS[task].protocol == "sts" and not TASKS[task].splits
-    ]
-    suite = senteval.Suite.load([task for task in tasks if task not in without_dev], data_dir, splits=[split])
+    suite = senteval.Suite.load(tasks, data_dir, splits=[split])
     report.missing |= suite.missing
     protocol = dataclasses.replace(MODES[mode], settings=dataclasses.replace(MODES[mode].settings, device=str(device)))
     keys = {task: finished.key(task, datasets, protocol) for task, datasets in suite.tasks.items()}
@@ -158,6 +155,11 @@ def evaluate(
     if monitor is not None:
         report.spread = spread(monitor, embedded) | {"on": "STS-B dev" if own is None else str(eval_path)}
     return report
+
+
+def has_dev_score(task: str) -> bool:
+    """Whether a task has dev splits or folds; STS12 to STS16 are test data alone."""
+    return TASKS[task].protocol != "sts" or bool(TASKS[task].splits)
 
 
 def headline(task: str, results: dict[str, Any], split: str, transfer_metric: str | None = None) -> float:

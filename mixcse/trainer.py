@@ -1,6 +1,7 @@
 """The Trainer subclass: hooks only."""
 
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from mixcse.dev import DevSets
 from mixcse.encoder import SentenceEncoder
 from mixcse.files import written_aside
 from mixcse.metrics import batch_similarities
-from mixcse.modeling import SentenceModel
+from mixcse.modeling import HEADS_FILE, SentenceModel
 from mixcse.objective import contrastive_logits, loss_of_logits
 from mixcse.progress import ReadableProgress
 from mixcse.rng import preserved_rng
@@ -106,6 +107,7 @@ class MixCSETrainer(Trainer):
             raise UserError(f"weights are not finite at step {self.state.global_step}, and were not saved; {DIVERGED}")
         with written_aside(output_dir or self.args.output_dir) as folder:
             self.model.save_pretrained(folder, recorded_pooler=self.model_args.test_pooler)
+            (Path(output_dir or self.args.output_dir) / HEADS_FILE).unlink(missing_ok=True)  # an earlier run's
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         self.model.load_weights(resume_from_checkpoint)

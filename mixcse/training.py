@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, set_seed
+from transformers import TrainerCallback, TrainerState, set_seed
 
 from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
 from mixcse.batching import ContrastiveCollator
-from mixcse.console import UserError, quiet_libraries, say, warn
+from mixcse.console import UserError, first_line, quiet_libraries, say, warn
 from mixcse.data import check_train_file, load_training_data
 from mixcse.dev import DevSets
 from mixcse.files import write_json
@@ -47,7 +47,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
         checkpoint = folder.last_checkpoint()
     dev_sets = None
     if args.do_eval:
-        dev_sets = DevSets.load(data_args.senteval_data, data_args.eval_path, transfer=args.eval_transfer)
+        dev_sets = DevSets.load(data_args.senteval_data, args.eval_path, transfer=args.eval_transfer)
     _check_metric(args, dev_sets)
     set_seed(args.seed)
     model = _load_model(model_args, data_args)
@@ -72,17 +72,35 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
         )
         trainer.add_callback(begin)
         _announce(trainer, len(data), checkpoint)
-        result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        metrics = _train_or_take_over(trainer, checkpoint, begin)
     except Exception as error:
         if begin.done or isinstance(error, UserError):
             raise
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         where = f"{checkpoint} is damaged, delete it" if checkpoint else "these options cannot be run"
         raise UserError(f"training did not start: {where} ({reason})") from error
     if trainer.state.global_step == 0:
         raise UserError("not one step was made; check --max_steps, --num_train_epochs and --dataloader_drop_last")
     trainer.save_model()
-    _finish(trainer, folder.path, result.metrics | {"seconds": time.time() - start})
+    _finish(trainer, folder.path, metrics | {"seconds": time.time() - start})
+
+
+def _train_or_take_over(trainer: MixCSETrainer, checkpoint: Path | None, begin: "_Begin") -> dict[str, Any]:
+    """Trains; or, where a run was stopped after its last step, loads what it chose.
+
+    (The Trainer would make one step too many.)
+    """
+    if checkpoint is None:
+        return trainer.train().metrics
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    resumed = {"resumed_from_step": state.global_step}  # time and loss are of what follows it
+    if state.global_step < state.max_steps:
+        return trainer.train(resume_from_checkpoint=str(checkpoint)).metrics | resumed
+    trainer.state = state
+    best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    trainer.model.load_weights(best or checkpoint)
+    begin.on_train_begin()
+    return resumed
 
 
 class _Begin(TrainerCallback):
@@ -142,14 +160,19 @@ def _check(model_args: ModelArguments, data_args: DataArguments, args: TrainArgu
     if not data_args.train_file:
         raise UserError("--train_file is missing: give a .txt file with a sentence a line, or a .csv or .tsv")
     check_train_file(Path(data_args.train_file))
+    check_devices(args)
+    if model_args.mlp_only_train and model_args.pooler_type != "cls":
+        warn(f"--mlp_only_train does nothing with --pooler_type {model_args.pooler_type}: only cls has an MLP head")
+
+
+def check_devices(args: TrainArguments) -> None:
+    """Raises UserError unless training can run here: on one device, in a precision it has."""
     if args.fp16 and not torch.cuda.is_available():
         raise UserError("--fp16 needs a CUDA GPU, and there is none; leave it out")
     if args.world_size > 1:
         raise UserError("training runs on one device, but several processes were launched; start train.py with python")
     if args.n_gpu > 1:
         raise UserError(f"training runs on one device, but {args.n_gpu} GPUs are visible; set CUDA_VISIBLE_DEVICES=0")
-    if model_args.mlp_only_train and model_args.pooler_type != "cls":
-        warn(f"--mlp_only_train does nothing with --pooler_type {model_args.pooler_type}: only cls has an MLP head")
 
 
 def _check_metric(args: TrainArguments, dev_sets: DevSets | None) -> None:

@@ -174,12 +174,16 @@ def test_an_unknown_profile():
 def test_the_paper_profile_is_the_released_recipe(monkeypatch, tmp_path):
     """Everything but the network: what is fetched, trained and evaluated, with which options."""
     calls = []
-    monkeypatch.setattr(example, "fetch_corpus", lambda: Path("corpus.txt"))
+    monkeypatch.setattr(example, "fetch_corpus", lambda: calls.append("corpus"))
     monkeypatch.setattr(example, "fetch_senteval", lambda: Path("tasks"))
+    monkeypatch.setattr(example, "find_senteval_data", lambda option: tmp_path / "none")
     monkeypatch.setattr(example.training, "main", lambda argv: calls.append(argv))
     monkeypatch.setattr(example.evaluation, "main", lambda argv: calls.append(argv))
     example.run_paper(["--output_dir", str(tmp_path), "--seed", "7"], gpu=True)
-    trained, evaluated = calls
+    with pytest.raises(UserError, match="--learning_rate"):
+        example.run_paper(["--learning_rat", "1"], gpu=True)
+    fetched, trained, evaluated = calls  # the wrong option was said before anything was fetched
+    assert fetched == "corpus"
     model_args, data_args, args = example.parse_training_arguments(trained)
     assert (model_args.model_name_or_path, model_args.pooler_type, model_args.variant) == (
         "bert-base-uncased",
@@ -189,14 +193,14 @@ def test_the_paper_profile_is_the_released_recipe(monkeypatch, tmp_path):
     assert (model_args.temperature, model_args.mixing_lambda, model_args.mlp_only_train) == (0.05, 0.2, False)
     assert (args.num_train_epochs, args.per_device_train_batch_size, args.learning_rate) == (1, 64, 3e-5)
     assert (args.eval_steps, args.metric_for_best_model, args.seed) == (125, "stsb_spearman", 7)
-    assert (data_args.max_seq_length, data_args.train_file) == (32, "corpus.txt")
+    assert (data_args.max_seq_length, data_args.train_file) == (32, str(example.CORPUS_PATH))
     assert evaluated[:6] == ["--model_name_or_path", str(tmp_path), "--task_set", "full", "--mode", "test"]
     assert "--pooler" not in evaluated  # the recorded one, cls_before_pooler
 
 
 def test_the_demo_runs_and_shows_before_and_after(monkeypatch, tiny_bert, tmp_path, capsys):
     monkeypatch.setattr(example, "demo_encoder", lambda: tiny_bert)
-    monkeypatch.setattr(example, "find_senteval_data", lambda: tmp_path / "none")
+    monkeypatch.setattr(example, "find_senteval_data", lambda option: tmp_path / "none")
     flags = ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--eval_steps", "1"]
     example.run_demo([*flags, "--per_device_train_batch_size", "8"])
     captured = capsys.readouterr()

@@ -54,6 +54,24 @@ def test_arguments_from_a_json_file(tmp_path):
         parse_training_arguments([str(tmp_path / "none.json")])
 
 
+def test_the_recorded_arguments_can_be_given_again(tmp_path, command):
+    from mixcse import training
+
+    training.main([*command, "--max_steps", "2", "--lr_scheduler_kwargs", "{}"])
+    recorded = tmp_path / "out" / "arguments.json"
+    first, again = (parse_training_arguments(argv) for argv in ([*command, "--max_steps", "2"], [str(recorded)]))
+    assert first[0] == again[0]
+    assert (again[2].max_steps, again[2].learning_rate, again[2].eval_steps) == (2, 1e-2, 2)
+    training.main([str(recorded), "--output_dir", str(tmp_path / "again")])
+    assert (tmp_path / "again" / "model.safetensors").exists()
+
+
+def test_own_pairs_alone_ask_for_evaluation():
+    args = parse_training_arguments(["--output_dir", "x", "--eval_path", "pairs.csv"])[2]
+    assert args.do_eval
+    assert args.metric_for_best_model == "dev_spearman"
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [

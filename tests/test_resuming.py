@@ -1,7 +1,10 @@
 """The same command again: continuing, having finished, starting afresh."""
 
+import shutil
+
 import pytest
-from run_folder import logged, same_weights
+import torch
+from run_folder import logged, same_weights, weights
 
 from mixcse import training
 from mixcse.console import UserError
@@ -94,11 +97,12 @@ def test_options_that_cannot_be_run_do_not_cost_the_earlier_run(command, tmp_pat
 
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "trainer_state.json"])
 def test_a_damaged_checkpoint_is_named(command, tmp_path, file):
-    training.main([*command, "--max_steps", "2"])
+    training.main([*command, "--max_steps", "4"])
     (tmp_path / "out" / "train_results.json").unlink()
+    shutil.rmtree(tmp_path / "out" / "checkpoint-4")
     (tmp_path / "out" / "checkpoint-2" / file).write_bytes(b"damaged")
     with pytest.raises(UserError, match="checkpoint-2"):
-        training.main([*command, "--max_steps", "2"])
+        training.main([*command, "--max_steps", "4"])
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "3", "{"])
@@ -107,6 +111,28 @@ def test_damaged_arguments_are_named(command, tmp_path, content):
     (tmp_path / "out" / "arguments.json").write_text(content)
     with pytest.raises(UserError, match="arguments.json"):
         training.main([*command, "--max_steps", "2"])
+
+
+def test_a_run_stopped_after_its_last_step_makes_no_more(command, tmp_path, capsys):
+    training.main(command)
+    out = tmp_path / "out"
+    kept = {name: tensor.clone() for name, tensor in weights(out).items()}
+    for name in ("train_results.json", "model.safetensors", "eval_results.json"):
+        (out / name).unlink()
+    training.main(command)
+    assert not (out / "checkpoint-7").exists()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in weights(out).items())
+    assert (out / "eval_results.json").exists()
+
+
+def test_starting_afresh_leaves_nothing_of_the_earlier_model(command, tmp_path):
+    training.main([*command, "--max_steps", "2"])
+    out = tmp_path / "out"
+    (out / "mixcse_heads.safetensors").write_bytes(b"of an earlier run")
+    (out / ".writing-x").mkdir()
+    training.main([*command, "--max_steps", "2", "--overwrite_output_dir"])
+    assert not (out / "mixcse_heads.safetensors").exists()
+    assert not (out / ".writing-x").exists()
 
 
 def test_another_training_file_is_another_run(command, tmp_path):
