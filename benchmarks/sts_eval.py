@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+import senteval
 from mixcse.batching import pad_rows
 from mixcse.console import quiet_libraries
 from mixcse.demo_encoder import demo_encoder
 from mixcse.encoder import SentenceEncoder
 from mixcse.eval_data import find_senteval_data
 from mixcse.scores import STS_TASKS, evaluate
+from senteval.readers import SICK_FILES, read_lines
 from senteval.sts import cosine_rows
 from senteval.tasks import TASKS
 
@@ -57,7 +59,7 @@ def original(encoder: SentenceEncoder, folder: Path) -> dict[str, float]:
     """The scores as the original comes to them: nothing is shared between datasets."""
     scores = {}
     for task in STS_TASKS:
-        datasets = TASKS[task].load(folder)
+        datasets = in_file_order(task, folder)
         similarities = {
             name: np.concatenate(
                 [
@@ -71,6 +73,22 @@ def original(encoder: SentenceEncoder, folder: Path) -> dict[str, float]:
         gold = np.concatenate([datasets[name].scores for name in reported])
         scores[task] = 100 * float(spearmanr(np.concatenate([similarities[name] for name in reported]), gold)[0])
     return scores
+
+
+def in_file_order(task: str, folder: Path) -> dict[str, senteval.Pairs]:
+    """STS12 to STS16 sorted by length within a dataset; STS-B and SICK-R as in their files (SimCSE's harness)."""
+    if not TASKS[task].splits:
+        return TASKS[task].load(folder)
+    place = "STS/STSBenchmark/sts-{}.csv" if task == "STSBenchmark" else "SICK/{}"
+    score, first = (4, 5) if task == "STSBenchmark" else (3, 1)
+    datasets = {}
+    for split in TASKS[task].splits:
+        name = split if task == "STSBenchmark" else SICK_FILES[split]
+        lines = [line.split("\t") for _, line in read_lines(folder / "downstream" / place.format(name))]
+        rows = lines if task == "STSBenchmark" else lines[1:]
+        sides = [[" ".join(row[first + side].split()) for row in rows] for side in (0, 1)]
+        datasets[split] = senteval.Pairs(*sides, np.array([float(row[score]) for row in rows]))
+    return datasets
 
 
 @torch.inference_mode()
