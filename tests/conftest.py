@@ -11,6 +11,7 @@ from transformers import AutoModel, BertConfig, BertTokenizerFast
 SHARED = Path(__file__).parents[2] / "shared"
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+torch.set_num_threads(1)  # tiny models gain nothing from more, and lose much on a busy machine
 
 
 @pytest.fixture(scope="session", autouse=True)
