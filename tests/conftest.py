@@ -4,13 +4,15 @@ import os
 import string
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from transformers import AutoModel, BertConfig, BertTokenizerFast
 
 SHARED = Path(__file__).parents[2] / "shared"
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"  # for programs that tests start
+huggingface_hub.constants.HF_HUB_OFFLINE = True  # it was read when the library was imported
 torch.set_num_threads(1)  # tiny models gain nothing from more, and lose much on a busy machine
 
 
