@@ -71,7 +71,7 @@ def _as_json(
         "alignment_uniformity": report.spread,
         "own_pairs": report.own,
         "missing": report.missing,
-        "tasks": finished.tasks,
+        "tasks": {task: finished.tasks[task] for task in report.scores},  # not what an earlier model left
         "seconds": seconds,
         "versions": {
             "mixcse": __version__,

@@ -43,7 +43,7 @@ def run_paper(flags: list[str], gpu: bool) -> None:
     """The released BERT-base recipe to the letter, then the paper's evaluation."""
     say(
         "This trains BERT-base on 1,000,000 Wikipedia sentences by the released recipe and scores it on the paper's\n"
-        "tasks.  It downloads about 0.6 GB first (corpus, tasks, bert-base-uncased)."
+        "tasks.  It downloads the corpus, the tasks and bert-base-uncased first."
         + (
             "  SimCSE's like recipe is reported\nto take under an hour on one RTX 3090."
             if gpu
@@ -105,7 +105,7 @@ def run_demo(flags: list[str]) -> None:
         "This trains a 6-layer encoder (all-MiniLM-L6-v2, from a pip package) with the released objective\n"
         f"on the {sentences:,} sentences of data/sample/ and scores {pairs} sentence pairs that it has not seen,\n"
         "before and after: about 2 minutes on two CPU cores."
-        + (f"  It also scores the STS tasks in {senteval_data}: some 4 minutes more." if tasks else "")
+        + (f"  It also scores the STS tasks in {senteval_data}: some minutes more." if tasks else "")
         + "\nIt shows the pipeline at work.  Its numbers are not the paper's: --profile paper is the way to those."
     )
     start = time.time()

@@ -95,11 +95,11 @@ class SentenceModel(nn.Module):
         return min(limit, self.tokenizer.model_max_length)
 
     def gradient_checkpointing_enable(self, **options: Any) -> None:
-        """The encoder's, for `--gradient_checkpointing` (transformers below 5.20 or so)."""
+        """The encoder's, for `--gradient_checkpointing`: the hook of older transformers."""
         self.encoder.gradient_checkpointing_enable(**options)
 
     def activation_checkpointing_enable(self, **options: Any) -> None:
-        """The same under its newer name."""
+        """The same hook of newer transformers."""
         self.encoder.activation_checkpointing_enable(**options)
 
     def prepare_training(self, pooler: str, *, mlm_from: str | None = None, **hub: Any) -> None:

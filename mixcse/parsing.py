@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from transformers import HfArgumentParser
 
 from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
-from mixcse.console import UserError
+from mixcse.console import UserError, first_line
 
 CHECKSUM = "train_file_sha256"  # in a run's arguments.json, which is no option
 RENAMED = {"--no_cuda": "--use_cpu", "--save_safetensors": "nothing (weights are always safetensors)"}
@@ -39,7 +39,7 @@ def parse_training_arguments(argv: list[str]) -> tuple[ModelArguments, DataArgum
     try:
         return parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
     except (ValueError, ImportError) as error:
-        raise UserError(str(error).strip().split("\n")[0]) from error
+        raise UserError(first_line(error)) from error
 
 
 def _unknown_option(option: str, known: list[str]) -> str:

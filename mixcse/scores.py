@@ -139,10 +139,7 @@ def evaluate(
     remaining = [task for task, entry in entries.items() if entry is None]
     sentences = [s for task in remaining for dataset in suite.tasks[task].values() for s in dataset.sentences()]
     sentences += monitor.sentences() if monitor else []
-    if not sentences:
-        embedded = None
-    else:
-        embedded = embed_distinct(encode, sentences)
+    embedded = embed_distinct(encode, sentences) if sentences else None
     for task in _with_progress(remaining):
         entries[task] = {"key": keys[task]} | _score(suite, task, embedded, senteval.Scoring(protocol))
         finished.put(task, entries[task])

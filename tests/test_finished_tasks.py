@@ -73,6 +73,16 @@ def test_nothing_is_read_back_when_something_differs(command, scored, toy_sentev
     assert scored == (["STSBenchmark"] if change == "data" else ["STSBenchmark", "SICKRelatedness"])
 
 
+def test_what_another_model_left_is_not_reported(command, scored, tiny_bert, tmp_path):
+    evaluation.main(command)
+    model = SentenceModel.from_pretrained(tiny_bert)
+    model.encoder.embeddings.word_embeddings.weight.data[7] += 1e-3
+    model.save_pretrained(tmp_path / "other", recorded_pooler="cls_before_pooler")
+    command[1] = str(tmp_path / "other")
+    evaluation.main([argument for argument in command if argument != "SICKRelatedness"])
+    assert set(json.loads((tmp_path / "x.json").read_text())["tasks"]) == {"STSBenchmark"}
+
+
 def test_a_file_of_another_kind_is_replaced(command, scored, tmp_path, capsys):
     (tmp_path / "x.json").write_text("not JSON")
     evaluation.main(command)
