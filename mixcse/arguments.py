@@ -9,7 +9,7 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from mixcse.console import UserError
-from mixcse.objective import VARIANTS
+from mixcse.objective import MIXED_VIEWS, VARIANTS
 from mixcse.pooling import POOLERS
 
 
@@ -44,6 +44,12 @@ class ModelArguments:
     hard_negative_weight: float = field(
         default=0.0, metadata={"help": "Added to the logits of a row's own hard negatives."}
     )
+    mixed_views: str = field(
+        default="both", metadata={"choices": MIXED_VIEWS, "help": "Views that the released variants mix; for ablation."}
+    )
+    stop_gradient: bool = field(
+        default=True, metadata={"help": "Mixes are constants: no gradient flows into them; for ablation."}
+    )
     do_mlm: bool = field(default=False, metadata={"help": "Add the masked-LM loss."})
     mlm_weight: float = field(default=0.1, metadata={"help": "Weight of the masked-LM loss."})
 
@@ -73,6 +79,8 @@ class ModelArguments:
             "mixing_lambda": self.mixing_lambda,
             "variant": self.variant,
             "hard_negative_weight": self.hard_negative_weight,
+            "mixed_views": self.mixed_views,
+            "stop_gradient": self.stop_gradient,
         }
 
     @property

@@ -1,9 +1,8 @@
-"""Alignment, uniformity, and what the logits of a training batch say."""
+"""Alignment and uniformity of embeddings."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 
 def alignment(first: np.ndarray, second: np.ndarray, scores: np.ndarray, above: float = 4.0) -> float:
@@ -37,33 +36,3 @@ def uniformity(embeddings: np.ndarray) -> float:
         pairs = torch.exp(-2 * squared).triu(diagonal=start + 1)
         total += pairs.sum().item()
     return float(np.log(total / (n * (n - 1) / 2)))
-
-
-def batch_similarities(
-    logits: Tensor, num_sent: int, *, temperature: float, variant: str, hard_negative_weight: float
-) -> dict[str, Tensor]:
-    """Mean cosines of a training batch, read off the logits that its loss was made of.
-
-    Args:
-        logits: of `contrastive_logits`, called with these same keywords: (N, columns).
-        num_sent: sentences in a group, 2 or 3.
-
-    Returns:
-        Scalar tensors on the logits' device (nothing is synchronised): `positive_similarity`,
-        and where the batch has any, `negative_similarity` (other sentences' second views)
-        and `mixed_similarity` (mixes that do not hold the row's own positive).
-    """
-    n = len(logits)
-    cosines = logits.detach() * temperature
-    in_batch, mixed = cosines[:, :n], cosines[:, n * (num_sent - 1) :]
-    means = {"positive_similarity": in_batch.diagonal().mean()}
-    others = n * (n - 1)
-    if others:
-        means["negative_similarity"] = (in_batch.sum() - in_batch.diagonal().sum()) / others
-    if variant == "paper":
-        means["mixed_similarity"] = mixed.mean()
-    elif variant != "simcse" and others:
-        # Two blocks; in each, one entry a row is set to 0 and one carries the weight.
-        weights = 2 * n * hard_negative_weight * temperature
-        means["mixed_similarity"] = (mixed.sum() - weights) / (2 * others)
-    return means

@@ -25,30 +25,19 @@ Variants:
     simcse     blocks 1 and 2 alone (Gao, Yao, Chen: SimCSE. EMNLP 2021)
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 VARIANTS = ("released", "adaptive", "paper", "simcse")
+MIXED_VIEWS = ("both", "first", "second")
 
 
-def contrastive_loss(
-    z: Tensor,
-    *,
-    temperature: float = 0.05,
-    mixing_lambda: float = 0.2,
-    variant: str = "released",
-    hard_negative_weight: float = 0.0,
-) -> Tensor:
-    """Mean cross-entropy of the contrastive logits; a scalar.  See `contrastive_logits`."""
-    logits = contrastive_logits(
-        z,
-        temperature=temperature,
-        mixing_lambda=mixing_lambda,
-        variant=variant,
-        hard_negative_weight=hard_negative_weight,
-    )
-    return loss_of_logits(logits)
+def contrastive_loss(z: Tensor, **objective: Any) -> Tensor:
+    """Mean cross-entropy of the contrastive logits; a scalar.  Keywords: `contrastive_logits`."""
+    return loss_of_logits(contrastive_logits(z, **objective))
 
 
 def loss_of_logits(logits: Tensor) -> Tensor:
@@ -56,14 +45,21 @@ def loss_of_logits(logits: Tensor) -> Tensor:
     return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
-def contrastive_logits(
+def contrastive_logits(z: Tensor, **objective: Any) -> Tensor:
+    """The blocks side by side: (N, columns).  Keywords, errors: `logit_blocks`."""
+    return torch.cat(list(logit_blocks(z, **objective).values()), dim=1)
+
+
+def logit_blocks(
     z: Tensor,
     *,
     temperature: float = 0.05,
     mixing_lambda: float = 0.2,
     variant: str = "released",
     hard_negative_weight: float = 0.0,
-) -> Tensor:
+    mixed_views: str = "both",
+    stop_gradient: bool = True,
+) -> dict[str, Tensor]:
     """Scaled cosines of each sentence with its positive and all its negatives.
 
     Args:
@@ -74,14 +70,17 @@ def contrastive_logits(
         variant: one of `VARIANTS`.
         hard_negative_weight: w, added to the logit of row i's own hard negatives (the
             given one, and in the released variants the two mixes at j = i).
+        mixed_views: which of blocks 3 (`second`) and 4 (`first`) the released variants have.
+        stop_gradient: False lets gradients flow into the mixes, for ablation alone.
 
     Returns:
-        (N, columns): N columns a block; the paper's variant has one for its mixes.
+        The blocks that the variant has, in order: `in_batch`, `given`, `mixed_second` and
+        `mixed_first`, (N, N) each, or the paper's `mixed`, (N, 1).
 
     Raises:
-        ValueError: z has another shape, the variant is unknown or a number out of range.
+        ValueError: z has another shape, a name is unknown or a number out of range.
     """
-    _check(z, temperature, mixing_lambda, variant)
+    _check(z, temperature, mixing_lambda, variant, mixed_views)
     if z.dtype in (torch.float16, torch.bfloat16):
         z = z.float()
     z1, z2, *given_negatives = z.unbind(dim=1)  # each (N, d)
@@ -92,44 +91,44 @@ def contrastive_logits(
         with torch.autocast(z.device.type, enabled=False):  # full precision whoever calls
             return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
 
-    blocks = [sim(z1, z2)] + [sim(z1, z3) + w for z3 in given_negatives]
+    def mix(z: Tensor, lam: float | Tensor) -> Tensor:  # (N, d) -> (N, d)
+        # The next row stands for "another sentence at random": batches are shuffled.
+        mixed = lam * z + (1 - lam) * z.roll(-1, 0)
+        return mixed.detach() if stop_gradient else mixed
+
+    blocks = {"in_batch": sim(z1, z2)}
+    for z3 in given_negatives:
+        blocks["given"] = sim(z1, z3) + w
 
     if variant in ("released", "adaptive"):
         lam = mixing_lambda
         if variant == "adaptive":
-            lam = lam * (1 - F.cosine_similarity(z1, z2.roll(-1, 0))[:, None]) / 2  # (N, 1)
-        mixed_second = mix(z2, lam)
-        mixed_first = mix(z1, lam)
+            # Released code's forerunner; detached there, whatever becomes of the mixes.
+            lam = lam * (1 - F.cosine_similarity(z1, z2.roll(-1, 0)).detach()[:, None]) / 2  # (N, 1)
         # Two mixes of a row hold its own positive with weight 1 - lambda, so they are no
         # negatives.  The released code sets their logits to 0 (not -inf): exp(0) = 1 of
         # each stays in the denominator.
-        holds_own_second = own.roll(-1, 1)  # true at j = i - 1
-        holds_own_first = own.roll(1, 1)  # true at j = i + 1
-        blocks += [
-            sim(z1, mixed_second).masked_fill(holds_own_second, 0.0) + w,
-            sim(mixed_first, z2).masked_fill(holds_own_first, 0.0) + w,
-        ]
+        if mixed_views in ("both", "second"):
+            holds_own = own.roll(-1, 1)  # true at j = i - 1
+            blocks["mixed_second"] = sim(z1, mix(z2, lam)).masked_fill(holds_own, 0.0) + w
+        if mixed_views in ("both", "first"):
+            holds_own = own.roll(1, 1)  # true at j = i + 1
+            blocks["mixed_first"] = sim(mix(z1, lam), z2).masked_fill(holds_own, 0.0) + w
     elif variant == "paper":
         h, h_prime = F.normalize(z1, dim=-1), F.normalize(z2, dim=-1)
         m = F.normalize(mix(h_prime, mixing_lambda), dim=-1)
-        blocks.append((h * m).sum(-1, keepdim=True) / temperature)  # (N, 1)
+        blocks["mixed"] = (h * m).sum(-1, keepdim=True) / temperature  # (N, 1)
 
-    return torch.cat(blocks, dim=1)
-
-
-def mix(z: Tensor, lam: float | Tensor) -> Tensor:
-    """sg(lambda z_i + (1 - lambda) z_{i+1}): (N, d) -> (N, d), without gradient.
-
-    The next row stands for "another sentence at random": batches are shuffled.
-    """
-    return (lam * z + (1 - lam) * z.roll(-1, 0)).detach()
+    return blocks
 
 
-def _check(z: Tensor, temperature: float, mixing_lambda: float, variant: str) -> None:
+def _check(z: Tensor, temperature: float, mixing_lambda: float, variant: str, mixed_views: str) -> None:
     if z.dim() != 3 or z.size(1) not in (2, 3):
         raise ValueError(f"z must be (batch, 2 or 3 sentences, dim), not {tuple(z.shape)}")
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, not {variant!r}")
+    if mixed_views not in MIXED_VIEWS:
+        raise ValueError(f"mixed_views must be one of {', '.join(MIXED_VIEWS)}, not {mixed_views!r}")
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, not {temperature}")
     if not 0 <= mixing_lambda <= 1:

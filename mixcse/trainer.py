@@ -1,6 +1,5 @@
 """The Trainer subclass: hooks only."""
 
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ from mixcse.console import UserError
 from mixcse.dev import DevSets
 from mixcse.encoder import SentenceEncoder
 from mixcse.files import written_aside
-from mixcse.metrics import batch_similarities
 from mixcse.modeling import HEADS_FILE, SentenceModel
-from mixcse.objective import contrastive_logits, loss_of_logits
+from mixcse.objective import logit_blocks, loss_of_logits
 from mixcse.progress import ReadableProgress
 from mixcse.rng import preserved_rng
+from mixcse.signals import Signals, cosine_histograms
 
 DIVERGED = "the training diverged: lower --learning_rate, or raise --temperature"
 
@@ -46,7 +45,7 @@ class MixCSETrainer(Trainer):
         dev_sets: DevSets | None,
     ) -> None:
         self.model_args = model_args
-        self.similarities: dict[str, list[Tensor]] = defaultdict(list)
+        self.signals = Signals()
         super().__init__(
             model=model,
             args=args,
@@ -65,25 +64,22 @@ class MixCSETrainer(Trainer):
         """Contrastive loss of a batch, and the weighted masked-LM loss with `--do_mlm`."""
         outputs = model(**inputs)
         z = outputs["embeddings"]
-        logits = contrastive_logits(z, **self.model_args.objective)
-        loss = loss_of_logits(logits)
-        for name, value in batch_similarities(
-            logits,
-            num_sent=z.size(1),
+        blocks = logit_blocks(z, **self.model_args.objective)
+        loss = loss_of_logits(torch.cat(list(blocks.values()), dim=1))
+        self.signals.observe(
+            blocks,
             temperature=self.model_args.temperature,
-            variant=self.model_args.variant,
             hard_negative_weight=self.model_args.hard_negative_weight,
-        ).items():
-            self.similarities[name].append(value)
+        )
+        self.signals.watch_gradient(z, loss)
         if "mlm_loss" in outputs:
             loss = loss + self.model_args.mlm_weight * outputs["mlm_loss"]
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the mean similarities of the batches since the last logged loss."""
+        """Adds the means of `Signals` over the batches since the last logged loss."""
         if "loss" in logs:
-            logs |= {name: torch.stack(values).mean().item() for name, values in self.similarities.items()}
-            self.similarities.clear()
+            logs |= self.signals.means()
         super().log(logs, start_time)
 
     def evaluate(
@@ -101,6 +97,27 @@ class MixCSETrainer(Trainer):
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    @torch.no_grad()
+    def cosines(self, sentences: int = 256) -> dict[str, list[int]]:
+        """`cosine_histograms` of the first training examples, in batches as in training, dropout on."""
+        examples = min(sentences, len(self.train_dataset))
+        totals: dict[str, Tensor] = {}
+        was_training = self.model.training
+        self.model.train()
+        with preserved_rng():
+            torch.manual_seed(self.args.seed)
+            for start in range(0, examples, self.args.per_device_train_batch_size):
+                rows = range(start, min(examples, start + self.args.per_device_train_batch_size))
+                if len(rows) < 3:
+                    continue  # too few to mix two others
+                batch = self.data_collator([self.train_dataset[i] for i in rows])
+                inputs = {name: tensor.to(self.args.device) for name, tensor in batch.items() if "mlm" not in name}
+                z = self.model(**inputs)["embeddings"][:, :2]
+                for kind, counts in cosine_histograms(z, self.model_args.mixing_lambda).items():
+                    totals[kind] = totals.get(kind, 0) + torch.tensor(counts)
+        self.model.train(was_training)
+        return {kind: counts.tolist() for kind, counts in totals.items()}
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         if not all(parameter.isfinite().all() for parameter in self.model.parameters()):

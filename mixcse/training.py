@@ -15,7 +15,7 @@ from mixcse.dev import DevSets
 from mixcse.files import write_json
 from mixcse.modeling import SentenceModel
 from mixcse.parsing import parse_training_arguments
-from mixcse.runs import FINISHED_FILE, RunFolder, resolved_options
+from mixcse.runs import COSINES_FILE, FINISHED_FILE, RunFolder, resolved_options
 from mixcse.trainer import MixCSETrainer
 
 
@@ -72,6 +72,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
         )
         trainer.add_callback(begin)
         _announce(trainer, len(data), checkpoint)
+        untrained_cosines = trainer.cosines()  # also on a resume: the checkpoint's weights come later
         metrics = _train_or_take_over(trainer, checkpoint, begin)
     except Exception as error:
         if begin.done or isinstance(error, UserError):
@@ -82,6 +83,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     if trainer.state.global_step == 0:
         raise UserError("not one step was made; check --max_steps, --num_train_epochs and --dataloader_drop_last")
     trainer.save_model()
+    write_json(folder.path / COSINES_FILE, {"untrained": untrained_cosines, "trained": trainer.cosines()})
     _finish(trainer, folder.path, metrics | {"seconds": time.time() - start})
 
 
@@ -163,6 +165,8 @@ def _check(model_args: ModelArguments, data_args: DataArguments, args: TrainArgu
     check_devices(args)
     if model_args.mlp_only_train and model_args.pooler_type != "cls":
         warn(f"--mlp_only_train does nothing with --pooler_type {model_args.pooler_type}: only cls has an MLP head")
+    if model_args.variant in ("paper", "simcse") and model_args.mixed_views != "both":
+        warn(f"--mixed_views does nothing with --variant {model_args.variant}: the released variants have two kinds")
 
 
 def check_devices(args: TrainArguments) -> None:

@@ -6,9 +6,8 @@ import torch
 
 from mixcse import SentenceEncoder
 from mixcse.console import UserError
-from mixcse.metrics import alignment, batch_similarities, uniformity
+from mixcse.metrics import alignment, uniformity
 from mixcse.modeling import SentenceModel
-from mixcse.objective import contrastive_logits
 
 SENTENCES = ["the cat sat on the mat", "", "a dog", "the dog ran to the cat and sat", "a", "the cat sat on the mat"]
 
@@ -106,23 +105,3 @@ def test_uniformity_over_several_chunks():
     x = np.random.default_rng(0).normal(size=(2500, 4))
     distances = torch.pdist(torch.nn.functional.normalize(torch.tensor(x), dim=-1))
     assert uniformity(x) == pytest.approx(distances.square().mul(-2).exp().mean().log().item())
-
-
-@pytest.mark.parametrize("variant", ["released", "adaptive", "paper", "simcse"])
-@pytest.mark.parametrize("num_sent", [2, 3])
-def test_similarities_of_a_batch(variant, num_sent):
-    z = torch.randn(4, num_sent, 6, generator=torch.Generator().manual_seed(0))
-    keywords = {"temperature": 0.1, "variant": variant, "hard_negative_weight": 0.7}
-    logits = contrastive_logits(z, mixing_lambda=0.3, **keywords)
-    means = batch_similarities(logits, num_sent, **keywords)
-
-    cosine = torch.nn.functional.cosine_similarity(z[:, None, 0], z[None, :, 1], dim=-1)
-    assert means["positive_similarity"] == pytest.approx(cosine.diagonal().mean().item(), abs=1e-6)
-    off = cosine[~torch.eye(4, dtype=torch.bool)]
-    assert means["negative_similarity"] == pytest.approx(off.mean().item(), abs=1e-6)
-    if variant == "simcse":
-        assert "mixed_similarity" not in means
-        return
-    unweighted = contrastive_logits(z, mixing_lambda=0.3, **(keywords | {"hard_negative_weight": 0.0}))
-    mixed = unweighted[:, 4 * (num_sent - 1) :]
-    assert means["mixed_similarity"] == pytest.approx(0.1 * mixed[mixed != 0].mean().item(), abs=1e-6)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixcse.objective import VARIANTS, contrastive_logits, contrastive_loss, mix
+from mixcse.objective import VARIANTS, contrastive_logits, contrastive_loss, logit_blocks
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "mixing_loss.json").read_text())
 SHARED_GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "mixing_loss.json"
@@ -113,11 +113,35 @@ def test_mixes_that_hold_the_own_positive_have_logit_zero():
 
 def test_mixes_carry_no_gradient():
     z = random_z(4).requires_grad_()
-    assert not mix(z[:, 0], 0.2).requires_grad
     # Block 3 alone: its anchors learn, its mixes (made of second views) do not.
-    (grad,) = torch.autograd.grad(contrastive_logits(z)[:, 4:8].sum(), z)
+    (grad,) = torch.autograd.grad(logit_blocks(z)["mixed_second"].sum(), z)
     assert grad[:, 0].abs().sum() > 0
     assert grad[:, 1].abs().sum() == 0
+
+
+@pytest.mark.parametrize("variant", ["released", "adaptive", "paper"])
+def test_without_stop_gradient_the_mixes_learn(variant):
+    """Central differences are the judge: they know of no detach, so the gradient must be the whole one."""
+    z = random_z(4).requires_grad_()
+    keywords = {"variant": variant, "stop_gradient": False, "temperature": 0.5}
+    if variant == "adaptive":  # its lambdas stay constants: they are not mixes
+        (grad,) = torch.autograd.grad(logit_blocks(z, **keywords)["mixed_second"].sum(), z)
+        assert grad[:, 1].abs().sum() > 0
+        return
+    for stop_gradient in (False, True):
+        keywords["stop_gradient"] = stop_gradient
+        agrees = torch.autograd.gradcheck(lambda z: contrastive_loss(z, **keywords), (z,), raise_exception=False)
+        assert agrees is not stop_gradient
+
+
+def test_mixed_views_choose_the_blocks():
+    z = random_z(5)
+    both = logit_blocks(z)
+    assert list(both) == ["in_batch", "mixed_second", "mixed_first"]
+    for views, name in (("first", "mixed_first"), ("second", "mixed_second")):
+        blocks = logit_blocks(z, mixed_views=views)
+        assert list(blocks) == ["in_batch", name]
+        torch.testing.assert_close(blocks[name], both[name], rtol=0, atol=0)
 
 
 def test_lambda_zero_mixes_are_the_next_rows():
@@ -163,6 +187,7 @@ def test_stays_float32_under_autocast():
         ((4, 6), {}, "batch, 2 or 3 sentences, dim"),
         ((4, 4, 6), {}, "batch, 2 or 3 sentences, dim"),
         ((4, 2, 6), {"variant": "mixcse"}, "variant"),
+        ((4, 2, 6), {"mixed_views": "third"}, "mixed_views"),
         ((4, 2, 6), {"temperature": 0.0}, "temperature"),
         ((4, 2, 6), {"mixing_lambda": 1.1}, "mixing_lambda"),
     ],

@@ -12,6 +12,7 @@ from mixcse.trainer import MixCSETrainer
 
 
 def test_an_unfinished_run_continues_to_the_same_weights(command, tmp_path, monkeypatch, capsys):
+    command += ["--logging_steps", "1"]
     training.main([*command, "--output_dir", str(tmp_path / "whole")])
 
     class Killed(Exception):
@@ -37,6 +38,9 @@ def test_an_unfinished_run_continues_to_the_same_weights(command, tmp_path, monk
     assert same_weights(tmp_path / "out", tmp_path / "whole")
     whole = logged(tmp_path / "whole", "eval_stsb_spearman")
     assert logged(tmp_path / "out", "eval_stsb_spearman") == whole
+    for name in ("loss", "embedding_gradient_norm", "own_mix_weight", "mixed_similarity"):
+        assert logged(tmp_path / "out", name) == logged(tmp_path / "whole", name)
+    assert (tmp_path / "out" / "cosines.json").read_text() == (tmp_path / "whole" / "cosines.json").read_text()
 
 
 def test_a_finished_run_does_nothing_and_overwriting_starts_afresh(command, tmp_path, capsys):

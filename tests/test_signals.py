@@ -1,0 +1,104 @@
+"""What a step says about itself, against the same thing computed the long way."""
+
+import pytest
+import torch
+
+from mixcse.objective import contrastive_loss, logit_blocks, loss_of_logits
+from mixcse.signals import HISTOGRAM_BINS, Signals, cosine_histograms, similarities, softmax_weights
+
+VARIANTS = ("released", "adaptive", "paper", "simcse")
+
+
+def random_z(n, num_sent=2):
+    return torch.randn(n, num_sent, 6, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("num_sent", [2, 3])
+@pytest.mark.parametrize("mixed_views", ["both", "second"])
+def test_similarities_of_a_batch(variant, num_sent, mixed_views):
+    z = random_z(4, num_sent)
+    keywords = {"temperature": 0.1, "variant": variant, "mixing_lambda": 0.3, "mixed_views": mixed_views}
+    means = similarities(logit_blocks(z, hard_negative_weight=0.7, **keywords), 0.1, 0.7)
+
+    cosine = torch.nn.functional.cosine_similarity(z[:, None, 0], z[None, :, 1], dim=-1)
+    assert means["positive_similarity"] == pytest.approx(cosine.diagonal().mean().item(), abs=1e-6)
+    off = cosine[~torch.eye(4, dtype=torch.bool)]
+    assert means["negative_similarity"] == pytest.approx(off.mean().item(), abs=1e-6)
+    if variant == "simcse":
+        assert "mixed_similarity" not in means
+        return
+    unweighted = logit_blocks(z, **keywords)
+    mixed = torch.cat([block for name, block in unweighted.items() if name.startswith("mixed")], dim=1)
+    assert means["mixed_similarity"] == pytest.approx(0.1 * mixed[mixed != 0].mean().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("num_sent", [2, 3])
+def test_softmax_weights_are_the_gradient_of_the_logits(variant, num_sent):
+    """d loss / d logit of a negative is its softmax weight / N: autograd says what falls where."""
+    n = 5
+    blocks = logit_blocks(random_z(n, num_sent), variant=variant, temperature=0.3)
+    leaves = {name: block.detach().requires_grad_() for name, block in blocks.items()}
+    loss_of_logits(torch.cat(list(leaves.values()), dim=1)).backward()
+    gradients = {name: leaf.grad for name, leaf in leaves.items()}
+    weights = softmax_weights(blocks)
+
+    positive = gradients["in_batch"].diagonal().sum()
+    assert weights["in_batch_weight"] == pytest.approx((gradients["in_batch"].sum() - positive).item(), abs=1e-6)
+    if variant == "simcse":
+        assert set(weights) == {"in_batch_weight"}
+    elif variant == "paper":
+        assert weights["own_mix_weight"] == pytest.approx(gradients["mixed"].sum().item(), abs=1e-6)
+    else:
+        square = [gradients["mixed_second"], gradients["mixed_first"]]
+        own = sum(block.diagonal().sum().item() for block in square)
+        assert weights["own_mix_weight"] == pytest.approx(own, abs=1e-6)
+        rest = sum(block.sum().item() for block in square) - own
+        assert weights["other_mix_weight"] == pytest.approx(rest, abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25, 1024.0])
+def test_gradient_norm_is_the_losses_own(scale):
+    """Whatever the Trainer multiplies the loss by, and whatever is added to it."""
+    z = random_z(6).requires_grad_()
+    (expected,) = torch.autograd.grad(contrastive_loss(z), z)
+    signals = Signals()
+    hidden = z * 1.0
+    loss = contrastive_loss(hidden)
+    signals.watch_gradient(hidden, loss)
+    ((loss + 3 * z.detach().sum()) * scale).backward()
+    assert signals.means() == {"embedding_gradient_norm": pytest.approx(expected.norm().item(), rel=1e-5)}
+    assert signals.means() == {}
+
+
+def test_means_are_over_the_steps_since_the_last():
+    signals = Signals()
+    z = random_z(4)
+    one, two = logit_blocks(z, temperature=0.1), logit_blocks(z.flip(0) * 2, temperature=0.1)
+    for blocks in (one, two):
+        signals.observe(blocks, temperature=0.1, hard_negative_weight=0.0)
+    means = signals.means()
+    expected = [similarities(blocks, 0.1, 0.0)["mixed_similarity"].item() for blocks in (one, two)]
+    assert means["mixed_similarity"] == pytest.approx(sum(expected) / 2)
+
+
+def test_histograms_count_every_pair_once():
+    n = 7
+    counts = cosine_histograms(random_z(n), mixing_lambda=0.2)
+    assert {name: sum(bins) for name, bins in counts.items()} == {
+        "positive": n,
+        "negative": n * (n - 1),
+        "own_mix": 2 * n,
+        "other_mix": 2 * n * (n - 2),
+    }
+    assert all(len(bins) == HISTOGRAM_BINS for bins in counts.values())
+
+
+def test_histograms_place_a_known_cosine():
+    views = torch.eye(4)[:, None].repeat(1, 2, 1)  # a sentence is like itself and unlike the others
+    counts = cosine_histograms(views, mixing_lambda=0.2)
+    assert counts["positive"][-1] == 4
+    assert counts["negative"][HISTOGRAM_BINS // 2] == 12
+    own = 0.2 / (0.2**2 + 0.8**2) ** 0.5  # the mix's share of the row itself: 0.243
+    assert counts["own_mix"][int((own + 1) / 2 * HISTOGRAM_BINS)] == 8
