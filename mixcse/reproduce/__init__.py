@@ -1,0 +1,1 @@
+"""Reproducing the tables: `python -m mixcse.reproduce list | run | report`."""

@@ -1,0 +1,128 @@
+"""`python -m mixcse.reproduce list | run | report`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from prettytable import PrettyTable
+
+from mixcse.console import UserError, quiet_libraries, say
+from mixcse.fetch import ROOT
+from mixcse.reproduce.experiments import NAMES, SCALES, load_experiments, load_scale
+
+RESULTS, WORK = ROOT / "results", ROOT / "result" / "reproduce"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+
+def main(argv: list[str]) -> None:
+    """Does what the command line says; raises UserError for what the user can put right."""
+    options, rest = _parser().parse_known_args(argv)
+    if rest and options.command != "run":
+        raise UserError(f"unexpected argument {rest[0]!r} (see --help)")
+    {"list": _list, "run": lambda options: _run(options, rest), "report": _report}[options.command](options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m mixcse.reproduce",
+        description="Reproduces the papers' tables: what there is to run, running it, reporting it.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    commands.add_parser("list", help="show the experiments", allow_abbrev=False)
+    run = commands.add_parser(
+        "run",
+        help="run experiments; what is finished is skipped, what was stopped continues",
+        description="Runs experiments.  Any further option of train.py (--train_file, --max_steps, …) holds for every "
+        "run, unless the experiment itself varies it.",
+        epilog="example: python -m mixcse.reproduce run main lambda --scale demo --seeds 42 0 1",
+        allow_abbrev=False,
+    )
+    run.add_argument("experiments", nargs="+", metavar="NAME", help="names of `list`, or all")
+    run.add_argument(
+        "--scale", choices=SCALES, default="paper", help="paper: the released recipe, on a GPU; demo: small, on a CPU"
+    )
+    run.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="default: 42 0 1 2 3")
+    run.add_argument("--shard", metavar="I/N", help="do the I-th of N parts of the list (1/4 … 4/4 on four machines)")
+    run.add_argument("--results_dir", type=Path, help="where records go (default: results/<scale>)")
+    run.add_argument("--work_dir", type=Path, help="where models and logs go (default: result/reproduce/<scale>)")
+    run.add_argument("--discard_models", action="store_true", help="delete trained weights once they are scored")
+    run.add_argument("--dry_run", action="store_true", help="show what would be run, and stop")
+    report = commands.add_parser("report", help="write report.md and report.html", allow_abbrev=False)
+    report.add_argument("--results_dir", type=Path, default=RESULTS, help="the folder that holds paper/ and demo/")
+    return parser
+
+
+def _list(options: argparse.Namespace) -> None:
+    table = PrettyTable(["experiment", "what it asks", "arms", "expected at paper scale", "time at paper scale"])
+    table.align = "l"
+    table.max_width = 34
+    table.hrules = 1
+    for experiment in load_experiments().values():
+        arms = ", ".join(arm.name for arm in experiment.arms)
+        expected = f"{experiment.expected.score} [{experiment.expected.source}]"
+        time = f"{experiment.expected.time}; {experiment.expected.hardware}"
+        table.add_row([experiment.name, experiment.question, arms, expected, time])
+    sys.stdout.write(f"{table}\n")
+    for scale in map(load_scale, SCALES):
+        sys.stdout.write(f"--scale {scale.name}: {scale.about}  Models: {', '.join(scale.models)}.\n")
+    sys.stdout.flush()
+
+
+def _run(options: argparse.Namespace, rest: list[str]) -> None:
+    from mixcse.reproduce.plan import SEEDS, Overrides, make_plan
+    from mixcse.reproduce.record import Records
+    from mixcse.reproduce.runner import do_runs
+
+    quiet_libraries()
+    chosen = list(NAMES) if "all" in options.experiments else list(dict.fromkeys(options.experiments))
+    known = load_experiments()
+    if unknown := [name for name in chosen if name not in known]:
+        raise UserError(f"no experiment {unknown[0]!r}; there are {', '.join(NAMES)}")
+    seeds = list(dict.fromkeys(options.seeds or SEEDS))
+    scale = load_scale(options.scale)
+    plan = make_plan([known[name] for name in chosen], scale, seeds, Overrides.parse(rest))
+    runs = _shard(list(plan.values()), options.shard)
+    records = Records(options.results_dir or RESULTS / scale.name)
+    states = {run.slug: records.outdated(run) for run in runs}
+    remaining = [run for run in runs if states[run.slug] != []]
+    again = [run for run in remaining if states[run.slug]]
+    say(f"{scale.title}: {len(runs)} runs, {len(runs) - len(remaining)} of them finished")
+    for run in again:
+        say(f"again: {run.slug} (changed: {', '.join(states[run.slug])})")
+    if options.dry_run:
+        for run in remaining:
+            sys.stdout.write(f"{run.slug}\n")
+        return
+    work = options.work_dir or WORK / scale.name
+    failed, busy = do_runs(remaining, records, work, keep_models=not options.discard_models)
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(remaining)} runs failed, such as {failed[0]}; the same command tries them again"
+        )
+    if busy:
+        say(f"{len(busy)} runs were left to other processes, which are at them; all others are finished")
+        return
+    say(f"all {len(runs)} runs are in {records.runs}; see them: python -m mixcse.reproduce report")
+
+
+def _shard(runs: list, shard: str | None) -> list:
+    if shard is None:
+        return runs
+    number, slash, parts = shard.partition("/")
+    if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise UserError(f"--shard {shard}: expected I/N with I from 1 to N, such as 2/4")
+    return runs[int(number) - 1 :: int(parts)]
+
+
+def _report(options: argparse.Namespace) -> None:
+    from mixcse.reproduce.report import write_report
+
+    quiet_libraries()
+    for file in write_report(options.results_dir):
+        say(f"written: {file}")

@@ -1,0 +1,200 @@
+"""From experiments to the runs that they need: experiments share the runs they have in common."""
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
+from mixcse.console import UserError
+from mixcse.demo_encoder import demo_encoder
+from mixcse.eval_data import find_senteval_data
+from mixcse.fetch import CORPUS, ROOT
+from mixcse.parsing import parse_training_arguments
+from mixcse.reproduce.experiments import Arm, Experiment, Scale
+
+SAMPLE = ROOT / "data" / "sample"
+SEEDS = (42, 0, 1, 2, 3)
+# Options that a run gets from its place in the plan.
+PLANNED = ("output_dir", "overwrite_output_dir", "seed", "do_train", "do_eval")
+
+
+@dataclass
+class Run:
+    """One encoder trained (or taken as it comes) and scored.
+
+    Attributes:
+        slug: its name on disk: model, what differs from the scale's recipe, seed.
+        options: every option of train.py that is given, data and model included.
+        pooler: the pooler of an untrained encoder; None if it is trained.
+        tasks: SentEval tasks to score it on.
+        test_pairs: scored where there is no SentEval data.
+    """
+
+    slug: str
+    scale: str
+    model: str
+    options: dict[str, Any]
+    seed: int | None
+    pooler: str | None
+    tasks: tuple[str, ...] = ()
+    test_pairs: Path | None = None
+
+    def train_arguments(self, output_dir: Path) -> list[str]:
+        """Of `train.py`."""
+        options = {**self.options, "seed": self.seed or 0, "output_dir": output_dir, "do_train": True, "do_eval": True}
+        return as_arguments(options)
+
+    def evaluation_arguments(self, model: str | Path, results: Path) -> list[str]:
+        """Of `evaluation.py`."""
+        options = {
+            "model_name_or_path": model,
+            "pooler": self.pooler,
+            "task_set": "na",
+            "tasks": list(self.tasks),
+            "mode": "test",
+            "senteval_data": self.options.get("senteval_data"),
+            "eval_path": self.test_pairs,
+            "output_json": results,
+        }
+        return as_arguments({name: value for name, value in options.items() if value not in (None, [])})
+
+
+@dataclass
+class Overrides:
+    """Options of train.py on the command line of `run`: they hold for every run, unless its arm says otherwise."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, argv: Sequence[str]) -> "Overrides":
+        """Reads `--name value …`; `--flag` alone is true.  Raises UserError for what a plan decides."""
+        options: dict[str, Any] = {}
+        name = None
+        for word in argv:
+            if word.startswith("--"):
+                name, given, value = word.removeprefix("--").partition("=")
+                name = _aliases().get(name, name)
+                if name in PLANNED:
+                    raise UserError(f"--{name} is decided by the plan of runs" + (", see --seeds" * (name == "seed")))
+                options[name] = value if given else True
+            elif name is None:
+                raise UserError(f"unexpected argument {word!r}")
+            else:
+                earlier = options[name]
+                options[name] = (
+                    word if earlier is True else [*([earlier] if isinstance(earlier, str) else earlier), word]
+                )
+        return cls(options)
+
+
+def make_plan(
+    experiments: Sequence[Experiment], scale: Scale, seeds: Sequence[int], overrides: Overrides
+) -> dict[str, Run]:
+    """The runs that these experiments need, by slug; every option is checked.
+
+    Raises:
+        UserError: an option is wrong, or an experiment's data is not there.
+    """
+    runs: dict[str, Run] = {}
+    for experiment in experiments:
+        for name in overrides.options:
+            if any(name in arm.options for arm in experiment.arms):
+                raise UserError(f"--{name}: {experiment.name} varies it; leave it out, or that experiment")
+    data = _data_options(scale, overrides)
+    has_tasks = (find_senteval_data(data.get("senteval_data")) / "downstream").is_dir()
+    for experiment in experiments:
+        if not has_tasks and (experiment.tasks != "sts" or scale.name == "paper"):
+            raise UserError(
+                f"{experiment.name}: its tasks need SentEval's data; give --senteval_data or $SENTEVAL_DATA, "
+                "or get it with python -m mixcse.fetch"
+            )
+        for run in runs_of(experiment, scale, seeds, overrides, data):
+            run.tasks = experiment.columns if has_tasks else ()
+            run.test_pairs = None if has_tasks else SAMPLE / "sts-test.csv"
+            if run.slug in runs:
+                known = runs[run.slug]
+                known.tasks = (*known.tasks, *(task for task in run.tasks if task not in known.tasks))
+            else:
+                runs[run.slug] = run
+    for run in runs.values():
+        parse_training_arguments(run.train_arguments(Path("unused")))
+    return runs
+
+
+def runs_of(
+    experiment: Experiment, scale: Scale, seeds: Sequence[int], overrides: Overrides, data: dict[str, Any]
+) -> list[Run]:
+    """One experiment's runs: models, arms, seeds."""
+    return [
+        plan_run(scale, model, arm, seed, overrides, data)
+        for model in models_of(experiment, scale)
+        for arm in experiment.arms_at(scale.name)
+        for seed in (seeds if arm.pooler is None else [None])
+    ]
+
+
+def models_of(experiment: Experiment, scale: Scale) -> list[str]:
+    """The experiment's models at this scale."""
+    return [model for model in experiment.models if model in scale.models] or list(scale.models)
+
+
+def plan_run(scale: Scale, model: str, arm: Arm, seed: int | None, overrides: Overrides, data: dict[str, Any]) -> Run:
+    """The run of one arm on one model with one seed."""
+    base = {**scale.options, **scale.models[model], **data, **overrides.options}
+    options = base | arm.options
+    name = slug_of(model, arm, {**scale.options, **scale.models[model]}, seed)
+    return Run(name, scale.name, model, options, seed, arm.pooler)
+
+
+def slug_of(model: str, arm: Arm, recipe: dict[str, Any], seed: int | None) -> str:
+    """Model, what the arm changes in the recipe, seed.  Two arms that come to the same have one slug."""
+    if arm.pooler is not None:
+        return f"{model}_untrained_{arm.pooler}"
+    defaults = {one.name: one.default for kind in (ModelArguments, TrainArguments) for one in dataclasses.fields(kind)}
+    usual = defaults | recipe
+    changed = {key: value for key, value in arm.options.items() if key != "variant" and value != usual.get(key)}
+    variant = arm.options.get("variant", usual["variant"])
+    if variant == "simcse":
+        changed.pop("mixing_lambda", None)
+    parts = [model, variant, *(f"{key}-{value}" for key, value in sorted(changed.items())), f"seed-{seed}"]
+    return "_".join(parts)
+
+
+def as_arguments(options: dict[str, Any]) -> list[str]:
+    """`{name: value}` as a command line has it."""
+    argv: list[str] = []
+    for name, value in options.items():
+        argv.append(f"--{name}")
+        if value is not True:
+            argv += [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return argv
+
+
+def as_command(script: str, argv: Sequence[str]) -> str:
+    """A line to paste into a shell."""
+    return shlex.join(["python", script, *argv])
+
+
+def _data_options(scale: Scale, overrides: Overrides) -> dict[str, Any]:
+    """Model and data that the command line leaves open."""
+    if scale.name == "paper":
+        return {"train_file": str(ROOT / "data" / CORPUS)}
+    data: dict[str, Any] = {"train_file": str(SAMPLE / "sentences.txt")}
+    if "model_name_or_path" not in overrides.options:
+        data["model_name_or_path"] = str(demo_encoder())
+    senteval_data = find_senteval_data(overrides.options.get("senteval_data"))
+    if (senteval_data / "downstream").is_dir():
+        return data | {"senteval_data": str(senteval_data), "metric_for_best_model": "stsb_spearman"}
+    return data | {"eval_path": str(SAMPLE / "sts-dev.csv"), "metric_for_best_model": "dev_spearman"}
+
+
+def _aliases() -> dict[str, str]:
+    return {
+        alias.removeprefix("--"): one.name
+        for kind in (ModelArguments, DataArguments, TrainArguments)
+        for one in dataclasses.fields(kind)
+        for alias in one.metadata.get("aliases", ())
+    }

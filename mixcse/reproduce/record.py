@@ -1,0 +1,159 @@
+"""One JSON for each run: everything there is to know of it, and nothing that was not measured."""
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mixcse import __version__
+from mixcse.fetch import ROOT
+from mixcse.files import read_json, write_json
+from mixcse.reproduce.keys import code_key, configuration_key, data_key
+from mixcse.reproduce.plan import Run, as_command
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "scipy", "scikit-learn")
+SCORES_FILE = "senteval_results.json"
+
+
+class Records:
+    """The records below a results folder: `<folder>/runs/<slug>.json`, and why runs failed."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.runs = self.folder / "runs"
+        self.failed = self.folder / "failed"
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """All records, by slug; a file that is none is left out."""
+        records = {}
+        for file in sorted(self.runs.glob("*.json")):
+            try:
+                record = read_json(file)
+                records[record["run"]] = record
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return records
+
+    def failures(self) -> dict[str, str]:
+        """Why runs failed, by slug."""
+        return {file.stem: file.read_text(encoding="utf-8").strip() for file in sorted(self.failed.glob("*.txt"))}
+
+    def outdated(self, run: Run) -> list[str] | None:
+        """What has changed since the run was recorded ([] if it is finished); None if there is no record."""
+        try:
+            record = read_json(self.runs / f"{run.slug}.json")
+            changed = [name for name, key in keys(run).items() if record["keys"].get(name) != key]
+            missing = [task for task in run.tasks if task not in record["scores"]["headline"]]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return changed + [f"{task} is new" for task in missing]
+
+    def write(self, run: Run, record: dict[str, Any]) -> None:
+        """Puts a finished run's record in place; one of another code, data or configuration goes to `superseded`."""
+        file = self.runs / f"{run.slug}.json"
+        if file.is_file() and set(self.outdated(run) or ["damaged"]) & {*keys(run), "damaged"}:
+            aside = self.folder / "superseded"
+            aside.mkdir(parents=True, exist_ok=True)
+            file.replace(next(name for i in range(1, 10**6) if not (name := aside / f"{run.slug}.{i}.json").exists()))
+        write_json(file, record)
+        (self.failed / f"{run.slug}.txt").unlink(missing_ok=True)
+
+
+def keys(run: Run) -> dict[str, str]:
+    """The three that must agree for a record to count as this run's."""
+    return {"configuration": configuration_key(run), "code": code_key(), "data": data_key(run)}
+
+
+def make_record(run: Run, model: Path, results: Path) -> dict[str, Any]:
+    """Everything about a run that is complete: `model` is what train.py left, `results` what evaluation.py wrote."""
+    scores = read_json(results)
+    record = {
+        "run": run.slug,
+        "scale": run.scale,
+        "model": run.model,
+        "seed": run.seed,
+        "untrained_pooler": run.pooler,
+        "keys": keys(run),
+        "commands": _commands(run),
+        "options": {name: _portable(value) for name, value in run.options.items()},
+        "machine": machine(scores["device"]),
+        "git": git_state(),
+        "seconds": {"evaluation": scores["seconds"]},
+        "scores": {
+            "headline": scores["headline"],
+            "own_pairs": scores["own_pairs"],
+            "alignment_uniformity": {name: _portable(one) for name, one in scores["alignment_uniformity"].items()},
+            "tasks": {task: entry["results"] for task, entry in scores["tasks"].items()},
+            "not_scored": scores["missing"],
+        },
+    }
+    if run.pooler is None:
+        state = read_json(model / "trainer_state.json")
+        results = read_json(model / "train_results.json")
+        record |= {
+            "arguments": {name: _portable(value) for name, value in read_json(model / "arguments.json").items()},
+            "kept_step": read_json(model / "eval_results.json").get("step"),
+            "steps": state["global_step"],
+            "train_results": results,
+            "history": state["log_history"],
+            "cosines": read_json(model / "cosines.json"),
+        }
+        record["seconds"]["training"] = results.get("seconds")
+    return json.loads(json.dumps(record, default=str))
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Hardware and versions."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "mixcse": __version__,
+        **{library: version(library) for library in LIBRARIES},
+    }
+
+
+def git_state() -> dict[str, Any]:
+    """The commit, and whether files differ from it; empty outside a repository."""
+    try:
+        commit, status = (
+            subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": commit, "changed_files": sorted(line[3:] for line in status.splitlines())}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"
+
+
+def _commands(run: Run) -> list[str]:
+    """What to paste to have this run without the runner."""
+    folder = Path("out") / run.slug
+    evaluated = folder if run.pooler is None else run.options["model_name_or_path"]
+    commands = [] if run.pooler is not None else [as_command("train.py", map(_portable, run.train_arguments(folder)))]
+    results = folder / SCORES_FILE
+    return [*commands, as_command("evaluation.py", map(_portable, run.evaluation_arguments(evaluated, results)))]
+
+
+def _portable(value: Any) -> Any:
+    """A path inside the project without the way to it; of one elsewhere, only its name where it is a model."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        return value
+    path = Path(value)
+    if path.is_relative_to(ROOT):
+        return str(path.relative_to(ROOT))
+    return os.path.relpath(path, ROOT) if path.is_relative_to(ROOT.parent) else "…/" + "/".join(path.parts[-2:])

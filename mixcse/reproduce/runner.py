@@ -1,0 +1,133 @@
+"""Does the runs of a plan, one after the other, each in processes of its own."""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mixcse.console import UserError, say
+from mixcse.fetch import ROOT
+from mixcse.files import write_text
+from mixcse.reproduce.plan import Run
+from mixcse.reproduce.record import SCORES_FILE, Records, keys, make_record
+
+LOG = "log.txt"
+
+
+class RunFailed(Exception):
+    """A run came to nothing; the message says why."""
+
+
+class Busy(Exception):
+    """Another process is at this run."""
+
+
+def do_runs(runs: Sequence[Run], records: Records, work: Path, *, keep_models: bool) -> tuple[list[str], list[str]]:
+    """Does what is not finished; a run that fails does not stop the rest.
+
+    Args:
+        records: where finished runs are recorded.
+        work: each run has a folder in it, where an unfinished one continues.
+        keep_models: leave the trained weights in that folder once the run is recorded.
+
+    Returns:
+        The runs that failed, and those that another process is at.
+    """
+    failed, busy = [], []
+    with tqdm(runs, unit=" runs", disable=None) as bar:
+        for run in bar:
+            bar.set_description(run.slug)
+            start = time.time()
+            try:
+                _do_run(run, records, work, bar, keep_models=keep_models)
+            except RunFailed as error:
+                failed.append(run.slug)
+                write_text(records.failed / f"{run.slug}.txt", f"{error}\n")
+                tqdm.write(f"failed: {run.slug}: {error}", file=sys.stderr)
+            except Busy:
+                busy.append(run.slug)
+                tqdm.write(f"left out: {run.slug}: another process is at it", file=sys.stderr)
+            else:
+                if bar.disable:
+                    say(f"done: {run.slug} in {time.time() - start:.0f} s")
+    return failed, busy
+
+
+def _do_run(run: Run, records: Records, work: Path, bar: tqdm, *, keep_models: bool) -> None:
+    # Another configuration, code or data is another folder: nothing of it is continued.
+    folder = work / f"{run.slug}-{'-'.join(key[:6] for key in keys(run).values())}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--work_dir {folder}: {error.strerror}") from error
+    with _locked(folder.with_suffix(".lock")) as lock:
+        if records.outdated(run) == []:  # done by another process in the meantime
+            return
+        model = folder / "model"
+        evaluated = run.options["model_name_or_path"]
+        if run.pooler is None:
+            evaluated = model
+            _execute("train.py", run.train_arguments(model), folder, lock, bar)
+        _execute("evaluation.py", run.evaluation_arguments(evaluated, folder / SCORES_FILE), folder, lock, bar)
+        records.write(run, make_record(run, model, folder / SCORES_FILE))
+        for checkpoint in model.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
+        if not keep_models:
+            shutil.rmtree(model, ignore_errors=True)
+
+
+def _execute(script: str, arguments: Sequence[str], folder: Path, lock: int, bar: tqdm) -> None:
+    """Runs a script; its messages go to the log, its last line to the bar.
+
+    It holds the lock as well: should this process be killed, nobody else starts on the run
+    before it has ended too.
+    """
+    command = [sys.executable, str(ROOT / script), *arguments]
+    with open(folder / LOG, "a", encoding="utf-8") as log:
+        log.write(f"\n$ {' '.join(command)}\n")
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(lock,),
+            text=True,
+            errors="replace",
+        ) as process:
+            last = ""
+            try:
+                for line in process.stdout:
+                    log.write(line)
+                    log.flush()
+                    if line.strip():
+                        last = line.strip()
+                        bar.set_postfix_str(last[:60], refresh=True)
+            except BaseException:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+                raise
+    if process.returncode == -signal.SIGINT or process.returncode == 130:
+        raise KeyboardInterrupt
+    if process.returncode:
+        ended = f"killed by signal {-process.returncode}" if process.returncode < 0 else last.removeprefix("error: ")
+        raise RunFailed(f"{script}: {ended} (log: {folder / LOG})")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise Busy from error
+    else:
+        yield descriptor
+    finally:
+        os.close(descriptor)
