@@ -1,5 +1,6 @@
 """How the command-line programs speak: short lines on stderr, one line for an error."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -42,12 +43,13 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
 
 
 def quiet_libraries() -> None:
-    """Keeps transformers, datasets and huggingface_hub from printing in a normal run."""
+    """Keeps transformers, datasets, huggingface_hub and matplotlib from printing in a normal run."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # else it warns when workers fork
     import datasets
     import huggingface_hub
     import transformers
 
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     transformers.logging.set_verbosity_error()
     huggingface_hub.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

@@ -15,8 +15,9 @@ from mixcse.parsing import CHECKSUM
 ARGUMENTS_FILE = "arguments.json"
 FINISHED_FILE = "train_results.json"  # written last
 COSINES_FILE = "cosines.json"
+REPORT_FILE, CURVES_FILE = "report.html", "curves.png"
 WRITTEN_FILES = (
-    ARGUMENTS_FILE, FINISHED_FILE, COSINES_FILE, "eval_results.json", "trainer_state.json",
+    ARGUMENTS_FILE, FINISHED_FILE, COSINES_FILE, REPORT_FILE, CURVES_FILE, "eval_results.json", "trainer_state.json",
     "config.json", "model.safetensors", "mixcse_heads.safetensors",
 )  # fmt: skip
 CHECKPOINT_FILES = ("config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")

@@ -15,7 +15,7 @@ from mixcse.dev import DevSets
 from mixcse.files import write_json
 from mixcse.modeling import SentenceModel
 from mixcse.parsing import parse_training_arguments
-from mixcse.runs import COSINES_FILE, FINISHED_FILE, RunFolder, resolved_options
+from mixcse.runs import COSINES_FILE, FINISHED_FILE, REPORT_FILE, RunFolder, resolved_options
 from mixcse.trainer import MixCSETrainer
 
 
@@ -144,7 +144,17 @@ def _finish(trainer: MixCSETrainer, output_dir: Path, metrics: dict[str, Any]) -
     if trainer.args.do_eval:
         write_json(output_dir / "eval_results.json", _scores_of_kept_step(trainer))
     write_json(output_dir / FINISHED_FILE, metrics)
+    _draw(output_dir)
     _report(trainer)
+
+
+def _draw(output_dir: Path) -> None:
+    from mixcse.report.run_page import write_run_report  # matplotlib is needed here alone
+
+    try:
+        write_run_report(output_dir)
+    except Exception as error:  # the run is finished and safe, whatever a drawing library says
+        warn(f"{output_dir} has no {REPORT_FILE}: {type(error).__name__}: {first_line(error)}")
 
 
 def _scores_of_kept_step(trainer: MixCSETrainer) -> dict[str, Any]:
@@ -214,4 +224,5 @@ def _report(trainer: MixCSETrainer) -> None:
         if args.load_best_model_at_end:
             warn(f"{args.metric_for_best_model} was never a number; no step could be chosen by it")
         say(f"the last step is in {args.output_dir}")
+    say(f"its curves: {Path(args.output_dir) / REPORT_FILE}")
     say(f"score it: python evaluation.py --model_name_or_path {args.output_dir}")

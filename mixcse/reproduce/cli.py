@@ -75,7 +75,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace, rest: list[str]) -> None:
-    from mixcse.reproduce.plan import SEEDS, Overrides, make_plan
+    from mixcse.reproduce.plan import SEEDS, Overrides, check_data, make_plan
     from mixcse.reproduce.record import Records
     from mixcse.reproduce.runner import do_runs
 
@@ -99,8 +99,18 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
         for run in remaining:
             sys.stdout.write(f"{run.slug}\n")
         return
+    check_data(remaining)
     work = options.work_dir or WORK / scale.name
-    failed, busy = do_runs(remaining, records, work, keep_models=not options.discard_models)
+    for option, folder in (("--results_dir", records.runs), ("--work_dir", work)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{option} {folder}: {error.strerror}; name a folder to write into") from error
+    try:
+        failed, busy = do_runs(remaining, records, work, keep_models=not options.discard_models)
+    except KeyboardInterrupt:
+        say("\nstopped; the same command goes on from here")
+        raise
     if failed:
         raise UserError(
             f"{len(failed)} of {len(remaining)} runs failed, such as {failed[0]}; the same command tries them again"

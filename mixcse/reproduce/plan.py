@@ -1,6 +1,7 @@
 """From experiments to the runs that they need: experiments share the runs they have in common."""
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -96,21 +97,20 @@ def make_plan(
     """The runs that these experiments need, by slug; every option is checked.
 
     Raises:
-        UserError: an option is wrong, or an experiment's data is not there.
+        UserError: an option is wrong.
     """
     runs: dict[str, Run] = {}
     for experiment in experiments:
         for name in overrides.options:
             if any(name in arm.options for arm in experiment.arms):
                 raise UserError(f"--{name}: {experiment.name} varies it; leave it out, or that experiment")
+    if "model_name_or_path" in overrides.options:  # one model instead of the scale's, under its own name
+        name = re.sub(r"[^\w.+-]", "-", Path(str(overrides.options["model_name_or_path"])).name)
+        scale = dataclasses.replace(scale, models={name: next(iter(scale.models.values()))})
     data = _data_options(scale, overrides)
-    has_tasks = (find_senteval_data(data.get("senteval_data")) / "downstream").is_dir()
+    has_data = (find_senteval_data(overrides.options.get("senteval_data")) / "downstream").is_dir()
     for experiment in experiments:
-        if not has_tasks and (experiment.tasks != "sts" or scale.name == "paper"):
-            raise UserError(
-                f"{experiment.name}: its tasks need SentEval's data; give --senteval_data or $SENTEVAL_DATA, "
-                "or get it with python -m mixcse.fetch"
-            )
+        has_tasks = has_data or scale.name == "paper" or experiment.tasks != "sts"
         for run in runs_of(experiment, scale, seeds, overrides, data):
             run.tasks = experiment.columns if has_tasks else ()
             run.test_pairs = None if has_tasks else SAMPLE / "sts-test.csv"
@@ -122,6 +122,17 @@ def make_plan(
     for run in runs.values():
         parse_training_arguments(run.train_arguments(Path("unused")))
     return runs
+
+
+def check_data(runs: Sequence[Run]) -> None:
+    """Raises UserError unless the training files and SentEval's data are there, as far as these runs need them."""
+    hint = "get it with python -m mixcse.fetch, or name it with"
+    for file in sorted({str(run.options["train_file"]) for run in runs if run.pooler is None}):
+        if not Path(file).is_file():
+            raise UserError(f"{file} is not there: {hint} --train_file")
+    for folder in sorted({str(find_senteval_data(run.options.get("senteval_data"))) for run in runs if run.tasks}):
+        if not (Path(folder) / "downstream").is_dir():
+            raise UserError(f"{folder} holds no SentEval data (no downstream/): {hint} --senteval_data")
 
 
 def runs_of(

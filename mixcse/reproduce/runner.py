@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mixcse.console import UserError, say
+from mixcse.console import say
 from mixcse.fetch import ROOT
 from mixcse.files import write_text
 from mixcse.reproduce.plan import Run
@@ -64,10 +64,7 @@ def do_runs(runs: Sequence[Run], records: Records, work: Path, *, keep_models: b
 def _do_run(run: Run, records: Records, work: Path, bar: tqdm, *, keep_models: bool) -> None:
     # Another configuration, code or data is another folder: nothing of it is continued.
     folder = work / f"{run.slug}-{'-'.join(key[:6] for key in keys(run).values())}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--work_dir {folder}: {error.strerror}") from error
+    folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_suffix(".lock")) as lock:
         if records.outdated(run) == []:  # done by another process in the meantime
             return
@@ -110,14 +107,21 @@ def _execute(script: str, arguments: Sequence[str], folder: Path, lock: int, bar
                         last = line.strip()
                         bar.set_postfix_str(last[:60], refresh=True)
             except BaseException:
-                process.send_signal(signal.SIGINT)
-                process.wait()
+                _stop(process)
                 raise
     if process.returncode == -signal.SIGINT or process.returncode == 130:
         raise KeyboardInterrupt
     if process.returncode:
         ended = f"killed by signal {-process.returncode}" if process.returncode < 0 else last.removeprefix("error: ")
         raise RunFailed(f"{script}: {ended} (log: {folder / LOG})")
+
+
+def _stop(process: subprocess.Popen) -> None:
+    try:
+        process.wait(timeout=5)  # Ctrl-C has reached it as well
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        process.wait()
 
 
 @contextmanager

@@ -1,0 +1,221 @@
+"""The figures, as matplotlib draws them.  Each draws traces on axes and says whether there was anything to draw."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mixcse.report.traces import DEV_NAMES, Trace
+
+INK, MUTED, GRID = "#1f2430", "#667080", "#dfe3e8"
+SERIES = ("#2f6fd0", "#d9622b", "#16916b", "#8a4fc4", "#b8860b", "#c2427e", "#4f7d8c", "#7a5c3e")
+PAIRS = {  # kinds of pairs, their colour and what they are
+    "positive": (SERIES[2], "two views of a sentence"),
+    "negative": (SERIES[0], "two sentences"),
+    "own_mix": (SERIES[1], "a view and its own mix"),
+    "other_mix": (SERIES[3], "a view and others' mix"),
+}
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9,
+    "axes.titlecolor": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+}
+WIDTH, PLOT_HEIGHT, LEGEND_ROW = 4.6, 2.75, 0.19  # inches
+Draw = Callable[[Axes, Sequence[Trace]], bool]
+Line = tuple[str, str, str]  # log name, line style, what it is
+
+
+def dev_score(axes: Axes, traces: Sequence[Trace]) -> bool:
+    """The dev score that selects, by step."""
+    metric = next((trace.dev_metric for trace in traces if trace.dev_metric), "")
+    return _curves(axes, traces, [(metric, "-", "")], f"{DEV_NAMES.get(metric)}, Spearman × 100", scale=100)
+
+
+def loss(axes: Axes, traces: Sequence[Trace]) -> bool:
+    """The training loss, by step."""
+    return _curves(axes, traces, [("loss", "-", "")], "training loss", log=True)
+
+
+def similarities(axes: Axes, traces: Sequence[Trace]) -> bool:
+    """Mean cosines of training batches, by step."""
+    lines = [
+        ("positive_similarity", "-", "positive"),
+        ("negative_similarity", "--", "negative"),
+        ("mixed_similarity", ":", "mixed"),
+    ]
+    return _curves(axes, traces, lines, "mean cosine in a batch")
+
+
+def gradient_norm(axes: Axes, traces: Sequence[Trace]) -> bool:
+    """The norm of the loss's gradient with respect to the embeddings, by step."""
+    return _curves(axes, traces, [("embedding_gradient_norm", "-", "")], "norm of ∂loss/∂embeddings", log=True)
+
+
+def softmax_weights(axes: Axes, traces: Sequence[Trace]) -> bool:
+    """The share of the softmax on in-batch and on mixed negatives, by step."""
+    lines = [
+        ("in_batch_weight", "-", "in-batch"),
+        ("own_mix_weight", "--", "own mix"),
+        ("other_mix_weight", ":", "other mixes"),
+    ]
+    return _curves(axes, traces, lines, "share of the softmax", log=True)
+
+
+def spread(axes: Axes, traces: Sequence[Trace]) -> bool:
+    """The way through the plane of alignment and uniformity; both are better when lower."""
+    drawn = False
+    for trace, color in zip(traces, SERIES, strict=False):
+        x, y = trace.curve("eval_uniformity"), trace.curve("eval_alignment")
+        if x is None or y is None or len(x.steps) != len(y.steps):
+            continue
+        drawn = True
+        axes.plot(x.mean, y.mean, color=color, marker="o", markersize=3, label=trace.label)
+        axes.plot(x.mean[-1:], y.mean[-1:], color=color, marker="o", markersize=8)
+        if x.steps[0] == 0:
+            axes.plot(x.mean[:1], y.mean[:1], color=INK, marker="s", markersize=6)
+    axes.plot([], [], color=INK, marker="s", linestyle="", label="untrained")
+    axes.set_xlabel("uniformity (lower is better)")
+    axes.set_ylabel("alignment (lower is better)")
+    return drawn
+
+
+PLOTS: dict[str, tuple[Draw, str, str]] = {  # name: how, title, what a caption adds
+    "dev_score": (dev_score, "The dev score along training", ""),
+    "loss": (loss, "The training loss", " (objectives differ in their negatives, so their losses do not compare)"),
+    "similarities": (similarities, "Mean cosines of pairs in a training batch", ""),
+    "gradient_norm": (gradient_norm, "The gradient that reaches the embeddings", ""),
+    "softmax_weights": (
+        softmax_weights,
+        "Where the softmax puts its weight",
+        ": a negative pushes as hard as it weighs",
+    ),
+    "spread": (spread, "Alignment and uniformity along training", ", from the square to the large dot"),
+}
+COSINES = "The distribution of cosines before and after training"
+
+
+def draw_figure(name: str, traces: Sequence[Trace]) -> tuple[Figure, str] | None:
+    """A figure by name (of `PLOTS`, or `cosines`) with its caption; None if the traces hold nothing for it."""
+    if name == "cosines":
+        return _cosines(traces)
+    draw, title, more = PLOTS[name]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(layout="constrained")
+        axes = figure.subplots()
+        if not draw(axes, traces):
+            return None
+        rows = _legend(figure, *axes.get_legend_handles_labels())
+        figure.set_size_inches(WIDTH, PLOT_HEIGHT + LEGEND_ROW * rows)
+    return figure, title + more
+
+
+def draw_overview(traces: Sequence[Trace]) -> Figure | None:
+    """All of `PLOTS` that the traces hold something for, in one figure."""
+    with matplotlib.rc_context(STYLE):
+        trial = Figure()
+        drawn = [(draw, title) for draw, title, _ in PLOTS.values() if draw(trial.add_subplot(), traces)]
+        if not drawn:
+            return None
+        columns = min(3, len(drawn))
+        rows = -(-len(drawn) // columns)
+        figure = Figure(figsize=(WIDTH * columns, (PLOT_HEIGHT + 0.5) * rows), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).flat
+        for axes, (draw, title) in zip(panels, drawn, strict=False):
+            draw(axes, traces)
+            axes.set_title(title, loc="left")
+            handles, labels = axes.get_legend_handles_labels()
+            if len(labels) > 1:
+                axes.legend(handles, labels)
+        for axes in list(panels):
+            axes.set_visible(False)
+    return figure
+
+
+def _cosines(traces: Sequence[Trace]) -> tuple[Figure, str] | None:
+    panels = [(trace.label, trace, "trained") for trace in traces if trace.cosines]
+    if not panels:
+        return None
+    panels.insert(0, ("untrained", panels[0][1], "untrained"))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(layout="constrained")
+        every = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (label, trace, moment) in zip(every, panels, strict=True):
+            _density(axes, trace, moment)
+            axes.set_title(label, loc="left", pad=3)
+        every[-1].set_xlabel("cosine")
+        rows = _legend(figure, *every[0].get_legend_handles_labels())
+        figure.set_size_inches(WIDTH, 0.95 * len(panels) + 0.35 + LEGEND_ROW * rows)
+    return figure, COSINES
+
+
+def _density(axes: Axes, trace: Trace, moment: str) -> None:
+    for kind, (color, name) in PAIRS.items():
+        shares = trace.histogram(moment, kind)
+        if shares is not None:
+            edges = np.linspace(-1, 1, len(shares) + 1)
+            axes.stairs(shares, edges, color=color, fill=True, alpha=0.18)
+            axes.stairs(shares, edges, color=color, linewidth=1.4, label=name)
+    axes.set_xlim(-0.3, 1)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="y", visible=False)
+
+
+def _curves(
+    axes: Axes, traces: Sequence[Trace], lines: Sequence[Line], ylabel: str, *, scale: float = 1.0, log: bool = False
+) -> bool:
+    """A line for each trace and each of `lines`; bands span the runs.  Colour is the trace, style what is shown."""
+    labels: dict[str, dict[str, str]] = {}  # one entry for each colour, one for each style
+    drawn = False
+    for trace, color in zip(traces, SERIES, strict=False):
+        for number, (name, style, what) in enumerate(lines):
+            curve = trace.curve(name, scale=scale)
+            if curve is None:
+                continue
+            drawn = True
+            own_color = SERIES[number] if len(traces) == 1 else color
+            axes.plot(curve.steps, curve.mean, style, color=own_color)
+            if len(trace.histories) > 1:
+                axes.fill_between(curve.steps, curve.low, curve.high, color=own_color, alpha=0.15, linewidth=0)
+            if len(traces) > 1:
+                labels.setdefault(trace.label, {"color": color, "linestyle": "-"})
+            if what:
+                labels.setdefault(what, {"color": own_color if len(traces) == 1 else MUTED, "linestyle": style})
+    for label, look in labels.items():
+        axes.plot([], [], label=label, **look)
+    if log:
+        axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("step")
+    axes.set_ylabel(ylabel)
+    return drawn
+
+
+def _legend(figure: Figure, handles: list[Any], labels: list[str]) -> int:
+    """Puts a legend under the axes; gives its number of rows."""
+    if len(labels) < 2:
+        return 0
+    columns = 3 if max(map(len, labels)) < 16 else 2 if max(map(len, labels)) < 32 else 1
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.2, columnspacing=1.2)
+    return -(-len(labels) // columns)

@@ -1,0 +1,62 @@
+"""What figures are drawn from: the logs of runs, gathered by label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+DEV_METRICS = ("eval_dev_spearman", "eval_stsb_spearman", "eval_sickr_spearman")
+DEV_NAMES = {
+    "eval_stsb_spearman": "STS-B dev",
+    "eval_sickr_spearman": "SICK-R dev",
+    "eval_dev_spearman": "own dev pairs",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values by step: the mean over runs, the least and the largest of them."""
+
+    steps: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass
+class Trace:
+    """One label's runs, which differ in their seed alone.
+
+    Attributes:
+        histories: the Trainer's `log_history` of each run.
+        cosines: `cosines.json` of each run.
+    """
+
+    label: str
+    histories: list[Sequence[dict[str, Any]]] = field(default_factory=list)
+    cosines: list[dict[str, dict[str, list[int]]]] = field(default_factory=list)
+
+    def curve(self, name: str, scale: float = 1.0) -> Curve | None:
+        """A logged number, over the steps where every run has it; None if there is none."""
+        runs = []
+        for history in self.histories:
+            logged = (entry for entry in history if isinstance(entry.get(name), int | float))
+            runs.append({entry["step"]: scale * entry[name] for entry in logged})
+        steps = sorted(set.intersection(*map(set, runs))) if runs else []
+        if not steps:
+            return None
+        table = np.array([[run[step] for step in steps] for run in runs], dtype=float)
+        return Curve(np.array(steps), table.mean(0), table.min(0), table.max(0))
+
+    @property
+    def dev_metric(self) -> str | None:
+        """The dev score that the runs have."""
+        logged = {name for history in self.histories for entry in history for name in entry}
+        return next((name for name in DEV_METRICS if name in logged), None)
+
+    def histogram(self, moment: str, kind: str) -> np.ndarray | None:
+        """Shares of cosines by bin, all runs together; `moment` is `untrained` or `trained`."""
+        counts = [run[moment][kind] for run in self.cosines if kind in run.get(moment, {})]
+        total = np.sum(counts, axis=0) if counts else np.zeros(1)
+        return total / total.sum() if total.sum() else None

@@ -1,0 +1,127 @@
+"""Figures and pages: what a run shows of itself."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from mixcse import training
+from mixcse.report.figures import PLOTS, SERIES, draw_figure, draw_overview
+from mixcse.report.render import inline_svg
+from mixcse.report.run_page import write_run_report
+from mixcse.report.traces import Trace
+
+HISTORY = [
+    {"step": 0, "eval_stsb_spearman": 0.5, "eval_alignment": 0.2, "eval_uniformity": -1.0},
+    {"step": 1, "loss": 0.9, "positive_similarity": 0.9, "negative_similarity": 0.4, "in_batch_weight": 0.1},
+    {"step": 2, "loss": 0.5, "positive_similarity": 0.8, "negative_similarity": 0.3, "in_batch_weight": 0.05},
+    {"step": 2, "eval_stsb_spearman": 0.6, "eval_alignment": 0.3, "eval_uniformity": -1.5},
+]
+COUNTS = {"positive": [0, 0, 1, 3], "negative": [1, 3, 0, 0], "own_mix": [0, 2, 2, 0], "other_mix": [2, 2, 0, 0]}
+
+
+class Tags(HTMLParser):
+    """Checks that tags are closed in order; remembers what a page asks the network for."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.outside, self.ids = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.outside += [value for name, value in attributes.items() if name in ("src", "href") and "//" in value]
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        if tag not in ("meta", "path", "use", "rect", "br", "img", "link"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag in ("path", "use", "rect"):
+            return
+        assert self.open.pop() == tag
+
+
+def check_page(text):
+    tags = Tags()
+    tags.feed(text)
+    assert not tags.open
+    assert not tags.outside
+    assert "<script" not in text
+    return tags
+
+
+def test_a_run_leaves_a_page_and_a_picture(command, tmp_path):
+    training.main(command)
+    out = tmp_path / "out"
+    text = (out / "report.html").read_text()
+    check_page(text)
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    kept = json.loads((out / "eval_results.json").read_text())
+    assert f"{100 * kept['eval_stsb_spearman']:.2f}" in text
+    assert text.count("<svg") == len(PLOTS) + 1
+    before = text, (out / "curves.png").read_bytes()
+    write_run_report(out)
+    assert ((out / "report.html").read_text(), (out / "curves.png").read_bytes()) == before
+
+
+def test_without_dev_scores_there_is_still_a_page(command, tmp_path):
+    options = command[: command.index("--do_eval")]
+    training.main([*options, "--logging_steps", "2"])
+    text = (tmp_path / "out" / "report.html").read_text()
+    check_page(text)
+    assert "No dev set was scored" in text
+
+
+def test_a_page_that_cannot_be_drawn_costs_nothing_else(command, tmp_path, monkeypatch, capsys):
+    def fails(folder):
+        raise RuntimeError("no font\nat all")
+
+    monkeypatch.setattr("mixcse.report.run_page.write_run_report", fails)
+    training.main(command)
+    assert (tmp_path / "out" / "train_results.json").exists()
+    assert "has no report.html: RuntimeError: no font" in capsys.readouterr().err
+
+
+def test_what_a_page_shows_is_escaped(command, tmp_path):
+    training.main([*command, "--run_name", "<script>alert(1)</script>"])
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert "&lt;script&gt;alert(1)" in text
+    check_page(text)
+
+
+def test_curves_are_means_and_bands_over_runs():
+    other = [entry | ({"loss": entry["loss"] + 0.2} if "loss" in entry else {}) for entry in HISTORY]
+    curve = Trace("both", [HISTORY, other[:-2]]).curve("loss")
+    assert curve.steps.tolist() == [1]  # where both have it
+    assert (curve.mean.tolist(), curve.low.tolist(), curve.high.tolist()) == ([1.0], [0.9], [1.1])
+    assert Trace("none", [HISTORY]).curve("mixed_similarity") is None
+
+
+def test_histograms_are_shares_over_runs():
+    trace = Trace("one", [HISTORY], [{"trained": COUNTS}, {"trained": COUNTS | {"positive": [0, 0, 4, 0]}}])
+    assert trace.histogram("trained", "positive").tolist() == [0, 0, 5 / 8, 3 / 8]
+    assert trace.histogram("untrained", "positive") is None
+
+
+@pytest.mark.parametrize("name", [*PLOTS, "cosines"])
+def test_figures_without_data_are_left_out(name):
+    assert draw_figure(name, [Trace("empty", [[]])]) is None
+    assert draw_overview([Trace("empty", [[]])]) is None
+
+
+def test_figures_follow_the_readers_colours_and_are_the_same_twice():
+    cosines = [{"untrained": COUNTS, "trained": COUNTS}]
+    traces = [Trace("SimCSE <b>", [HISTORY], cosines), Trace("MixCSE", [HISTORY, HISTORY], cosines * 2)]
+    for name in ("dev_score", "loss", "similarities", "softmax_weights", "spread", "cosines"):
+        one, two = (inline_svg(draw_figure(name, traces)[0], name, "a <caption>") for _ in range(2))
+        assert one == two
+        assert f"var(--series-1, {SERIES[0]})" in one
+        assert not re.search(rf"(?<!, ){SERIES[0]}", one)  # no colour is left fixed
+        assert 'aria-label="a &lt;caption&gt;"' in one
+        assert "<b>" not in one
+        check_page(one)
