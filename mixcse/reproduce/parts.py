@@ -21,7 +21,7 @@ class Row:
 
     Attributes:
         cells: a text for each column.
-        remark: of a quoted row: how far ours is from it.
+        remark: what is to be said of it; of a quoted row, how far ours is from it, and its source.
     """
 
     label: str
@@ -29,7 +29,6 @@ class Row:
     cells: list[str]
     n: int = 0
     remark: str = ""
-    source: str = ""
 
 
 @dataclass
@@ -157,7 +156,7 @@ def _rows(
         rows.append(Row(arm.name, "measured", [str(summary) for summary in summaries], len(runs)))
     quoted = [row for row in experiment.quoted if scale.name == "paper" and (row.model, row.arm) == (model, arm.name)]
     if not runs and (quoted or scale.name == "paper"):
-        rows.append(Row(arm.name, "missing", ["–"] * len(columns)))
+        rows.append(Row(arm.name, "missing", ["–"] * len(columns), remark="not measured here"))
     for row in quoted:
         numbers = row.scores or (*[None] * (len(columns) - 1), row.average)
         spreads = row.spread or [None] * len(columns)
@@ -165,12 +164,12 @@ def _rows(
             "" if number is None else f"{number:.2f}" + (f" ± {sd:.2f}" if sd is not None else "")
             for number, sd in zip(numbers, spreads, strict=True)
         ]
-        remark = _remark(summaries[-1], row, numbers[-1]) if summaries else ""
-        rows.append(Row(row.label, "quoted", cells, 0, remark, row.source))
+        remark = f"{_distance(summaries[-1], row, numbers[-1])}; " if summaries else ""
+        rows.append(Row(row.label, "quoted", cells, remark=remark + row.source))
     return rows
 
 
-def _remark(ours: Summary, quoted: Quoted, average: float) -> str:
+def _distance(ours: Summary, quoted: Quoted, average: float) -> str:
     if not quoted.comparable:
         return "not comparable"
     within = inside(ours, average, quoted.spread[-1] if quoted.spread else None)

@@ -1,0 +1,179 @@
+"""From records to the report: numbers, what is quoted, what is missing; and a killed run's way back."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from test_report import COUNTS, HISTORY, check_page
+from test_reproduce import flags, in_process, run  # noqa: F401  (fixtures)
+
+from mixcse.reproduce import cli
+from mixcse.reproduce.report import write_report
+from mixcse.reproduce.statistics import Paired, Summary, inside, paired
+
+STS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness")
+
+
+def record(slug, scale, model, seed, average, *, pooler=None, code="c", data="d", **options):
+    """A run whose seven scores have this average."""
+    scores = [average - 3, average - 2, average - 1, average, average + 1, average + 2, average + 3]
+    trained = {
+        "arguments": {},
+        "kept_step": 2,
+        "steps": 2,
+        "train_results": {},
+        "history": HISTORY,
+        "cosines": {"untrained": COUNTS, "trained": COUNTS},
+    }
+    machine = {"device": "cpu", "processor": "P", "cores": 2, "system": "S", "python": "3"}
+    return {
+        "run": slug,
+        "scale": scale,
+        "model": model,
+        "seed": seed,
+        "untrained_pooler": pooler,
+        "keys": {"configuration": slug, "code": code, "data": data},
+        "options": options,
+        "machine": machine | {"torch": "2", "transformers": "5"},
+        "git": {},
+        "seconds": {"evaluation": 7.0} | ({} if pooler else {"training": 70.0}),
+        "scores": {"headline": dict(zip(STS, scores, strict=True)), "own_pairs": {}, "tasks": {}},
+    } | ({} if pooler else trained)
+
+
+@pytest.fixture()
+def results(tmp_path):
+    """Paper scale: SimCSE and MixCSE on BERT-base, three seeds; one MixCSE run failed.  Demo scale: nothing."""
+    records = [record("BERT-base_untrained_cls_before_pooler", "paper", "BERT-base", None, 31.4, pooler="cls")]
+    for seed, simcse, mixcse in ((0, 75.0, 77.0), (1, 76.0, 78.0), (2, 77.0, 79.5)):
+        records.append(record(f"BERT-base_simcse_seed-{seed}", "paper", "BERT-base", seed, simcse, variant="simcse"))
+        records.append(record(f"BERT-base_released_seed-{seed}", "paper", "BERT-base", seed, mixcse))
+    folder = tmp_path / "results" / "paper"
+    (folder / "runs").mkdir(parents=True)
+    for one in records:
+        (folder / "runs" / f"{one['run']}.json").write_text(json.dumps(one))
+    (folder / "failed").mkdir()
+    (folder / "failed" / "BERT-base_paper_seed-1.txt").write_text("train.py: <no memory>\n")
+    return tmp_path / "results"
+
+
+def rows_of(markdown, title):
+    """The lines of the first table under a heading, as lists of cells."""
+    section = markdown.split(f"### {title}\n")[1].split("\n### ")[0]
+    table = section.split("| --- |", 1)[1].split("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
+
+
+def test_the_report_says_what_was_measured_and_what_was_not(results):
+    markdown_file, html_file = write_report(results)
+    markdown, html = markdown_file.read_text(), html_file.read_text()
+    rows = {row[0]: row for row in rows_of(markdown, "Main table: STS, BERT-base")}
+    assert rows["SimCSE"][1] == "3"
+    assert rows["SimCSE"][9] == "76.00 ± 1.00"
+    assert rows["MixCSE (released)"][2] == "75.17 ± 1.26"  # STS12: three below the average
+    assert rows["untrained, CLS"][9] == "31.40"
+    assert rows["MixCSE (paper's equation)"][-1] == "not measured here"
+    remarks = [row[-1] for row in rows_of(markdown, "Main table: STS, BERT-base") if "(quoted)" in row[0]]
+    assert remarks[2] == "ours -0.25, inside the spread; Gao et al., EMNLP 2021, as later READMEs give it"
+    assert rows["*third party, authors' code, seeds 0 to 3 (quoted)*"][-1].startswith("ours +1.65, inside the spread; ")
+    assert "| MixCSE (released) | +2.17 [+2.00, +2.50] | 3 | higher |" in markdown
+    assert "MixCSE (paper's equation), seed 1: failed: train.py: <no memory>" in markdown
+    assert "untrained, first and last layer: not run" in markdown
+    assert "another version of the code" in markdown
+    assert "Nothing was measured here at this scale" in markdown  # demo
+    assert "train.py: &lt;no memory&gt;" in html
+    check_page(html)
+    assert len(set(re.findall(r'id="([^"]+)"', html))) == len(re.findall(r'id="([^"]+)"', html))
+    for link in re.findall(r'href="([^"#]+)"', html) + re.findall(r"\]\(([^)]+)\)", markdown):
+        assert (results / link).is_file(), link
+    for number in ("75.00", "76.00", "77.00", "79.50"):  # every raw average
+        assert f"<td>{number}</td>" in html
+
+
+def test_the_same_records_give_the_same_report(results):
+    first = [file.read_text() for file in write_report(results)]
+    assert [file.read_text() for file in write_report(results)] == first
+
+
+def test_only_equal_code_and_data_are_paired(results):
+    for seed in (0, 1):
+        file = results / "paper" / "runs" / f"BERT-base_simcse_seed-{seed}.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"keys": {"code": "other", "data": "d"}}))
+    markdown = write_report(results)[0].read_text()
+    assert "| MixCSE (released) | +2.50 | 1 | too few seeds to say |" in markdown
+    assert "These records come from 2 versions of the code" in markdown
+
+
+def test_a_run_with_another_value_of_what_an_arm_sets_is_not_shown_as_that_arm(results):
+    for seed in range(3):
+        file = results / "paper" / "runs" / f"BERT-base_released_seed-{seed}.json"
+        changed = json.loads(file.read_text()) | {"options": {"variant": "adaptive"}}
+        file.write_text(json.dumps(changed))
+    rows = {row[0]: row for row in rows_of(write_report(results)[0].read_text(), "Main table: STS, BERT-base")}
+    assert rows["MixCSE (released)"][-1] == "not measured here"
+
+
+def test_files_that_are_no_records_are_left_out(results):
+    (results / "paper" / "runs" / "broken.json").write_text("{")
+    (results / "paper" / "runs" / "list.json").write_text("[1]")
+    (results / "demo" / "runs").mkdir(parents=True)
+    (results / "demo" / "runs" / "x.json").write_text("null")
+    write_report(results)
+
+
+def test_summaries_and_the_spread():
+    assert str(Summary.of([76.125])) == "76.12"
+    assert str(Summary.of([75.0, 77.0])) == f"76.00 ± {np.sqrt(2):.2f}"
+    assert inside(Summary.of([75.0]), 75.0) is None
+    assert inside(Summary.of([74.0, 75.0, 76.0]), 77.0) is True
+    assert inside(Summary.of([74.0, 75.0, 76.0]), 77.1) is False
+    assert inside(Summary.of([74.0, 75.0, 76.0]), 77.1, quoted_sd=0.5) is True
+
+
+def test_paired_differences():
+    assert paired({0: 1.0}, {1: 1.0}) is None
+    assert paired({0: 3.0, 1: 5.0}, {0: 1.0, 1: 1.0, 2: 9.0}) == Paired(3.0, None, None, 2)
+    assert paired({0: 2.0, 1: 3.0, 2: 4.0}, {0: 1.0, 1: 2.0, 2: 3.0}) == Paired(1.0, 1.0, 1.0, 3)
+    rng = np.random.default_rng(1)
+    ours, theirs = ({seed: value for seed, value in enumerate(rng.normal(mean, 1, 200))} for mean in (1, 0))
+    result = paired(ours, theirs)
+    half = 1.96 * np.std([ours[seed] - theirs[seed] for seed in ours], ddof=1) / 200**0.5  # normal, at this size
+    assert (result.low, result.high) == pytest.approx((result.difference - half, result.difference + half), abs=0.03)
+    assert Paired(0.1, -0.2, 0.4, 5).verdict == "no clear difference"
+    assert Paired(-0.3, -0.5, -0.1, 5).verdict == "lower"
+
+
+def test_a_killed_run_continues_to_the_same_report(flags, tmp_path, in_process):  # noqa: F811
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    names = ["selection", *flags, "--seeds", "0", "--logging_steps", "1"]
+
+    def folders(parent):
+        return ["--results_dir", str(parent / "demo"), "--work_dir", str(parent / "work")]
+
+    cli.main(["run", *names, *folders(whole)])
+    command = [sys.executable, "-m", "mixcse.reproduce", "run", *names, *folders(killed)]
+    one_thread = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "HF_DATASETS_CACHE": str(tmp_path / "cache"),
+    }  # as in this process
+    with subprocess.Popen(command, env=one_thread, start_new_session=True, stderr=subprocess.PIPE) as process:
+        deadline = time.time() + 300
+        while not list(killed.rglob("checkpoint-2/trainer_state.json")):
+            assert process.poll() is None and time.time() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not list(killed.glob("demo/runs/*.json"))
+    done = subprocess.run(command, env=one_thread, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert any("continuing from" in log.read_text() for log in killed.rglob("log.txt"))
+    reports = [[file.read_text() for file in write_report(parent)] for parent in (whole, killed)]
+    assert reports[0][0] == reports[1][0]
+    seconds = r"<td>\d+( since it was resumed)? \+ \d+</td>"
+    assert re.sub(seconds, "", reports[0][1]) == re.sub(seconds, "", reports[1][1])
