@@ -125,7 +125,7 @@ def test_the_sources_of_the_code_key_exist():
     assert all(list(ROOT.glob(pattern)) for pattern in SOURCES)
 
 
-def test_runs_are_recorded_skipped_and_done_again(flags, tmp_path, in_process, capsys):
+def test_runs_are_recorded_skipped_and_done_again(flags, tmp_path, in_process, capsys, monkeypatch):
     run(["selection"], flags, "--seeds", "0", "1")
     files = sorted((tmp_path / "results" / "runs").glob("*.json"))
     assert [file.stem.split("_", 1)[1] for file in files] == [
@@ -156,11 +156,18 @@ def test_runs_are_recorded_skipped_and_done_again(flags, tmp_path, in_process, c
     with open(tmp_path / "train.txt", "a") as file:
         file.write("\nanother sentence here\n")
     keys._file_key.cache_clear()
-    run(["selection"], flags, "--seeds", "0", "1")
+    with pytest.raises(UserError, match="holds 3 of these runs with other data .* pass --replace"):
+        run(["selection"], flags, "--seeds", "0", "1")
+    assert not in_process
+    run(["selection"], flags, "--seeds", "0", "1", "--replace")
     assert len(in_process) == 8
     assert "(changed: data)" in capsys.readouterr().err
     assert json.loads(files[-1].read_text())["keys"]["data"] != record["keys"]["data"]
-    assert len(list((tmp_path / "results" / "superseded").glob("*.json"))) == 4
+    assert len(list((tmp_path / "results" / "superseded").glob("*.json"))) == 3
+    monkeypatch.setattr("mixcse.reproduce.record.code_key", lambda: "new code")
+    run(["selection"], flags, "--seeds", "0", "1")  # needs no asking
+    assert len(in_process) == 16
+    assert len(list((tmp_path / "results" / "superseded").glob("*.json"))) == 7
 
 
 def test_a_failing_run_does_not_stop_the_rest(flags, tmp_path, in_process, capsys, monkeypatch):

@@ -54,7 +54,7 @@ def results(tmp_path):
     for seed, simcse, mixcse in ((0, 75.0, 77.0), (1, 76.0, 78.0), (2, 77.0, 79.5)):
         records.append(record(f"BERT-base_simcse_seed-{seed}", "paper", "BERT-base", seed, simcse, variant="simcse"))
         records.append(record(f"BERT-base_released_seed-{seed}", "paper", "BERT-base", seed, mixcse))
-    folder = tmp_path / "results" / "paper"
+    folder = tmp_path / "results" / "paper" / "wiki"
     (folder / "runs").mkdir(parents=True)
     for one in records:
         (folder / "runs" / f"{one['run']}.json").write_text(json.dumps(one))
@@ -78,15 +78,16 @@ def test_the_report_says_what_was_measured_and_what_was_not(results):
     assert rows["SimCSE"][9] == "76.00 ± 1.00"
     assert rows["MixCSE (released)"][2] == "75.17 ± 1.26"  # STS12: three below the average
     assert rows["untrained, CLS"][9] == "31.40"
-    assert rows["MixCSE (paper's equation)"][-1] == "not measured here"
+    assert set(rows["MixCSE (paper's equation) (not measured here)"][2:10]) == {"–"}
     remarks = [row[-1] for row in rows_of(markdown, "Main table: STS, BERT-base") if "(quoted)" in row[0]]
-    assert remarks[2] == "ours -0.25, inside the spread; Gao et al., EMNLP 2021, as later READMEs give it"
-    assert rows["*third party, authors' code, seeds 0 to 3 (quoted)*"][-1].startswith("ours +1.65, inside the spread; ")
+    assert remarks[2] == "ours -0.25, inside the spread"
+    assert "SimCSE, paper: Gao et al., EMNLP 2021, as later READMEs give it; " in markdown
+    assert rows["*third party, authors' code, seeds 0 to 3 (quoted)*"][-1] == "ours +1.65, inside the spread"
     assert "| MixCSE (released) | +2.17 [+2.00, +2.50] | 3 | higher |" in markdown
     assert "MixCSE (paper's equation), seed 1: failed: train.py: <no memory>" in markdown
     assert "untrained, first and last layer: not run" in markdown
     assert "another version of the code" in markdown
-    assert "Nothing was measured here at this scale" in markdown  # demo
+    assert "Nothing was measured here at this scale" not in markdown
     assert "train.py: &lt;no memory&gt;" in html
     check_page(html)
     assert len(set(re.findall(r'id="([^"]+)"', html))) == len(re.findall(r'id="([^"]+)"', html))
@@ -103,7 +104,7 @@ def test_the_same_records_give_the_same_report(results):
 
 def test_only_equal_code_and_data_are_paired(results):
     for seed in (0, 1):
-        file = results / "paper" / "runs" / f"BERT-base_simcse_seed-{seed}.json"
+        file = results / "paper" / "wiki" / "runs" / f"BERT-base_simcse_seed-{seed}.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"keys": {"code": "other", "data": "d"}}))
     markdown = write_report(results)[0].read_text()
     assert "| MixCSE (released) | +2.50 | 1 | too few seeds to say |" in markdown
@@ -112,16 +113,24 @@ def test_only_equal_code_and_data_are_paired(results):
 
 def test_a_run_with_another_value_of_what_an_arm_sets_is_not_shown_as_that_arm(results):
     for seed in range(3):
-        file = results / "paper" / "runs" / f"BERT-base_released_seed-{seed}.json"
+        file = results / "paper" / "wiki" / "runs" / f"BERT-base_released_seed-{seed}.json"
         changed = json.loads(file.read_text()) | {"options": {"variant": "adaptive"}}
         file.write_text(json.dumps(changed))
     rows = {row[0]: row for row in rows_of(write_report(results)[0].read_text(), "Main table: STS, BERT-base")}
-    assert rows["MixCSE (released)"][-1] == "not measured here"
+    assert "MixCSE (released) (not measured here)" in rows
+
+
+def test_without_records_everything_is_quoted(tmp_path):
+    markdown, html = (file.read_text() for file in write_report(tmp_path))
+    assert "Nothing was measured here at this scale" in markdown
+    rows = rows_of(markdown, "Main table: STS, BERT-large")
+    assert all("(quoted)" in row[0] or "(not measured here)" in row[0] for row in rows)
+    check_page(html)
 
 
 def test_files_that_are_no_records_are_left_out(results):
-    (results / "paper" / "runs" / "broken.json").write_text("{")
-    (results / "paper" / "runs" / "list.json").write_text("[1]")
+    (results / "paper" / "wiki" / "runs" / "broken.json").write_text("{")
+    (results / "paper" / "wiki" / "runs" / "list.json").write_text("[1]")
     (results / "demo" / "runs").mkdir(parents=True)
     (results / "demo" / "runs" / "x.json").write_text("null")
     write_report(results)

@@ -3,13 +3,16 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from prettytable import PrettyTable
 
 from mixcse.console import UserError, quiet_libraries, say
 from mixcse.fetch import ROOT
 from mixcse.reproduce.experiments import NAMES, SCALES, load_experiments, load_scale
+
+if TYPE_CHECKING:  # torch and transformers are imported when something is run
+    from mixcse.reproduce.plan import Run
 
 RESULTS, WORK = ROOT / "results", ROOT / "result" / "reproduce"
 
@@ -49,12 +52,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="default: 42 0 1 2 3")
     run.add_argument("--shard", metavar="I/N", help="do the I-th of N parts of the list (1/4 … 4/4 on four machines)")
-    run.add_argument("--results_dir", type=Path, help="where records go (default: results/<scale>)")
+    run.add_argument("--results_dir", type=Path, help="where records go (default: results/<scale>/<training file>)")
     run.add_argument("--work_dir", type=Path, help="where models and logs go (default: result/reproduce/<scale>)")
     run.add_argument("--discard_models", action="store_true", help="delete trained weights once they are scored")
+    run.add_argument("--replace", action="store_true", help="do runs again that were made with other options or data")
     run.add_argument("--dry_run", action="store_true", help="show what would be run, and stop")
     report = commands.add_parser("report", help="write report.md and report.html", allow_abbrev=False)
-    report.add_argument("--results_dir", type=Path, default=RESULTS, help="the folder that holds paper/ and demo/")
+    report.add_argument(
+        "--results_dir", type=Path, default=RESULTS, help="the folder to look for records in, and to write to"
+    )
     return parser
 
 
@@ -75,7 +81,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace, rest: list[str]) -> None:
-    from mixcse.reproduce.plan import SEEDS, Overrides, check_data, make_plan
+    from mixcse.reproduce.plan import SEEDS, Overrides, check_data, corpus_of, make_plan
     from mixcse.reproduce.record import Records
     from mixcse.reproduce.runner import do_runs
 
@@ -88,11 +94,17 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
     scale = load_scale(options.scale)
     plan = make_plan([known[name] for name in chosen], scale, seeds, Overrides.parse(rest))
     runs = _shard(list(plan.values()), options.shard)
-    records = Records(options.results_dir or RESULTS / scale.name)
+    records = Records(options.results_dir or RESULTS / scale.name / corpus_of(runs))
     states = {run.slug: records.outdated(run) for run in runs}
     remaining = [run for run in runs if states[run.slug] != []]
     again = [run for run in remaining if states[run.slug]]
     say(f"{scale.title}: {len(runs)} runs, {len(runs) - len(remaining)} of them finished")
+    others = [run for run in again if {"configuration", "data"} & set(states[run.slug])]
+    if others and not options.replace:
+        raise UserError(
+            f"{records.runs} holds {len(others)} of these runs with other {' and '.join(_changed(others[0], states))} "
+            f"(such as {others[0].slug}): name another --results_dir, or pass --replace to do them again"
+        )
     for run in again:
         say(f"again: {run.slug} (changed: {', '.join(states[run.slug])})")
     if options.dry_run:
@@ -100,6 +112,8 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
             sys.stdout.write(f"{run.slug}\n")
         return
     check_data(remaining)
+    for run in others:
+        records.set_aside(run)
     work = options.work_dir or WORK / scale.name
     for option, folder in (("--results_dir", records.runs), ("--work_dir", work)):
         try:
@@ -119,6 +133,11 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
         say(f"{len(busy)} runs were left to other processes, which are at them; all others are finished")
         return
     say(f"all {len(runs)} runs are in {records.runs}; see them: python -m mixcse.reproduce report")
+
+
+def _changed(run: "Run", states: dict[str, list[str]]) -> list[str]:
+    names = {"configuration": "options", "data": "data"}
+    return [names[name] for name in states[run.slug] if name in names]
 
 
 def _shard(runs: list, shard: str | None) -> list:

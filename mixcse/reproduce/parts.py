@@ -21,7 +21,7 @@ class Row:
 
     Attributes:
         cells: a text for each column.
-        remark: what is to be said of it; of a quoted row, how far ours is from it, and its source.
+        remark: of a quoted row: how far ours is from it.
     """
 
     label: str
@@ -50,7 +50,7 @@ class RawRow:
     dev: str
     kept: str
     seconds: str
-    file: str
+    run: str
 
 
 @dataclass
@@ -62,6 +62,7 @@ class Part:
     columns: list[str]
     rows: list[Row] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
+    quoted: list[Quoted] = field(default_factory=list)
     raw: list[RawRow] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
@@ -73,18 +74,18 @@ class Part:
         return bool(self.raw)
 
     @property
-    def quoted(self) -> bool:
-        """Whether it shows others' numbers."""
-        return any(row.kind == "quoted" for row in self.rows)
+    def remarks(self) -> bool:
+        """Whether quoted rows have something of ours to be compared with."""
+        return any(row.remark for row in self.rows)
 
     def worth_showing(self, main: set[str]) -> bool:
         """Whether it says something: a run beyond those of the main table, or every arm measured."""
-        files = {row.file for row in self.raw}
+        runs = {row.run for row in self.raw}
         arms = {row.arm for row in self.raw}
         return (
             self.experiment.name == "main"
             and self.measured
-            or (len(arms) > 1 and (not files <= main or len(arms) == len(self.experiment.arms)))
+            or (len(arms) > 1 and (not runs <= main or len(arms) == len(self.experiment.arms)))
         )
 
 
@@ -99,12 +100,13 @@ def make_part(
     has_tasks = scale.name == "paper" or experiment.tasks != "sts" or bool(scored_tasks & set(experiment.columns))
     tasks = experiment.columns if has_tasks else ()
     columns = [*(SHORT.get(task, task) for task in tasks), "Avg."] if has_tasks else [SAMPLE_COLUMN]
-    part = Part(experiment, model, columns)
+    quoted = [row for row in experiment.quoted if scale.name == "paper" and row.model == model]
+    part = Part(experiment, model, columns, quoted=quoted)
     seeds = sorted({record["seed"] for record in everything if record["seed"] is not None})
     for arm in arms:
         scored = [record for record in found[arm.name] if _scores(record, tasks) is not None]
-        part.rows += _rows(experiment, scale, model, arm, scored, tasks, columns)
-        part.raw += [_raw(arm, record, tasks, scale) for record in scored]
+        part.rows += _rows(arm, scored, tasks, columns, [row for row in quoted if row.arm == arm.name], scale)
+        part.raw += [_raw(arm, record, tasks) for record in scored]
         part.missing += _missing(arm, scale, model, scored, seeds, failures)
         if scored and arm.pooler is None:
             histories = [record["history"] for record in scored]
@@ -141,22 +143,15 @@ def _scores(record: Record, tasks: Iterable[str]) -> list[float] | None:
 
 
 def _rows(
-    experiment: Experiment,
-    scale: Scale,
-    model: str,
-    arm: Arm,
-    runs: list[Record],
-    tasks: Iterable[str],
-    columns: list[str],
+    arm: Arm, runs: list[Record], tasks: Iterable[str], columns: list[str], quoted: list[Quoted], scale: Scale
 ) -> list[Row]:
     rows, summaries = [], []
     if runs:
         table = [_scores(record, tasks) for record in runs]
         summaries = [Summary.of(column) for column in zip(*table, strict=True)]
         rows.append(Row(arm.name, "measured", [str(summary) for summary in summaries], len(runs)))
-    quoted = [row for row in experiment.quoted if scale.name == "paper" and (row.model, row.arm) == (model, arm.name)]
     if not runs and (quoted or scale.name == "paper"):
-        rows.append(Row(arm.name, "missing", ["–"] * len(columns), remark="not measured here"))
+        rows.append(Row(arm.name, "missing", ["–"] * len(columns)))
     for row in quoted:
         numbers = row.scores or (*[None] * (len(columns) - 1), row.average)
         spreads = row.spread or [None] * len(columns)
@@ -164,8 +159,8 @@ def _rows(
             "" if number is None else f"{number:.2f}" + (f" ± {sd:.2f}" if sd is not None else "")
             for number, sd in zip(numbers, spreads, strict=True)
         ]
-        remark = f"{_distance(summaries[-1], row, numbers[-1])}; " if summaries else ""
-        rows.append(Row(row.label, "quoted", cells, remark=remark + row.source))
+        remark = _distance(summaries[-1], row, numbers[-1]) if summaries else ""
+        rows.append(Row(row.label, "quoted", cells, remark=remark))
     return rows
 
 
@@ -192,7 +187,7 @@ def _compare(runs: list[Record], baseline: list[Record], tasks: Iterable[str]) -
     return paired(by_seed(runs, baseline), by_seed(baseline, runs))
 
 
-def _raw(arm: Arm, record: Record, tasks: Iterable[str], scale: Scale) -> RawRow:
+def _raw(arm: Arm, record: Record, tasks: Iterable[str]) -> RawRow:
     dev, kept = "", ""
     if arm.pooler is None:
         trace = Trace(arm.name, [record["history"]])
@@ -210,7 +205,7 @@ def _raw(arm: Arm, record: Record, tasks: Iterable[str], scale: Scale) -> RawRow
         dev=dev,
         kept=kept,
         seconds=f"{training}{seconds['evaluation']:.0f}",
-        file=f"{scale.name}/runs/{record['run']}.json",
+        run=record["run"],
     )
 
 

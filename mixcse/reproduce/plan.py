@@ -124,6 +124,11 @@ def make_plan(
     return runs
 
 
+def corpus_of(runs: Sequence[Run]) -> str:
+    """A folder name for what these runs are trained on."""
+    return re.sub(r"[^\w.+-]", "-", Path(str(runs[0].options["train_file"])).stem) if runs else "none"
+
+
 def check_data(runs: Sequence[Run]) -> None:
     """Raises UserError unless the training files and SentEval's data are there, as far as these runs need them."""
     hint = "get it with python -m mixcse.fetch, or name it with"

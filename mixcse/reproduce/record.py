@@ -54,14 +54,18 @@ class Records:
         return changed + [f"{task} is new" for task in missing]
 
     def write(self, run: Run, record: dict[str, Any]) -> None:
-        """Puts a finished run's record in place; one of another code, data or configuration goes to `superseded`."""
-        file = self.runs / f"{run.slug}.json"
-        if file.is_file() and set(self.outdated(run) or ["damaged"]) & {*keys(run), "damaged"}:
-            aside = self.folder / "superseded"
-            aside.mkdir(parents=True, exist_ok=True)
-            file.replace(next(name for i in range(1, 10**6) if not (name := aside / f"{run.slug}.{i}.json").exists()))
-        write_json(file, record)
+        """Puts a finished run's record in place; an earlier one of other code is kept aside."""
+        if {*(self.outdated(run) or ())} & {*keys(run)}:  # not where tasks were added alone
+            self.set_aside(run)
+        write_json(self.runs / f"{run.slug}.json", record)
         (self.failed / f"{run.slug}.txt").unlink(missing_ok=True)
+
+    def set_aside(self, run: Run) -> None:
+        """Moves a run's record to `superseded`."""
+        file = self.runs / f"{run.slug}.json"
+        aside = self.folder / "superseded"
+        aside.mkdir(parents=True, exist_ok=True)
+        file.replace(next(name for i in range(1, 10**6) if not (name := aside / f"{run.slug}.{i}.json").exists()))
 
 
 def keys(run: Run) -> dict[str, str]:

@@ -14,14 +14,19 @@ from mixcse.reproduce.parts import Part, Record, make_part
 from mixcse.reproduce.record import Records
 
 FIGURE_FOLDER = "figures"
+NOT_TOLD = {"senteval_data", "logging_steps", "variant"}  # of what differs: a place, a habit, what the rows say anyway
 
 
 @dataclass
 class Section:
-    """One scale's part of the report."""
+    """One folder of records, or the paper scale's quoted rows alone.
+
+    Attributes:
+        folder: of the records, from the results folder; "" without any.
+    """
 
     scale: Scale
-    command: str
+    folder: str
     parts: list[Part] = field(default_factory=list)
     unmeasured: list[Experiment] = field(default_factory=list)
     machines: list[str] = field(default_factory=list)
@@ -29,21 +34,34 @@ class Section:
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def title(self) -> str:
+        """The scale's, and where the records lie."""
+        return f"{self.scale.title} ({self.folder})" if self.folder else self.scale.title
+
+    @property
+    def command(self) -> str:
+        """What measures more of it."""
+        return f"python -m mixcse.reproduce run NAME --scale {self.scale.name}"
+
+    @property
     def measured(self) -> bool:
-        """Whether anything was measured at this scale."""
+        """Whether anything was measured here."""
         return any(part.measured for part in self.parts)
 
 
 def write_report(results: Path) -> list[Path]:
-    """Reads `<results>/<scale>/runs/` and writes `report.md`, its figures and `report.html` into `<results>`.
+    """Reads every `runs` folder below `results` and writes `report.md`, its figures and `report.html` there.
 
     Raises:
         UserError: there is no such folder, or it cannot be written to.
     """
     if not results.is_dir():
         raise UserError(f"--results_dir {results}: no such folder; make records with python -m mixcse.reproduce run")
-    sections = [make_section(load_scale(name), results) for name in SCALES]
-    sections.sort(key=lambda section: not section.measured)
+    sections = [make_section(folder.parent, results) for folder in sorted(results.glob("**/runs"))]
+    sections = [section for section in sections if section.measured]
+    if not any(section.scale.name == "paper" for section in sections):
+        sections.append(_section(load_scale("paper"), "", {}, {}))
+    sections.sort(key=lambda section: (not section.measured, section.scale.name != "paper"))
     html, markdown = results / "report.html", results / "report.md"
     try:
         for figure in (figure for section in sections for part in section.parts for figure in part.figures):
@@ -55,24 +73,29 @@ def write_report(results: Path) -> list[Path]:
     return [markdown, html]
 
 
-def make_section(scale: Scale, results: Path) -> Section:
-    """Everything about one scale."""
-    store = Records(results / scale.name)
-    records, failures = store.read(), store.failures()
+def make_section(folder: Path, results: Path) -> Section:
+    """Everything about the records in `<folder>/runs`; those of another scale than the first are left out."""
+    store = Records(folder)
+    records = store.read()
+    scale = load_scale(next((one["scale"] for one in records.values() if one.get("scale") in SCALES), "demo"))
     records = {slug: record for slug, record in records.items() if record.get("scale") == scale.name}
-    section = Section(scale, f"python -m mixcse.reproduce run NAME --scale {scale.name}")
+    return _section(scale, folder.relative_to(results).as_posix(), records, store.failures())
+
+
+def _section(scale: Scale, folder: str, records: dict[str, Record], failures: dict[str, str]) -> Section:
+    section = Section(scale, folder)
     others = sorted({record["model"] for record in records.values()} - set(scale.models))
     main: set[str] = set()
     for experiment in load_experiments().values():
         parts = [make_part(experiment, scale, model, records, failures) for model in [*scale.models, *others]]
         if not main:
-            main = {row.file for part in parts for row in part.raw}
+            main = {row.run for part in parts for row in part.raw}
         shown = [part for part in parts if part.worth_showing(main)]
         section.parts += [part for part in parts if part in shown or part.quoted]
         if not shown:
             section.unmeasured.append(experiment)
     for part in section.parts:
-        part.figures = _draw(part, scale)
+        part.figures = _draw(part, section)
     if records:
         section.machines = sorted({_machine(record) for record in records.values()})
         section.differences = _differences(scale, records)
@@ -80,9 +103,10 @@ def make_section(scale: Scale, results: Path) -> Section:
     return section
 
 
-def _draw(part: Part, scale: Scale) -> list[Shown]:
+def _draw(part: Part, section: Section) -> list[Shown]:
     drawn = {name: draw_figure(name, part.traces) for name in part.experiment.figures} if part.traces else {}
-    prefix = f"{scale.name}-{part.model}-{part.experiment.name}"
+    where = section.folder.replace("/", "-") or section.scale.name
+    prefix = f"{where}-{part.model}-{part.experiment.name}"
     return [show(*figure, f"{prefix}-{name}", FIGURE_FOLDER) for name, figure in drawn.items() if figure is not None]
 
 
@@ -97,17 +121,21 @@ def _differences(scale: Scale, records: dict[str, Record]) -> list[tuple[str, st
     """Options of the records' common recipe that are not the paper scale's, as (option, there, here)."""
     paper = load_scale("paper")
     recipe = {**paper.options, **next(iter(paper.models.values())), "train_file": "wiki1m_for_simcse.txt"}
-    varied = {name for experiment in load_experiments().values() for arm in experiment.arms for name in arm.options}
+    here = {**scale.options, **next(iter(scale.models.values()))}
+    set_by_arms: dict[str, set[str]] = {}
+    for arm in (arm for experiment in load_experiments().values() for arm in experiment.arms):
+        for name, value in arm.options.items():
+            set_by_arms.setdefault(name, set()).add(_value(value))
     trained = [record["options"] for record in records.values() if record["untrained_pooler"] is None]
     lines = []
-    for name in sorted({name for options in trained for name in options} - {"senteval_data", "logging_steps"}):
+    for name in sorted({name for options in trained for name in options} - NOT_TOLD):
         values = {_value(options.get(name)) for options in trained}
+        if len(values) > 1:
+            values = values - set_by_arms.get(name, set()) or {_value(here.get(name))}
         there = _value(recipe.get(name))
-        if name in varied and len(values) > 1 or values == {there}:
-            continue
-        if scale.name == "paper" and name in next(iter(paper.models.values())):
-            continue  # each model has its own
-        lines.append((name, there or "not given", ", ".join(sorted(values))))
+        own = scale.name == "paper" and name in next(iter(paper.models.values()))  # each model has its own
+        if values != {there} and not own:
+            lines.append((name, there or "not given", ", ".join(sorted(values))))
     return lines
 
 
