@@ -13,10 +13,12 @@ import pytest
 from test_report import COUNTS, HISTORY, check_page
 from test_reproduce import flags, in_process, run  # noqa: F401  (fixtures)
 
+from mixcse.report.traces import Trace
 from mixcse.reproduce import cli
 from mixcse.reproduce.report import write_report
 from mixcse.reproduce.statistics import Paired, Summary, inside, paired
 
+GRADIENT = "The claim: hard negatives keep the gradient strong, BERT-base"
 STS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness")
 
 
@@ -89,6 +91,8 @@ def test_the_report_says_what_was_measured_and_what_was_not(results):
     assert "another version of the code" in markdown
     assert "Nothing was measured here at this scale" not in markdown
     assert "train.py: &lt;no memory&gt;" in html
+    assert [row[0] for row in rows_of(markdown, GRADIENT)][0] == "SimCSE"
+    assert "| SimCSE | – | 0.0500 ± 0.0000 | – | – |" in markdown
     check_page(html)
     assert len(set(re.findall(r'id="([^"]+)"', html))) == len(re.findall(r'id="([^"]+)"', html))
     for link in re.findall(r'href="([^"#]+)"', html) + re.findall(r"\]\(([^)]+)\)", markdown):
@@ -143,6 +147,13 @@ def test_summaries_and_the_spread():
     assert inside(Summary.of([74.0, 75.0, 76.0]), 77.0) is True
     assert inside(Summary.of([74.0, 75.0, 76.0]), 77.1) is False
     assert inside(Summary.of([74.0, 75.0, 76.0]), 77.1, quoted_sd=0.5) is True
+
+
+def test_late_means_are_of_the_last_third():
+    history = [{"step": step, "loss": float(step)} for step in range(1, 8)]
+    assert Trace("t", [history, history[:2]]).late_means("loss") == [6.5, 2.0]
+    assert Trace("t", [history]).late_means("own_mix_weight") == []
+    assert f"{Summary.of([0.1, 0.2]):4}" == "0.1500 ± 0.0707"
 
 
 def test_paired_differences():

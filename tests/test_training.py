@@ -235,3 +235,13 @@ def test_interrupts_end_cleanly(capsys):
 
     assert run_cli(interrupted, []) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_tensorboard_gets_losses_scores_and_signals(command, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    training.main([*command, "--report_to", "tensorboard", "--logging_steps", "2"])
+    (events,) = (tmp_path / "out").rglob("events.out.tfevents*")
+    log = EventAccumulator(str(events)).Reload()
+    assert [event.step for event in log.Scalars("train/embedding_gradient_norm")] == [2, 4, 6]
+    assert [event.step for event in log.Scalars("eval/stsb_spearman")] == [0, 2, 4, 6]

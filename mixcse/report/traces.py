@@ -49,6 +49,15 @@ class Trace:
         table = np.array([[run[step] for step in steps] for run in runs], dtype=float)
         return Curve(np.array(steps), table.mean(0), table.min(0), table.max(0))
 
+    def late_means(self, name: str) -> list[float]:
+        """Each run's mean of a logged number over the last third of the steps that have it."""
+        means = []
+        for history in self.histories:
+            values = [entry[name] for entry in history if isinstance(entry.get(name), int | float)]
+            if values:
+                means.append(float(np.mean(values[-max(1, len(values) // 3) :])))
+        return means
+
     @property
     def dev_metric(self) -> str | None:
         """The dev score that the runs have."""

@@ -13,6 +13,12 @@ from mixcse.reproduce.statistics import Paired, Summary, inside, paired
 Record = Mapping[str, Any]
 SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
 SAMPLE_COLUMN = "sample pairs"
+SIGNALS = {  # log name: column of the table of late training steps
+    "embedding_gradient_norm": "gradient norm",
+    "in_batch_weight": "weight in-batch",
+    "own_mix_weight": "weight own mix",
+    "other_mix_weight": "weight other mixes",
+}
 
 
 @dataclass
@@ -69,6 +75,16 @@ class Part:
     figures: list[Shown] = field(default_factory=list)
 
     @property
+    def signals(self) -> dict[str, list[str]]:
+        """For an experiment about the gradient: arm -> late means of training, one for each of `SIGNALS`."""
+        if "gradient_norm" not in self.experiment.figures:
+            return {}
+        return {
+            trace.label: [f"{Summary.of(means):4}" if (means := trace.late_means(name)) else "–" for name in SIGNALS]
+            for trace in self.traces
+        }
+
+    @property
     def measured(self) -> bool:
         """Whether anything in it was."""
         return bool(self.raw)
@@ -79,14 +95,12 @@ class Part:
         return any(row.remark for row in self.rows)
 
     def worth_showing(self, main: set[str]) -> bool:
-        """Whether it says something: a run beyond those of the main table, or every arm measured."""
-        runs = {row.run for row in self.raw}
-        arms = {row.arm for row in self.raw}
-        return (
-            self.experiment.name == "main"
-            and self.measured
-            or (len(arms) > 1 and (not runs <= main or len(arms) == len(self.experiment.arms)))
-        )
+        """Whether it says something that the main table, whose runs these are, does not."""
+        runs, arms = {row.run for row in self.raw}, {row.arm for row in self.raw}
+        if self.experiment.name == "main":
+            return self.measured
+        more = bool(self.experiment.figures) or not runs <= main or len(arms) == len(self.experiment.arms)
+        return len(arms) > 1 and more
 
 
 def make_part(

@@ -10,7 +10,7 @@ from mixcse.report.figures import draw_figure
 from mixcse.report.render import Shown, page, show
 from mixcse.reproduce.experiments import SCALES, Experiment, Scale, load_experiments, load_scale
 from mixcse.reproduce.keys import code_key
-from mixcse.reproduce.parts import Part, Record, make_part
+from mixcse.reproduce.parts import SIGNALS, Part, Record, make_part
 from mixcse.reproduce.record import Records
 
 FIGURE_FOLDER = "figures"
@@ -66,8 +66,9 @@ def write_report(results: Path) -> list[Path]:
     try:
         for figure in (figure for section in sections for part in section.parts for figure in part.figures):
             write_text(results / figure.file, figure.content)
-        write_text(markdown, page("results.md", sections=sections))
-        write_text(html, page("results.html", sections=sections))
+        for file in (markdown, html):
+            template = f"results{file.suffix}"
+            write_text(file, page(template, sections=sections, signal_columns=list(SIGNALS.values())))
     except OSError as error:
         raise UserError(f"--results_dir {results}: {error.strerror}") from error
     return [markdown, html]

@@ -21,8 +21,12 @@ class Summary:
         sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
         return cls(float(np.mean(values)), sd, len(values))
 
+    def __format__(self, digits: str) -> str:
+        """`format(summary, "4")` has four decimals."""
+        return f"{self.mean:.{digits}f}" + ("" if self.sd is None else f" ± {self.sd:.{digits}f}")
+
     def __str__(self) -> str:
-        return f"{self.mean:.2f}" if self.sd is None else f"{self.mean:.2f} ± {self.sd:.2f}"
+        return format(self, "2")
 
 
 @dataclass(frozen=True)
