@@ -204,6 +204,7 @@ def test_a_run_that_another_process_is_at_is_left_to_it(flags, tmp_path, in_proc
     slug = next(iter(Records(tmp_path / "results").read()))
     (tmp_path / "results" / "runs" / f"{slug}.json").unlink()
     (lock,) = (tmp_path / "work").glob(f"{slug}-*.lock")
+    assert len(list((tmp_path / "work").glob("*.lock"))) == 2  # one for each run, dots in names or not
     in_process.clear()
     with runner._locked(lock):
         run(["selection"], flags, "--seeds", "0")

@@ -9,10 +9,11 @@ from prettytable import PrettyTable
 
 from mixcse.console import UserError, quiet_libraries, say
 from mixcse.fetch import ROOT
-from mixcse.reproduce.experiments import NAMES, SCALES, load_experiments, load_scale
+from mixcse.reproduce.experiments import NAMES, SCALES, Scale, load_experiments, load_scale
 
 if TYPE_CHECKING:  # torch and transformers are imported when something is run
     from mixcse.reproduce.plan import Run
+    from mixcse.reproduce.record import Records
 
 RESULTS, WORK = ROOT / "results", ROOT / "result" / "reproduce"
 
@@ -81,47 +82,52 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace, rest: list[str]) -> None:
-    from mixcse.reproduce.plan import SEEDS, Overrides, check_data, corpus_of, make_plan
+    from mixcse.reproduce.plan import check_data, corpus_of
     from mixcse.reproduce.record import Records
-    from mixcse.reproduce.runner import do_runs
 
     quiet_libraries()
-    chosen = list(NAMES) if "all" in options.experiments else list(dict.fromkeys(options.experiments))
-    known = load_experiments()
-    if unknown := [name for name in chosen if name not in known]:
-        raise UserError(f"no experiment {unknown[0]!r}; there are {', '.join(NAMES)}")
-    seeds = list(dict.fromkeys(options.seeds or SEEDS))
     scale = load_scale(options.scale)
-    plan = make_plan([known[name] for name in chosen], scale, seeds, Overrides.parse(rest))
-    runs = _shard(list(plan.values()), options.shard)
+    runs = _shard(_planned(options, scale, rest), options.shard)
     records = Records(options.results_dir or RESULTS / scale.name / corpus_of(runs))
     states = {run.slug: records.outdated(run) for run in runs}
     remaining = [run for run in runs if states[run.slug] != []]
-    again = [run for run in remaining if states[run.slug]]
     say(f"{scale.title}: {len(runs)} runs, {len(runs) - len(remaining)} of them finished")
-    others = [run for run in again if {"configuration", "data"} & set(states[run.slug])]
+    others = [run for run in remaining if {"configuration", "data"} & {*(states[run.slug] or ())}]
     if others and not options.replace:
         raise UserError(
-            f"{records.runs} holds {len(others)} of these runs with other {' and '.join(_changed(others[0], states))} "
+            f"{records.runs} holds {len(others)} of these runs with other {_changed(states[others[0].slug])} "
             f"(such as {others[0].slug}): name another --results_dir, or pass --replace to do them again"
         )
-    for run in again:
-        say(f"again: {run.slug} (changed: {', '.join(states[run.slug])})")
+    for run in remaining:
+        if states[run.slug]:
+            say(f"again: {run.slug} (changed: {', '.join(states[run.slug])})")
     if options.dry_run:
-        for run in remaining:
-            sys.stdout.write(f"{run.slug}\n")
+        sys.stdout.write("".join(f"{run.slug}\n" for run in remaining))
         return
     check_data(remaining)
+    work = options.work_dir or WORK / scale.name
+    _make_folders({"--results_dir": records.runs, "--work_dir": work})
     for run in others:
         records.set_aside(run)
-    work = options.work_dir or WORK / scale.name
-    for option, folder in (("--results_dir", records.runs), ("--work_dir", work)):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{option} {folder}: {error.strerror}; name a folder to write into") from error
+    _do(remaining, records, work, keep_models=not options.discard_models)
+
+
+def _planned(options: argparse.Namespace, scale: Scale, rest: list[str]) -> list["Run"]:
+    from mixcse.reproduce.plan import SEEDS, Overrides, make_plan
+
+    known = load_experiments()
+    chosen = list(NAMES) if "all" in options.experiments else list(dict.fromkeys(options.experiments))
+    if unknown := [name for name in chosen if name not in known]:
+        raise UserError(f"no experiment {unknown[0]!r}; there are {', '.join(NAMES)}")
+    seeds = list(dict.fromkeys(options.seeds or SEEDS))
+    return list(make_plan([known[name] for name in chosen], scale, seeds, Overrides.parse(rest)).values())
+
+
+def _do(remaining: list["Run"], records: "Records", work: Path, *, keep_models: bool) -> None:
+    from mixcse.reproduce.runner import do_runs
+
     try:
-        failed, busy = do_runs(remaining, records, work, keep_models=not options.discard_models)
+        failed, busy = do_runs(remaining, records, work, keep_models=keep_models)
     except KeyboardInterrupt:
         say("\nstopped; the same command goes on from here")
         raise
@@ -132,15 +138,23 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
     if busy:
         say(f"{len(busy)} runs were left to other processes, which are at them; all others are finished")
         return
-    say(f"all {len(runs)} runs are in {records.runs}; see them: python -m mixcse.reproduce report")
+    say(f"all runs are in {records.runs}; see them: python -m mixcse.reproduce report")
 
 
-def _changed(run: "Run", states: dict[str, list[str]]) -> list[str]:
+def _make_folders(folders: dict[str, Path]) -> None:
+    for option, folder in folders.items():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{option} {folder}: {error.strerror}; name a folder to write into") from error
+
+
+def _changed(state: list[str]) -> str:
     names = {"configuration": "options", "data": "data"}
-    return [names[name] for name in states[run.slug] if name in names]
+    return " and ".join(names[name] for name in state if name in names)
 
 
-def _shard(runs: list, shard: str | None) -> list:
+def _shard(runs: list["Run"], shard: str | None) -> list["Run"]:
     if shard is None:
         return runs
     number, slash, parts = shard.partition("/")

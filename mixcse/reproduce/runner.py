@@ -65,7 +65,7 @@ def _do_run(run: Run, records: Records, work: Path, bar: tqdm, *, keep_models: b
     # Another configuration, code or data is another folder: nothing of it is continued.
     folder = work / f"{run.slug}-{'-'.join(key[:6] for key in keys(run).values())}"
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_suffix(".lock")) as lock:
+    with _locked(folder.with_name(f"{folder.name}.lock")) as lock:
         if records.outdated(run) == []:  # done by another process in the meantime
             return
         model = folder / "model"
