@@ -12,7 +12,7 @@ from mixcse.report.figures import PLOTS
 from mixcse.reproduce import cli, experiments, keys, runner
 from mixcse.reproduce.experiments import NAMES, SCALES, load_experiments, load_scale
 from mixcse.reproduce.keys import SOURCES, configuration_key
-from mixcse.reproduce.plan import Overrides, make_plan
+from mixcse.reproduce.plan import make_plan, parse_overrides
 from mixcse.reproduce.record import Records
 from mixcse.reproduce.runner import RunFailed
 
@@ -56,7 +56,7 @@ def run(names, flags, *more):
 def test_every_experiment_can_be_planned(scale, tmp_path, demo_encoder_or_skip):
     """Names, options, models, figures, quoted rows: all fit each other and train.py."""
     (tmp_path / "downstream").mkdir()
-    overrides = Overrides.parse(["--senteval_data", str(tmp_path)])
+    overrides = parse_overrides(["--senteval_data", str(tmp_path)])
     known = load_experiments()
     assert list(known) == list(NAMES)
     assert {file.stem for file in (ROOT / "mixcse" / "experiments").glob("*.toml")} == set(NAMES)
@@ -78,7 +78,7 @@ def test_every_experiment_can_be_planned(scale, tmp_path, demo_encoder_or_skip):
 
 def test_the_paper_recipe_is_the_released_one(tmp_path):
     (tmp_path / "downstream").mkdir()
-    overrides = Overrides.parse(["--senteval_data", str(tmp_path)])
+    overrides = parse_overrides(["--senteval_data", str(tmp_path)])
     plan = make_plan([load_experiments()["main"]], load_scale("paper"), [42], overrides)
     model_args, data_args, args = parse_training_arguments(plan["BERT-base_released_seed-42"].train_arguments(tmp_path))
     assert (model_args.model_name_or_path, model_args.pooler_type) == ("bert-base-uncased", "cls")
@@ -98,7 +98,7 @@ def demo_encoder_or_skip(monkeypatch, tiny_bert):
 
 
 def test_experiments_share_runs(demo_encoder_or_skip, tmp_path):
-    known, overrides = load_experiments(), Overrides.parse(["--senteval_data", str(tmp_path / "none")])
+    known, overrides = load_experiments(), parse_overrides(["--senteval_data", str(tmp_path / "none")])
     main = make_plan([known["main"]], load_scale("demo"), [0, 1], overrides)
     both = make_plan([known["main"], known["lambda"], known["mixed_views"]], load_scale("demo"), [0, 1], overrides)
     assert len(main) == 2 + 3 * 2  # two untrained ones; three trained arms
@@ -112,7 +112,7 @@ def test_the_key_is_of_values_not_of_spelling(demo_encoder_or_skip, tmp_path):
     place = ["--senteval_data", str(tmp_path / "none")]
 
     def key(*overrides):
-        plan = make_plan([known], load_scale("demo"), [0], Overrides.parse([*place, *overrides]))
+        plan = make_plan([known], load_scale("demo"), [0], parse_overrides([*place, *overrides]))
         return configuration_key(plan["MiniLM_released_seed-0"])
 
     assert key("--learning_rate", "0.00003") == key("--learning_rate=3e-5") == key("--variant", "released") == key()
@@ -224,6 +224,11 @@ def test_a_new_task_set_reuses_the_trained_model(flags, tmp_path, in_process, to
     records = Records(tmp_path / "results")
     assert all(list(one["scores"]["headline"]) == list(tasks) for one in records.read().values())
     assert not (tmp_path / "results" / "superseded").exists()
+    monkeypatch.setitem(experiments.TASK_SETS, "sts", ("CR",))  # its data is not there; what is known stays
+    with pytest.raises(UserError, match="2 of 2 runs failed"):
+        run(["selection"], flags)
+    assert all("CR was not scored" in reason for reason in records.failures().values())
+    assert all(list(one["scores"]["headline"]) == list(tasks) for one in records.read().values())
 
 
 @pytest.mark.parametrize(

@@ -113,14 +113,14 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _planned(options: argparse.Namespace, scale: Scale, rest: list[str]) -> list["Run"]:
-    from mixcse.reproduce.plan import SEEDS, Overrides, make_plan
+    from mixcse.reproduce.plan import SEEDS, make_plan, parse_overrides
 
     known = load_experiments()
     chosen = list(NAMES) if "all" in options.experiments else list(dict.fromkeys(options.experiments))
     if unknown := [name for name in chosen if name not in known]:
         raise UserError(f"no experiment {unknown[0]!r}; there are {', '.join(NAMES)}")
     seeds = list(dict.fromkeys(options.seeds or SEEDS))
-    return list(make_plan([known[name] for name in chosen], scale, seeds, Overrides.parse(rest)).values())
+    return list(make_plan([known[name] for name in chosen], scale, seeds, parse_overrides(rest)).values())
 
 
 def _do(remaining: list["Run"], records: "Records", work: Path, *, keep_models: bool) -> None:

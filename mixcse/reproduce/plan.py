@@ -4,7 +4,7 @@ import dataclasses
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,36 +63,33 @@ class Run:
         return as_arguments({name: value for name, value in options.items() if value not in (None, [])})
 
 
-@dataclass
-class Overrides:
-    """Options of train.py on the command line of `run`: they hold for every run, unless its arm says otherwise."""
+def parse_overrides(argv: Sequence[str]) -> dict[str, Any]:
+    """Options of train.py that hold for every run of a plan: `--name value …`; `--flag` alone is true.
 
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, argv: Sequence[str]) -> "Overrides":
-        """Reads `--name value …`; `--flag` alone is true.  Raises UserError for what a plan decides."""
-        options: dict[str, Any] = {}
-        name = None
-        for word in argv:
-            if word.startswith("--"):
-                name, given, value = word.removeprefix("--").partition("=")
-                name = _aliases().get(name, name)
-                if name in PLANNED:
-                    raise UserError(f"--{name} is decided by the plan of runs" + (", see --seeds" * (name == "seed")))
-                options[name] = value if given else True
-            elif name is None:
-                raise UserError(f"unexpected argument {word!r}")
-            else:
-                earlier = options[name]
-                options[name] = (
-                    word if earlier is True else [*([earlier] if isinstance(earlier, str) else earlier), word]
-                )
-        return cls(options)
+    Raises:
+        UserError: the plan decides it.
+    """
+    options: dict[str, Any] = {}
+    name = None
+    for word in argv:
+        if word.startswith("--"):
+            name, given, value = word.removeprefix("--").partition("=")
+            name = _aliases().get(name, name)
+            if name in PLANNED:
+                raise UserError(f"--{name} is decided by the plan of runs" + (", see --seeds" * (name == "seed")))
+            options[name] = value if given else True
+        elif name is None:
+            raise UserError(f"unexpected argument {word!r}")
+        elif options[name] is True:
+            options[name] = word
+        else:
+            earlier = options[name]
+            options[name] = [*(earlier if isinstance(earlier, list) else [earlier]), word]
+    return options
 
 
 def make_plan(
-    experiments: Sequence[Experiment], scale: Scale, seeds: Sequence[int], overrides: Overrides
+    experiments: Sequence[Experiment], scale: Scale, seeds: Sequence[int], overrides: dict[str, Any]
 ) -> dict[str, Run]:
     """The runs that these experiments need, by slug; every option is checked.
 
@@ -101,14 +98,14 @@ def make_plan(
     """
     runs: dict[str, Run] = {}
     for experiment in experiments:
-        for name in overrides.options:
+        for name in overrides:
             if any(name in arm.options for arm in experiment.arms):
                 raise UserError(f"--{name}: {experiment.name} varies it; leave it out, or that experiment")
-    if "model_name_or_path" in overrides.options:  # one model instead of the scale's, under its own name
-        name = re.sub(r"[^\w.+-]", "-", Path(str(overrides.options["model_name_or_path"])).name)
+    if "model_name_or_path" in overrides:  # one model instead of the scale's, under its own name
+        name = re.sub(r"[^\w.+-]", "-", Path(str(overrides["model_name_or_path"])).name)
         scale = dataclasses.replace(scale, models={name: next(iter(scale.models.values()))})
     data = _data_options(scale, overrides)
-    has_data = (find_senteval_data(overrides.options.get("senteval_data")) / "downstream").is_dir()
+    has_data = (find_senteval_data(overrides.get("senteval_data")) / "downstream").is_dir()
     for experiment in experiments:
         has_tasks = has_data or scale.name == "paper" or experiment.tasks != "sts"
         for run in runs_of(experiment, scale, seeds, overrides, data):
@@ -141,11 +138,11 @@ def check_data(runs: Sequence[Run]) -> None:
 
 
 def runs_of(
-    experiment: Experiment, scale: Scale, seeds: Sequence[int], overrides: Overrides, data: dict[str, Any]
+    experiment: Experiment, scale: Scale, seeds: Sequence[int], overrides: dict[str, Any], data: dict[str, Any]
 ) -> list[Run]:
     """One experiment's runs: models, arms, seeds."""
     return [
-        plan_run(scale, model, arm, seed, overrides, data)
+        plan_run(scale, model, arm, seed, {**data, **overrides})
         for model in models_of(experiment, scale)
         for arm in experiment.arms_at(scale.name)
         for seed in (seeds if arm.pooler is None else [None])
@@ -157,9 +154,11 @@ def models_of(experiment: Experiment, scale: Scale) -> list[str]:
     return [model for model in experiment.models if model in scale.models] or list(scale.models)
 
 
-def plan_run(scale: Scale, model: str, arm: Arm, seed: int | None, overrides: Overrides, data: dict[str, Any]) -> Run:
+def plan_run(
+    scale: Scale, model: str, arm: Arm, seed: int | None, overrides: dict[str, Any], data: dict[str, Any]
+) -> Run:
     """The run of one arm on one model with one seed."""
-    base = {**scale.options, **scale.models[model], **data, **overrides.options}
+    base = {**scale.options, **scale.models[model], **data, **overrides}
     options = base | arm.options
     name = slug_of(model, arm, {**scale.options, **scale.models[model]}, seed)
     return Run(name, scale.name, model, options, seed, arm.pooler)
@@ -194,14 +193,14 @@ def as_command(script: str, argv: Sequence[str]) -> str:
     return shlex.join(["python", script, *argv])
 
 
-def _data_options(scale: Scale, overrides: Overrides) -> dict[str, Any]:
+def _data_options(scale: Scale, overrides: dict[str, Any]) -> dict[str, Any]:
     """Model and data that the command line leaves open."""
     if scale.name == "paper":
         return {"train_file": str(ROOT / "data" / CORPUS)}
     data: dict[str, Any] = {"train_file": str(SAMPLE / "sentences.txt")}
-    if "model_name_or_path" not in overrides.options:
+    if "model_name_or_path" not in overrides:
         data["model_name_or_path"] = str(demo_encoder())
-    senteval_data = find_senteval_data(overrides.options.get("senteval_data"))
+    senteval_data = find_senteval_data(overrides.get("senteval_data"))
     if (senteval_data / "downstream").is_dir():
         return data | {"senteval_data": str(senteval_data), "metric_for_best_model": "stsb_spearman"}
     return data | {"eval_path": str(SAMPLE / "sts-dev.csv"), "metric_for_best_model": "dev_spearman"}

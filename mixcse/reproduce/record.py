@@ -53,6 +53,12 @@ class Records:
             return None
         return changed + [f"{task} is new" for task in missing]
 
+    def known_tasks(self, run: Run) -> list[str]:
+        """What the run's record, if it counts, has scores of."""
+        if self.outdated(run) is None or {*self.outdated(run)} & {*keys(run)}:
+            return []
+        return list(read_json(self.runs / f"{run.slug}.json")["scores"]["headline"])
+
     def write(self, run: Run, record: dict[str, Any]) -> None:
         """Puts a finished run's record in place; an earlier one of other code is kept aside."""
         if {*(self.outdated(run) or ())} & {*keys(run)}:  # not where tasks were added alone

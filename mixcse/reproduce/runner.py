@@ -68,17 +68,22 @@ def _do_run(run: Run, records: Records, work: Path, bar: tqdm, *, keep_models: b
     with _locked(folder.with_name(f"{folder.name}.lock")) as lock:
         if records.outdated(run) == []:  # done by another process in the meantime
             return
+        run.tasks = tuple(dict.fromkeys([*records.known_tasks(run), *run.tasks]))  # the record is written anew
         model = folder / "model"
         evaluated = run.options["model_name_or_path"]
         if run.pooler is None:
             evaluated = model
             _execute("train.py", run.train_arguments(model), folder, lock, bar)
         _execute("evaluation.py", run.evaluation_arguments(evaluated, folder / SCORES_FILE), folder, lock, bar)
-        records.write(run, make_record(run, model, folder / SCORES_FILE))
+        record = make_record(run, model, folder / SCORES_FILE)
+        records.write(run, record)
         for checkpoint in model.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
         if not keep_models:
             shutil.rmtree(model, ignore_errors=True)
+    for task in run.tasks:
+        if task not in record["scores"]["headline"]:
+            raise RunFailed(f"evaluation.py: {task} was not scored ({record['scores']['not_scored'].get(task)})")
 
 
 def _execute(script: str, arguments: Sequence[str], folder: Path, lock: int, bar: tqdm) -> None:
