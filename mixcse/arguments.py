@@ -73,7 +73,7 @@ class ModelArguments:
 
     @property
     def objective(self) -> dict[str, object]:
-        """The keywords of `contrastive_logits`."""
+        """The keywords of `mixcse.objective.logit_blocks`."""
         return {
             "temperature": self.temperature,
             "mixing_lambda": self.mixing_lambda,

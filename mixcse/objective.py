@@ -36,7 +36,7 @@ MIXED_VIEWS = ("both", "first", "second")
 
 
 def contrastive_loss(z: Tensor, **objective: Any) -> Tensor:
-    """Mean cross-entropy of the contrastive logits; a scalar.  Keywords: `contrastive_logits`."""
+    """Mean cross-entropy of the contrastive logits; a scalar.  Keywords: those of `logit_blocks`."""
     return loss_of_logits(contrastive_logits(z, **objective))
 
 
@@ -46,7 +46,7 @@ def loss_of_logits(logits: Tensor) -> Tensor:
 
 
 def contrastive_logits(z: Tensor, **objective: Any) -> Tensor:
-    """The blocks side by side: (N, columns).  Keywords, errors: `logit_blocks`."""
+    """The blocks side by side: (N, columns).  Keywords, errors: those of `logit_blocks`."""
     return torch.cat(list(logit_blocks(z, **objective).values()), dim=1)
 
 

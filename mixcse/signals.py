@@ -84,8 +84,9 @@ def softmax_weights(blocks: dict[str, Tensor]) -> dict[str, Tensor]:
     `in_batch_weight`: other sentences; `own_mix_weight`: mixes at j = i, which hold the
     row's own positive with weight lambda; `other_mix_weight`: every other mixed column (the
     two that are set to 0 included: exp(0) is in the denominator).  The rest of 1 is the
-    positive's and the given hard negatives'.  Minus the gradient of the loss with respect
-    to a negative's logit is its weight: what pushes is what has weight.
+    positive's and the given hard negatives'.  A negative's weight is N times the gradient of
+    the loss with respect to its logit; the two columns that are set to 0 have weight and push
+    nothing.
     """
     logits = torch.cat(list(blocks.values()), dim=1).detach().float()
     parts = F.softmax(logits, dim=1).split([block.size(1) for block in blocks.values()], dim=1)

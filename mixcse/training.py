@@ -42,6 +42,8 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     if not afresh:
         folder.check_earlier_run()
         if folder.finished:
+            if not (folder.path / REPORT_FILE).exists():  # it was killed before its page was drawn
+                _draw(folder.path)
             say(f"{folder.path}: this run is finished; nothing to do (--overwrite_output_dir starts afresh)")
             return
         checkpoint = folder.last_checkpoint()
@@ -177,6 +179,8 @@ def _check(model_args: ModelArguments, data_args: DataArguments, args: TrainArgu
         warn(f"--mlp_only_train does nothing with --pooler_type {model_args.pooler_type}: only cls has an MLP head")
     if model_args.variant in ("paper", "simcse") and model_args.mixed_views != "both":
         warn(f"--mixed_views does nothing with --variant {model_args.variant}: the released variants have two kinds")
+    if model_args.variant == "simcse" and not model_args.stop_gradient:
+        warn("--no_stop_gradient does nothing with --variant simcse: it has no mixes")
 
 
 def check_devices(args: TrainArguments) -> None:

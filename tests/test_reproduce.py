@@ -156,6 +156,8 @@ def test_runs_are_recorded_skipped_and_done_again(flags, tmp_path, in_process, c
     with open(tmp_path / "train.txt", "a") as file:
         file.write("\nanother sentence here\n")
     keys._file_key.cache_clear()
+    with pytest.raises(UserError, match="other options on the command line, such as"):
+        run(["selection"], flags, "--seeds", "0", "1", "--weight_decay", "0.1")
     with pytest.raises(UserError, match="holds 3 of these runs with other data .* pass --replace"):
         run(["selection"], flags, "--seeds", "0", "1")
     assert not in_process
@@ -164,7 +166,7 @@ def test_runs_are_recorded_skipped_and_done_again(flags, tmp_path, in_process, c
     assert "(changed: data)" in capsys.readouterr().err
     assert json.loads(files[-1].read_text())["keys"]["data"] != record["keys"]["data"]
     assert len(list((tmp_path / "results" / "superseded").glob("*.json"))) == 3
-    monkeypatch.setattr("mixcse.reproduce.record.code_key", lambda: "new code")
+    monkeypatch.setattr("mixcse.reproduce.record.code_key", lambda: "another")
     run(["selection"], flags, "--seeds", "0", "1")  # needs no asking
     assert len(in_process) == 16
     assert len(list((tmp_path / "results" / "superseded").glob("*.json"))) == 7
@@ -190,6 +192,28 @@ def test_a_failing_run_does_not_stop_the_rest(flags, tmp_path, in_process, capsy
     run(["selection"], flags, "--seeds", "0", "1")
     assert len(in_process) == 4
     assert not records.failures()
+
+
+def test_anything_that_goes_wrong_is_the_runs_own_failure(flags, tmp_path, in_process, monkeypatch):
+    def full(*args):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "make_record", full)
+        with pytest.raises(UserError, match="2 of 2 runs failed"):
+            run(["selection"], flags, "--seeds", "0")
+    assert set(Records(tmp_path / "results").failures().values()) == {"OSError: No space left on device"}
+    changing = iter(range(100))
+    monkeypatch.setattr("mixcse.reproduce.record.code_key", lambda: str(next(changing)))
+    with pytest.raises(UserError, match="2 of 2 runs failed"):
+        run(["selection"], flags, "--seeds", "0")
+    assert "code or data changed while it ran" in next(iter(Records(tmp_path / "results").failures().values()))
+
+
+def test_discarded_models_leave_their_pages(flags, tmp_path, in_process):
+    run(["selection"], flags, "--seeds", "0", "--discard_models")
+    assert not list((tmp_path / "work").rglob("*.safetensors"))
+    assert len(list((tmp_path / "work").rglob("report.html"))) == 2
 
 
 def test_shards_share_the_list(flags, tmp_path, in_process):
@@ -245,6 +269,10 @@ def test_a_new_task_set_reuses_the_trained_model(flags, tmp_path, in_process, to
         (["run", "main", "--output_dir", "x"], "decided by the plan"),
         (["run", "lambda", "--mixing_lambda", "0.3"], "lambda varies it"),
         (["run", "lambda", "--lambdas", "0.3"], "lambda varies it"),
+        (["run", "lambda", "--mixing-lambda", "0.3"], "lambda varies it"),
+        (["run", "stop_gradient", "--no_stop_gradient"], "stop_gradient varies it"),
+        (["run", "main", "--output-dir", "x"], "decided by the plan"),
+        (["run", "main", "--senteval_data"], "senteval_data.*expected one argument"),
         (["run", "main", "--max_stepz", "3"], "did you mean --max_steps"),
         (["run", "transfer"], "holds no SentEval data"),
         (["run", "main", "--train_file", "nowhere.txt"], "nowhere.txt is not there"),

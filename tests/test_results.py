@@ -86,6 +86,8 @@ def test_the_report_says_what_was_measured_and_what_was_not(results):
     assert "SimCSE, paper: Gao et al., EMNLP 2021, as later READMEs give it; " in markdown
     assert rows["*third party, authors' code, seeds 0 to 3 (quoted)*"][-1] == "ours +1.65, inside the spread"
     assert "| MixCSE (released) | +2.17 [+2.00, +2.50] | 3 | higher |" in markdown
+    summary = html.split("<h2>")[0]
+    assert "paper/wiki, Main table: STS, BERT-base, Avg.: MixCSE (released) − SimCSE = <strong>+2.17" in summary
     assert "MixCSE (paper's equation), seed 1: failed: train.py: <no memory>" in markdown
     assert "untrained, first and last layer: not run" in markdown
     assert "another version of the code" in markdown
@@ -132,6 +134,26 @@ def test_without_records_everything_is_quoted(tmp_path):
     check_page(html)
 
 
+def test_records_of_other_options_or_data_are_not_averaged_with_the_rest(results):
+    file = results / "paper" / "wiki" / "runs" / "BERT-base_released_seed-0.json"
+    plain = json.loads(file.read_text())
+    for changed in ({"overrides": {"learning_rate": "0.1"}}, {"keys": plain["keys"] | {"data": "other"}}):
+        file.write_text(json.dumps(plain | changed))
+        markdown = write_report(results)[0].read_text()
+        rows = {row[0]: row for row in rows_of(markdown, "Main table: STS, BERT-base")}
+        assert rows["MixCSE (released)"][1] == "2"
+        assert "1 records were made with other options or data and are left out" in markdown
+
+
+def test_options_of_the_command_line_are_told(results):
+    for file in (results / "paper" / "wiki" / "runs").glob("*.json"):
+        changed = {"overrides": {"learning_rate": "0.1"}, "options": {"train_file": "data/mine.txt"}}
+        file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+    markdown = write_report(results)[0].read_text()
+    assert "| `learning_rate` | 3e-05 | 0.1 |" in markdown
+    assert "| `train_file` | wiki1m_for_simcse.txt | mine.txt |" in markdown
+
+
 def test_files_that_are_no_records_are_left_out(results):
     (results / "paper" / "wiki" / "runs" / "broken.json").write_text("{")
     (results / "paper" / "wiki" / "runs" / "list.json").write_text("[1]")
@@ -158,15 +180,23 @@ def test_late_means_are_of_the_last_third():
 
 def test_paired_differences():
     assert paired({0: 1.0}, {1: 1.0}) is None
-    assert paired({0: 3.0, 1: 5.0}, {0: 1.0, 1: 1.0, 2: 9.0}) == Paired(3.0, None, None, 2)
-    assert paired({0: 2.0, 1: 3.0, 2: 4.0}, {0: 1.0, 1: 2.0, 2: 3.0}) == Paired(1.0, 1.0, 1.0, 3)
+    assert paired({0: 3.0, 1: 5.0}, {0: 1.0, 1: 1.0, 2: 9.0}) == Paired(3.0, None, None, None, 2)
+    assert paired({0: 2.0, 1: 3.0, 2: 4.0}, {0: 1.0, 1: 2.0, 2: 3.0}) == Paired(1.0, 1.0, 1.0, 0.0, 3)
     rng = np.random.default_rng(1)
     ours, theirs = ({seed: value for seed, value in enumerate(rng.normal(mean, 1, 200))} for mean in (1, 0))
     result = paired(ours, theirs)
     half = 1.96 * np.std([ours[seed] - theirs[seed] for seed in ours], ddof=1) / 200**0.5  # normal, at this size
     assert (result.low, result.high) == pytest.approx((result.difference - half, result.difference + half), abs=0.03)
-    assert Paired(0.1, -0.2, 0.4, 5).verdict == "no clear difference"
-    assert Paired(-0.3, -0.5, -0.1, 5).verdict == "lower"
+    assert Paired(0.1, -0.2, 0.4, 0.3, 5).verdict == "no clear difference"
+    assert Paired(-0.3, -0.5, -0.1, 0.01, 5).verdict == "lower"
+    assert paired({0: 1.0, 1: 1.0, 2: 1.0}, {0: 1.0, 1: 1.0, 2: 1.0}).verdict == "no clear difference"
+
+
+def test_without_a_difference_a_verdict_is_rarely_one():
+    """At five seeds: the t-test's 5 %, not the bootstrap's 16."""
+    rng = np.random.default_rng(0)
+    draws = [paired(dict(enumerate(rng.normal(size=5))), dict(enumerate(np.zeros(5)))) for _ in range(300)]
+    assert 0.02 < np.mean([one.verdict != "no clear difference" for one in draws]) < 0.09
 
 
 def test_a_killed_run_continues_to_the_same_report(flags, tmp_path, in_process):  # noqa: F811
@@ -195,5 +225,5 @@ def test_a_killed_run_continues_to_the_same_report(flags, tmp_path, in_process):
     assert any("continuing from" in log.read_text() for log in killed.rglob("log.txt"))
     reports = [[file.read_text() for file in write_report(parent)] for parent in (whole, killed)]
     assert reports[0][0] == reports[1][0]
-    seconds = r"<td>\d+( since it was resumed)? \+ \d+</td>"
+    seconds = r"<td>\d+( since it was continued)? \+ \d+</td>"
     assert re.sub(seconds, "", reports[0][1]) == re.sub(seconds, "", reports[1][1])

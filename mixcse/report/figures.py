@@ -1,6 +1,7 @@
 """The figures, as matplotlib draws them.  Each draws traces on axes and says whether there was anything to draw."""
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib
@@ -47,7 +48,7 @@ Line = tuple[str, str, str]  # log name, line style, what it is
 
 
 def dev_score(axes: Axes, traces: Sequence[Trace]) -> bool:
-    """The dev score that selects, by step."""
+    """A dev score, by step."""
     metric = next((trace.dev_metric for trace in traces if trace.dev_metric), "")
     return _curves(axes, traces, [(metric, "-", "")], f"{DEV_NAMES.get(metric)}, Spearman × 100", scale=100)
 
@@ -84,8 +85,8 @@ def softmax_weights(axes: Axes, traces: Sequence[Trace]) -> bool:
 
 def spread(axes: Axes, traces: Sequence[Trace]) -> bool:
     """The way through the plane of alignment and uniformity; both are better when lower."""
-    drawn = False
-    for trace, color in zip(traces, SERIES, strict=False):
+    drawn = from_start = False
+    for trace, color in zip(traces, cycle(SERIES), strict=False):
         x, y = trace.curve("eval_uniformity"), trace.curve("eval_alignment")
         if x is None or y is None or len(x.steps) != len(y.steps):
             continue
@@ -93,17 +94,21 @@ def spread(axes: Axes, traces: Sequence[Trace]) -> bool:
         axes.plot(x.mean, y.mean, color=color, marker="o", markersize=3, label=trace.label)
         axes.plot(x.mean[-1:], y.mean[-1:], color=color, marker="o", markersize=8)
         if x.steps[0] == 0:
+            from_start = True
             axes.plot(x.mean[:1], y.mean[:1], color=INK, marker="s", markersize=6)
-    axes.plot([], [], color=INK, marker="s", linestyle="", label="untrained")
+    if from_start:
+        axes.plot([], [], color=INK, marker="s", linestyle="", label="untrained")
     axes.set_xlabel("uniformity (lower is better)")
     axes.set_ylabel("alignment (lower is better)")
     return drawn
 
 
+MIXED = " (mixed: a row's own mix with the paper's equation, all mixes with the released code)"
+BANDS = "; lines are means over seeds, bands reach from the least to the largest"
 PLOTS: dict[str, tuple[Draw, str, str]] = {  # name: how, title, what a caption adds
     "dev_score": (dev_score, "The dev score along training", ""),
     "loss": (loss, "The training loss", " (objectives differ in their negatives, so their losses do not compare)"),
-    "similarities": (similarities, "Mean cosines of pairs in a training batch", ""),
+    "similarities": (similarities, "Mean cosines of pairs in a training batch", MIXED),
     "gradient_norm": (gradient_norm, "The gradient that reaches the embeddings", ""),
     "softmax_weights": (
         softmax_weights,
@@ -127,7 +132,8 @@ def draw_figure(name: str, traces: Sequence[Trace]) -> tuple[Figure, str] | None
             return None
         rows = _legend(figure, *axes.get_legend_handles_labels())
         figure.set_size_inches(WIDTH, PLOT_HEIGHT + LEGEND_ROW * rows)
-    return figure, title + more
+    banded = name != "spread" and any(len(trace.histories) > 1 for trace in traces)
+    return figure, title + more + BANDS * banded
 
 
 def draw_overview(traces: Sequence[Trace]) -> Figure | None:
@@ -164,9 +170,15 @@ def _cosines(traces: Sequence[Trace]) -> tuple[Figure, str] | None:
             _density(axes, trace, moment)
             axes.set_title(label, loc="left", pad=3)
         every[-1].set_xlabel("cosine")
+        every[-1].set_xlim(_least_cosine(panels), 1)
         rows = _legend(figure, *every[0].get_legend_handles_labels())
         figure.set_size_inches(WIDTH, 0.95 * len(panels) + 0.35 + LEGEND_ROW * rows)
     return figure, COSINES
+
+
+def _least_cosine(panels: Sequence[tuple[str, Trace, str]]) -> float:
+    shares = [trace.histogram(moment, kind) for _, trace, moment in panels for kind in PAIRS]
+    return min((-1 + 2 * np.flatnonzero(one)[0] / len(one) for one in shares if one is not None), default=-1.0)
 
 
 def _density(axes: Axes, trace: Trace, moment: str) -> None:
@@ -176,7 +188,6 @@ def _density(axes: Axes, trace: Trace, moment: str) -> None:
             edges = np.linspace(-1, 1, len(shares) + 1)
             axes.stairs(shares, edges, color=color, fill=True, alpha=0.18)
             axes.stairs(shares, edges, color=color, linewidth=1.4, label=name)
-    axes.set_xlim(-0.3, 1)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", visible=False)
@@ -188,7 +199,7 @@ def _curves(
     """A line for each trace and each of `lines`; bands span the runs.  Colour is the trace, style what is shown."""
     labels: dict[str, dict[str, str]] = {}  # one entry for each colour, one for each style
     drawn = False
-    for trace, color in zip(traces, SERIES, strict=False):
+    for trace, color in zip(traces, cycle(SERIES), strict=False):
         for number, (name, style, what) in enumerate(lines):
             curve = trace.curve(name, scale=scale)
             if curve is None:

@@ -32,6 +32,7 @@ def write_run_report(folder: Path) -> None:
         kept=kept,
         dev=_dev_table(history),
         seconds=results.get("seconds"),
+        resumed_from=results.get("resumed_from_step"),
         figures=[show(figure, caption, f"run-{number}", ".") for number, (figure, caption) in enumerate(figures)],
     )
     write_text(folder / REPORT_FILE, text)

@@ -60,7 +60,7 @@ class Trace:
 
     @property
     def dev_metric(self) -> str | None:
-        """The dev score that the runs have."""
+        """The dev score to show: own pairs before STS-B before SICK-R."""
         logged = {name for history in self.histories for entry in history for name in entry}
         return next((name for name in DEV_METRICS if name in logged), None)
 

@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--shard", metavar="I/N", help="do the I-th of N parts of the list (1/4 … 4/4 on four machines)")
     run.add_argument("--results_dir", type=Path, help="where records go (default: results/<scale>/<training file>)")
     run.add_argument("--work_dir", type=Path, help="where models and logs go (default: result/reproduce/<scale>)")
-    run.add_argument("--discard_models", action="store_true", help="delete trained weights once they are scored")
+    run.add_argument("--discard_models", action="store_true", help="delete a run's trained weights once it is scored")
     run.add_argument("--replace", action="store_true", help="do runs again that were made with other options or data")
     run.add_argument("--dry_run", action="store_true", help="show what would be run, and stop")
     report = commands.add_parser("report", help="write report.md and report.html", allow_abbrev=False)
@@ -66,14 +66,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> None:
-    table = PrettyTable(["experiment", "what it asks", "arms", "expected at paper scale", "time at paper scale"])
+    table = PrettyTable(["experiment", "what it asks", "arms", "expected at paper scale", "command, time, hardware"])
     table.align = "l"
     table.max_width = 34
     table.hrules = 1
     for experiment in load_experiments().values():
         arms = ", ".join(arm.name for arm in experiment.arms)
         expected = f"{experiment.expected.score} [{experiment.expected.source}]"
-        time = f"{experiment.expected.time}; {experiment.expected.hardware}"
+        time = f"{experiment.command}: {experiment.expected.time}; {experiment.expected.hardware}"
         table.add_row([experiment.name, experiment.question, arms, expected, time])
     sys.stdout.write(f"{table}\n")
     for scale in map(load_scale, SCALES):
@@ -87,8 +87,16 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
 
     quiet_libraries()
     scale = load_scale(options.scale)
-    runs = _shard(_planned(options, scale, rest), options.shard)
-    records = Records(options.results_dir or RESULTS / scale.name / corpus_of(runs))
+    plan = _planned(options, scale, rest)
+    runs = _shard(plan, options.shard)
+    records = Records(options.results_dir or RESULTS / scale.name / corpus_of(plan))
+    if not options.dry_run:
+        check_data(runs)
+    if strangers := records.strangers(plan[0]):
+        raise UserError(
+            f"{records.runs} holds runs with other options on the command line, such as {strangers[0]}; "
+            "give the same ones, or name another --results_dir"
+        )
     states = {run.slug: records.outdated(run) for run in runs}
     remaining = [run for run in runs if states[run.slug] != []]
     say(f"{scale.title}: {len(runs)} runs, {len(runs) - len(remaining)} of them finished")
@@ -104,11 +112,8 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
     if options.dry_run:
         sys.stdout.write("".join(f"{run.slug}\n" for run in remaining))
         return
-    check_data(remaining)
     work = options.work_dir or WORK / scale.name
     _make_folders({"--results_dir": records.runs, "--work_dir": work})
-    for run in others:
-        records.set_aside(run)
     _do(remaining, records, work, keep_models=not options.discard_models)
 
 
@@ -116,9 +121,9 @@ def _planned(options: argparse.Namespace, scale: Scale, rest: list[str]) -> list
     from mixcse.reproduce.plan import SEEDS, make_plan, parse_overrides
 
     known = load_experiments()
+    if unknown := [name for name in options.experiments if name not in (*known, "all")]:
+        raise UserError(f"no experiment {unknown[0]!r}; there are {', '.join(NAMES)}, all (names come before options)")
     chosen = list(NAMES) if "all" in options.experiments else list(dict.fromkeys(options.experiments))
-    if unknown := [name for name in chosen if name not in known]:
-        raise UserError(f"no experiment {unknown[0]!r}; there are {', '.join(NAMES)}")
     seeds = list(dict.fromkeys(options.seeds or SEEDS))
     return list(make_plan([known[name] for name in chosen], scale, seeds, parse_overrides(rest)).values())
 

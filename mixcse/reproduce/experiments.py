@@ -71,6 +71,7 @@ class Experiment:
     """One file of `mixcse/experiments/`.
 
     Attributes:
+        command: what runs it at paper scale.
         tasks: `sts` or `transfer`.
         models: which of the paper scale's models it is run on; other scales have one.
         baseline: the arm that the others are compared with, seed by seed.
@@ -80,6 +81,7 @@ class Experiment:
     name: str
     title: str
     question: str
+    command: str
     tasks: str
     models: tuple[str, ...]
     baseline: str

@@ -9,17 +9,17 @@ from mixcse.eval_data import find_senteval_data
 from mixcse.fetch import ROOT
 from mixcse.files import sha256
 from mixcse.parsing import parse_training_arguments
-from mixcse.reproduce.plan import Run
+from mixcse.reproduce.plan import FILES, PLACES, Run
+from mixcse.scores import STS_TASKS
 
 # What can change a number; how it is shown or stored cannot.
 SOURCES = (
     "mixcse/arguments.py", "mixcse/batching.py", "mixcse/data.py", "mixcse/dev.py", "mixcse/encoder.py",
     "mixcse/eval_data.py", "mixcse/metrics.py", "mixcse/modeling.py", "mixcse/objective.py", "mixcse/pooling.py",
-    "mixcse/rng.py", "mixcse/scores.py", "mixcse/signals.py", "mixcse/trainer.py", "SentEval/senteval/*.py",
+    "mixcse/evaluation.py", "mixcse/rng.py", "mixcse/scores.py", "mixcse/signals.py", "mixcse/trainer.py",
+    "mixcse/training.py", "SentEval/senteval/*.py",
 )  # fmt: skip
-# Options that say where something is, not what; files among them count by their content.
-FILES = ("train_file", "eval_path")
-PLACES = (*FILES, "senteval_data", "cache_dir", "preprocessing_num_workers", "overwrite_cache", "disable_tqdm")
+TRANSFER_FOLDERS = {"SST2": "SST", "SST5": "SST"}  # of downstream/, where the name is not the task's
 
 
 def configuration_key(run: Run) -> str:
@@ -30,8 +30,10 @@ def configuration_key(run: Run) -> str:
         for name in run.options
         if name not in PLACES and name != "model_name_or_path" and resolved[name] != defaults[name]
     }
-    model = Path(run.options["model_name_or_path"])
-    identity = _file_key(model / "model.safetensors") if model.is_dir() else str(model)
+    model = Path(str(run.options["model_name_or_path"]))
+    weights = sorted(file for kind in ("*.safetensors", "*.bin") for file in model.glob(kind))
+    hashes = [_file_key(file) for file in weights] or [str(model), resolved["model_revision"]]
+    identity = hashes[0] if len(hashes) == 1 else hashes
     # Where nothing is trained the recipe does not matter.
     return _hash([identity, run.pooler, None if run.pooler else [options, run.seed]])
 
@@ -41,31 +43,39 @@ def _resolved(argv: list[str]) -> dict[str, object]:
 
 
 def data_key(run: Run) -> str:
-    """Of the training file, the pairs and all of SentEval's files for the STS tasks."""
+    """Of the training file, of pairs of one's own, and of SentEval's STS data if there are tasks to score."""
     files = [run.options.get(name) for name in FILES if run.pooler is None] + [run.test_pairs]
     senteval = find_senteval_data(run.options.get("senteval_data")) if run.tasks else None
-    return _hash([*(None if file is None else _file_key(Path(file)) for file in files), _folder_key(senteval)])
+    sts = None if senteval is None else folders_key(senteval / "downstream", ("STS", "SICK"))
+    return _hash([*(None if file is None else _file_key(Path(file)) for file in files), sts])
 
 
-@cache
+def transfer_keys(run: Run) -> dict[str, str]:
+    """Of the data of each transfer task among the run's tasks: training does not depend on it."""
+    downstream = find_senteval_data(run.options.get("senteval_data")) / "downstream"
+    return {
+        task: folders_key(downstream, (TRANSFER_FOLDERS.get(task, task),))
+        for task in run.tasks
+        if task not in STS_TASKS
+    }
+
+
 def code_key() -> str:
-    """Of the source files in `SOURCES`."""
+    """Of the source files in `SOURCES`, as they are now: every run reads them anew."""
     files = sorted(file for pattern in SOURCES for file in ROOT.glob(pattern))
     return _hash([[str(file.relative_to(ROOT)), sha256(file)] for file in files])
 
 
 @cache
-def _file_key(path: Path) -> str | None:
-    return sha256(path) if path.is_file() else None
+def folders_key(downstream: Path, names: tuple[str, ...]) -> str:
+    """Of all files in these folders of `downstream/`."""
+    files = sorted(file for name in names for file in (downstream / name).rglob("*") if file.is_file())
+    return _hash([[str(file.relative_to(downstream)), sha256(file)] for file in files])
 
 
 @cache
-def _folder_key(senteval_data: Path | None) -> str | None:
-    if senteval_data is None:
-        return None
-    folder = senteval_data / "downstream"
-    files = sorted(file for part in ("STS", "SICK") for file in (folder / part).rglob("*") if file.is_file())
-    return _hash([[str(file.relative_to(folder)), sha256(file)] for file in files])
+def _file_key(path: Path) -> str | None:
+    return sha256(path) if path.is_file() else None
 
 
 def _hash(value: object) -> str:

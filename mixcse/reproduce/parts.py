@@ -1,5 +1,6 @@
 """Records and quoted rows to the tables that a report shows: one `Part` for an experiment on a model."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,9 +99,9 @@ class Part:
         """Whether it says something that the main table, whose runs these are, does not."""
         runs, arms = {row.run for row in self.raw}, {row.arm for row in self.raw}
         if self.experiment.name == "main":
-            return self.measured
+            return self.measured or bool(self.missing)
         more = bool(self.experiment.figures) or not runs <= main or len(arms) == len(self.experiment.arms)
-        return len(arms) > 1 and more
+        return len(arms) > 1 and more or any(": failed: " in line for line in self.missing)
 
 
 def make_part(
@@ -116,12 +117,13 @@ def make_part(
     columns = [*(SHORT.get(task, task) for task in tasks), "Avg."] if has_tasks else [SAMPLE_COLUMN]
     quoted = [row for row in experiment.quoted if scale.name == "paper" and row.model == model]
     part = Part(experiment, model, columns, quoted=quoted)
-    seeds = sorted({record["seed"] for record in everything if record["seed"] is not None})
+    failed_seeds = {int(seed[1]) for slug in failures if (seed := re.search(r"_seed-(\d+)$", slug))}
+    seeds = sorted({record["seed"] for record in everything if record["seed"] is not None} | failed_seeds)
     for arm in arms:
         scored = [record for record in found[arm.name] if _scores(record, tasks) is not None]
         part.rows += _rows(arm, scored, tasks, columns, [row for row in quoted if row.arm == arm.name], scale)
         part.raw += [_raw(arm, record, tasks) for record in scored]
-        part.missing += _missing(arm, scale, model, scored, seeds, failures)
+        part.missing += _missing(arm, scale, model, found[arm.name], tasks, seeds, failures)
         if scored and arm.pooler is None:
             histories = [record["history"] for record in scored]
             part.traces.append(Trace(arm.name, histories, [record["cosines"] for record in scored]))
@@ -182,7 +184,7 @@ def _distance(ours: Summary, quoted: Quoted, average: float) -> str:
     if not quoted.comparable:
         return "not comparable"
     within = inside(ours, average, quoted.spread[-1] if quoted.spread else None)
-    verdict = {None: "one seed: no spread", True: "inside the spread", False: "outside the spread"}[within]
+    verdict = {None: "one run: no spread", True: "inside the spread", False: "outside the spread"}[within]
     return f"ours {ours.mean - average:+.2f}, {verdict}"
 
 
@@ -202,8 +204,8 @@ def _compare(runs: list[Record], baseline: list[Record], tasks: Iterable[str]) -
 
 
 def _raw(arm: Arm, record: Record, tasks: Iterable[str]) -> RawRow:
-    dev, kept = "", ""
-    if arm.pooler is None:
+    dev, kept, trained = "", "", arm.pooler is None
+    if trained:
         trace = Trace(arm.name, [record["history"]])
         at = {entry["step"]: entry for entry in record["history"] if trace.dev_metric in entry}
         if (entry := at.get(record["kept_step"])) is not None:
@@ -211,7 +213,7 @@ def _raw(arm: Arm, record: Record, tasks: Iterable[str]) -> RawRow:
         kept = f"{record['kept_step']} of {record['steps']}"
     seconds = record["seconds"]
     resumed = "resumed_from_step" in record.get("train_results", {})
-    training = f"{seconds['training']:.0f}{' since it was resumed' if resumed else ''} + " if arm.pooler is None else ""
+    training = f"{seconds['training']:.0f}{' since it was continued' if resumed else ''} + " if trained else ""
     return RawRow(
         arm=arm.name,
         seed="–" if record["seed"] is None else str(record["seed"]),
@@ -224,17 +226,23 @@ def _raw(arm: Arm, record: Record, tasks: Iterable[str]) -> RawRow:
 
 
 def _missing(
-    arm: Arm, scale: Scale, model: str, runs: list[Record], seeds: list[int], failures: Mapping[str, str]
+    arm: Arm,
+    scale: Scale,
+    model: str,
+    runs: list[Record],
+    tasks: Iterable[str],
+    seeds: list[int],
+    failures: Mapping[str, str],
 ) -> list[str]:
-    """What this part's own runs lead to expect and is not there; failed runs say why."""
+    """What this part's own runs lead to expect and is not there, and why as far as it is known."""
     recipe = {**scale.options, **scale.models.get(model, {})}
-    there = {record["seed"] for record in runs}
+    by_seed = {record["seed"]: record for record in runs}
     lines = []
-    for seed in seeds if arm.pooler is None else [None]:
-        if seed in there:
+    for seed in (seeds if arm.pooler is None else [None]) if seeds or runs else []:
+        record, failure = by_seed.get(seed), failures.get(slug_of(model, arm, recipe, seed))
+        unscored = [task for task in tasks if record and record["scores"]["headline"].get(task) is None]
+        if record and not unscored and not failure:
             continue
-        slug = slug_of(model, arm, recipe, seed)
-        if slug in failures or seeds:
-            name = arm.name if seed is None else f"{arm.name}, seed {seed}"
-            lines.append(f"{name}: " + (f"failed: {failures[slug]}" if slug in failures else "not run"))
+        reason = f"failed: {failure}" if failure else f"no score of {', '.join(unscored)}" if record else "not run"
+        lines.append(f"{arm.name if seed is None else f'{arm.name}, seed {seed}'}: {reason}")
     return lines

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from mixcse.reproduce.experiments import Arm, Experiment, Scale
 
 SAMPLE = ROOT / "data" / "sample"
 SEEDS = (42, 0, 1, 2, 3)
+# Options that say where something is, not what; files among them count by their content.
+FILES = ("train_file", "eval_path")
+PLACES = (*FILES, "senteval_data", "cache_dir", "preprocessing_num_workers", "overwrite_cache", "disable_tqdm")
 # Options that a run gets from its place in the plan.
 PLANNED = ("output_dir", "overwrite_output_dir", "seed", "do_train", "do_eval")
 
@@ -30,6 +33,7 @@ class Run:
         slug: its name on disk: model, what differs from the scale's recipe, seed.
         options: every option of train.py that is given, data and model included.
         pooler: the pooler of an untrained encoder; None if it is trained.
+        overrides: what the command line says of `options` beyond where things are.
         tasks: SentEval tasks to score it on.
         test_pairs: scored where there is no SentEval data.
     """
@@ -40,6 +44,7 @@ class Run:
     options: dict[str, Any]
     seed: int | None
     pooler: str | None
+    overrides: dict[str, str] = field(default_factory=dict)
     tasks: tuple[str, ...] = ()
     test_pairs: Path | None = None
 
@@ -74,7 +79,9 @@ def parse_overrides(argv: Sequence[str]) -> dict[str, Any]:
     for word in argv:
         if word.startswith("--"):
             name, given, value = word.removeprefix("--").partition("=")
-            name = _aliases().get(name, name)
+            name = _aliases().get(name, name.replace("-", "_"))
+            if name.startswith("no_") and name != "no_cuda":
+                name, given, value = name.removeprefix("no_"), "=", "False"
             if name in PLANNED:
                 raise UserError(f"--{name} is decided by the plan of runs" + (", see --seeds" * (name == "seed")))
             options[name] = value if given else True
@@ -101,14 +108,17 @@ def make_plan(
         for name in overrides:
             if any(name in arm.options for arm in experiment.arms):
                 raise UserError(f"--{name}: {experiment.name} varies it; leave it out, or that experiment")
+    parse_training_arguments([*as_arguments(overrides), "--output_dir", "unused"])
     if "model_name_or_path" in overrides:  # one model instead of the scale's, under its own name
         name = re.sub(r"[^\w.+-]", "-", Path(str(overrides["model_name_or_path"])).name)
         scale = dataclasses.replace(scale, models={name: next(iter(scale.models.values()))})
     data = _data_options(scale, overrides)
+    told = _told(scale, {**data, **overrides}, overrides)
     has_data = (find_senteval_data(overrides.get("senteval_data")) / "downstream").is_dir()
     for experiment in experiments:
         has_tasks = has_data or scale.name == "paper" or experiment.tasks != "sts"
         for run in runs_of(experiment, scale, seeds, overrides, data):
+            run.overrides = told
             run.tasks = experiment.columns if has_tasks else ()
             run.test_pairs = None if has_tasks else SAMPLE / "sts-test.csv"
             if run.slug in runs:
@@ -123,7 +133,7 @@ def make_plan(
 
 def corpus_of(runs: Sequence[Run]) -> str:
     """A folder name for what these runs are trained on."""
-    return re.sub(r"[^\w.+-]", "-", Path(str(runs[0].options["train_file"])).stem) if runs else "none"
+    return re.sub(r"[^\w.+-]", "-", Path(str(runs[0].options["train_file"])).stem)
 
 
 def check_data(runs: Sequence[Run]) -> None:
@@ -154,14 +164,11 @@ def models_of(experiment: Experiment, scale: Scale) -> list[str]:
     return [model for model in experiment.models if model in scale.models] or list(scale.models)
 
 
-def plan_run(
-    scale: Scale, model: str, arm: Arm, seed: int | None, overrides: dict[str, Any], data: dict[str, Any]
-) -> Run:
-    """The run of one arm on one model with one seed."""
-    base = {**scale.options, **scale.models[model], **data, **overrides}
-    options = base | arm.options
-    name = slug_of(model, arm, {**scale.options, **scale.models[model]}, seed)
-    return Run(name, scale.name, model, options, seed, arm.pooler)
+def plan_run(scale: Scale, model: str, arm: Arm, seed: int | None, common: dict[str, Any]) -> Run:
+    """The run of one arm on one model with one seed; `common` options go before the recipe's, the arm's before both."""
+    recipe = {**scale.options, **scale.models[model]}
+    options = {**recipe, **common, **arm.options}
+    return Run(slug_of(model, arm, recipe, seed), scale.name, model, options, seed, arm.pooler)
 
 
 def slug_of(model: str, arm: Arm, recipe: dict[str, Any], seed: int | None) -> str:
@@ -204,6 +211,14 @@ def _data_options(scale: Scale, overrides: dict[str, Any]) -> dict[str, Any]:
     if (senteval_data / "downstream").is_dir():
         return data | {"senteval_data": str(senteval_data), "metric_for_best_model": "stsb_spearman"}
     return data | {"eval_path": str(SAMPLE / "sts-dev.csv"), "metric_for_best_model": "dev_spearman"}
+
+
+def _told(scale: Scale, common: dict[str, Any], overrides: dict[str, Any]) -> dict[str, str]:
+    """The overrides as train.py understands them, but for places and the model; checks them all."""
+    options = {**scale.options, **next(iter(scale.models.values())), **common, "output_dir": "unused"}
+    groups = parse_training_arguments(as_arguments(options))
+    resolved = {name: value for group in groups for name, value in vars(group).items()}
+    return {name: str(resolved[name]) for name in sorted(overrides) if name not in (*PLACES, "model_name_or_path")}
 
 
 def _aliases() -> dict[str, str]:

@@ -12,8 +12,8 @@ import torch
 
 from mixcse import __version__
 from mixcse.fetch import ROOT
-from mixcse.files import read_json, write_json
-from mixcse.reproduce.keys import code_key, configuration_key, data_key
+from mixcse.files import read_json, write_json, write_text
+from mixcse.reproduce.keys import code_key, configuration_key, data_key, transfer_keys
 from mixcse.reproduce.plan import Run, as_command
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "scipy", "scikit-learn")
@@ -45,13 +45,20 @@ class Records:
 
     def outdated(self, run: Run) -> list[str] | None:
         """What has changed since the run was recorded ([] if it is finished); None if there is no record."""
+        now, transfer = keys(run), transfer_keys(run)
         try:
             record = read_json(self.runs / f"{run.slug}.json")
-            changed = [name for name, key in keys(run).items() if record["keys"].get(name) != key]
+            changed = [name for name, key in now.items() if record["keys"].get(name) != key]
             missing = [task for task in run.tasks if task not in record["scores"]["headline"]]
+            recorded = record.get("transfer_keys", {})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return changed + [f"{task} is new" for task in missing]
+        other = [task for task, key in transfer.items() if task not in missing and recorded.get(task) != key]
+        return [*changed, *(f"{task} is new" for task in missing), *(f"data of {task}" for task in other)]
+
+    def strangers(self, run: Run) -> list[str]:
+        """Records that do not belong with this run: other options were given on the command line."""
+        return [slug for slug, record in self.read().items() if record.get("overrides", {}) != run.overrides]
 
     def known_tasks(self, run: Run) -> list[str]:
         """What the run's record, if it counts, has scores of."""
@@ -66,6 +73,10 @@ class Records:
         write_json(self.runs / f"{run.slug}.json", record)
         (self.failed / f"{run.slug}.txt").unlink(missing_ok=True)
 
+    def note_failure(self, run: Run, reason: str) -> None:
+        """Why the run came to nothing, for the report."""
+        write_text(self.failed / f"{run.slug}.txt", f"{reason}\n")
+
     def set_aside(self, run: Run) -> None:
         """Moves a run's record to `superseded`."""
         file = self.runs / f"{run.slug}.json"
@@ -79,8 +90,14 @@ def keys(run: Run) -> dict[str, str]:
     return {"configuration": configuration_key(run), "code": code_key(), "data": data_key(run)}
 
 
-def make_record(run: Run, model: Path, results: Path) -> dict[str, Any]:
-    """Everything about a run that is complete: `model` is what train.py left, `results` what evaluation.py wrote."""
+def make_record(run: Run, model: Path, results: Path, places: list[dict[str, Any]]) -> dict[str, Any]:
+    """Everything about a run that is complete.
+
+    Args:
+        model: what train.py left.
+        results: what evaluation.py wrote.
+        places: where and with what the run was worked on, in order: `machine` and `git` of each.
+    """
     scores = read_json(results)
     record = {
         "run": run.slug,
@@ -91,8 +108,10 @@ def make_record(run: Run, model: Path, results: Path) -> dict[str, Any]:
         "keys": keys(run),
         "commands": _commands(run),
         "options": {name: _portable(value) for name, value in run.options.items()},
-        "machine": machine(scores["device"]),
-        "git": git_state(),
+        "overrides": run.overrides,
+        "transfer_keys": transfer_keys(run),
+        **places[-1],
+        "earlier_places": places[:-1],
         "seconds": {"evaluation": scores["seconds"]},
         "scores": {
             "headline": scores["headline"],
@@ -105,9 +124,10 @@ def make_record(run: Run, model: Path, results: Path) -> dict[str, Any]:
     if run.pooler is None:
         state = read_json(model / "trainer_state.json")
         results = read_json(model / "train_results.json")
+        kept = read_json(model / "eval_results.json") if (model / "eval_results.json").is_file() else {}
         record |= {
             "arguments": {name: _portable(value) for name, value in read_json(model / "arguments.json").items()},
-            "kept_step": read_json(model / "eval_results.json").get("step"),
+            "kept_step": kept.get("step", state["global_step"]),
             "steps": state["global_step"],
             "train_results": results,
             "history": state["log_history"],
@@ -117,10 +137,10 @@ def make_record(run: Run, model: Path, results: Path) -> dict[str, Any]:
     return json.loads(json.dumps(record, default=str))
 
 
-def machine(device: str) -> dict[str, Any]:
-    """Hardware and versions."""
-    return {
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+def place() -> dict[str, Any]:
+    """Hardware, versions and the state of the code, here and now."""
+    machine = {
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -128,13 +148,14 @@ def machine(device: str) -> dict[str, Any]:
         "mixcse": __version__,
         **{library: version(library) for library in LIBRARIES},
     }
+    return {"machine": machine, "git": git_state()}
 
 
 def git_state() -> dict[str, Any]:
     """The commit, and whether files differ from it; empty outside a repository."""
     try:
         commit, status = (
-            subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.rstrip("\n")
             for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         )
     except (OSError, subprocess.CalledProcessError):
@@ -160,7 +181,7 @@ def _commands(run: Run) -> list[str]:
 
 
 def _portable(value: Any) -> Any:
-    """A path inside the project without the way to it; of one elsewhere, only its name where it is a model."""
+    """A path from the project's root where it lies in it or beside it; the last two names of one elsewhere."""
     if not isinstance(value, str) or not value.startswith("/"):
         return value
     path = Path(value)

@@ -1,10 +1,13 @@
 """`report`: whatever has been measured, beside what others have, as Markdown and as one HTML file."""
 
+import json
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mixcse.console import UserError
+from mixcse.fetch import CORPUS
 from mixcse.files import write_text
 from mixcse.report.figures import draw_figure
 from mixcse.report.render import Shown, page, show
@@ -14,7 +17,7 @@ from mixcse.reproduce.parts import SIGNALS, Part, Record, make_part
 from mixcse.reproduce.record import Records
 
 FIGURE_FOLDER = "figures"
-NOT_TOLD = {"senteval_data", "logging_steps", "variant"}  # of what differs: a place, a habit, what the rows say anyway
+NOT_TOLD = {"logging_steps"}  # changes nothing
 
 
 @dataclass
@@ -44,6 +47,11 @@ class Section:
         return f"python -m mixcse.reproduce run NAME --scale {self.scale.name}"
 
     @property
+    def summary(self) -> Part | None:
+        """The first part in which arms are compared."""
+        return next((part for part in self.parts if part.comparisons), None)
+
+    @property
     def measured(self) -> bool:
         """Whether anything was measured here."""
         return any(part.measured for part in self.parts)
@@ -57,8 +65,7 @@ def write_report(results: Path) -> list[Path]:
     """
     if not results.is_dir():
         raise UserError(f"--results_dir {results}: no such folder; make records with python -m mixcse.reproduce run")
-    sections = [make_section(folder.parent, results) for folder in sorted(results.glob("**/runs"))]
-    sections = [section for section in sections if section.measured]
+    sections = [one for folder in sorted(results.glob("**/runs")) for one in make_sections(folder.parent, results)]
     if not any(section.scale.name == "paper" for section in sections):
         sections.append(_section(load_scale("paper"), "", {}, {}))
     sections.sort(key=lambda section: (not section.measured, section.scale.name != "paper"))
@@ -74,22 +81,27 @@ def write_report(results: Path) -> list[Path]:
     return [markdown, html]
 
 
-def make_section(folder: Path, results: Path) -> Section:
-    """Everything about the records in `<folder>/runs`; those of another scale than the first are left out."""
+def make_sections(folder: Path, results: Path) -> list[Section]:
+    """Everything about the records in `<folder>/runs`, a section for each scale."""
     store = Records(folder)
-    records = store.read()
-    scale = load_scale(next((one["scale"] for one in records.values() if one.get("scale") in SCALES), "demo"))
-    records = {slug: record for slug, record in records.items() if record.get("scale") == scale.name}
-    return _section(scale, folder.relative_to(results).as_posix(), records, store.failures())
+    records, failures = store.read(), store.failures()
+    sections = []
+    for name in SCALES:
+        own = {slug: record for slug, record in records.items() if record.get("scale") == name}
+        # Failures carry no scale: they go where the records are, or to the folder's own.
+        if own or (failures and not records and name in folder.parts):
+            sections.append(_section(load_scale(name), folder.relative_to(results).as_posix(), own, failures))
+    return sections
 
 
 def _section(scale: Scale, folder: str, records: dict[str, Record], failures: dict[str, str]) -> Section:
-    section = Section(scale, folder)
+    records, warnings = _agreeing(records)
+    section = Section(scale, "" if folder == "." else folder, warnings=warnings)
     others = sorted({record["model"] for record in records.values()} - set(scale.models))
     main: set[str] = set()
     for experiment in load_experiments().values():
         parts = [make_part(experiment, scale, model, records, failures) for model in [*scale.models, *others]]
-        if not main:
+        if experiment.name == "main":
             main = {row.run for part in parts for row in part.raw}
         shown = [part for part in parts if part.worth_showing(main)]
         section.parts += [part for part in parts if part in shown or part.quoted]
@@ -100,7 +112,7 @@ def _section(scale: Scale, folder: str, records: dict[str, Record], failures: di
     if records:
         section.machines = sorted({_machine(record) for record in records.values()})
         section.differences = _differences(scale, records)
-        section.warnings = _warnings(records)
+        section.warnings += _warnings(records)
     return section
 
 
@@ -118,26 +130,38 @@ def _machine(record: Record) -> str:
     return f"{device}, {one['cores']} cores, {one['system']}; {libraries}"
 
 
+def _agreeing(records: dict[str, Record]) -> tuple[dict[str, Record], list[str]]:
+    """The records of the most common options and data: others do not belong in one mean with them."""
+
+    def recipe(record: Record) -> str:
+        return json.dumps([record.get("overrides", {}), record["keys"]["data"]], sort_keys=True)
+
+    trained = Counter(recipe(record) for record in records.values() if record["untrained_pooler"] is None)
+    if len(trained) < 2:
+        return records, []
+    usual = trained.most_common(1)[0][0]
+    kept = {
+        slug: record
+        for slug, record in records.items()
+        if record["untrained_pooler"] is not None or recipe(record) == usual
+    }
+    return kept, [f"{len(records) - len(kept)} records were made with other options or data and are left out."]
+
+
 def _differences(scale: Scale, records: dict[str, Record]) -> list[tuple[str, str, str]]:
-    """Options of the records' common recipe that are not the paper scale's, as (option, there, here)."""
+    """What these runs have in common and the paper scale's do not, as (option, there, here)."""
+    trained = [record for record in records.values() if record["untrained_pooler"] is None]
+    if not trained:
+        return []
     paper = load_scale("paper")
-    recipe = {**paper.options, **next(iter(paper.models.values())), "train_file": "wiki1m_for_simcse.txt"}
-    here = {**scale.options, **next(iter(scale.models.values()))}
-    set_by_arms: dict[str, set[str]] = {}
-    for arm in (arm for experiment in load_experiments().values() for arm in experiment.arms):
-        for name, value in arm.options.items():
-            set_by_arms.setdefault(name, set()).add(_value(value))
-    trained = [record["options"] for record in records.values() if record["untrained_pooler"] is None]
-    lines = []
-    for name in sorted({name for options in trained for name in options} - NOT_TOLD):
-        values = {_value(options.get(name)) for options in trained}
-        if len(values) > 1:
-            values = values - set_by_arms.get(name, set()) or {_value(here.get(name))}
-        there = _value(recipe.get(name))
-        own = scale.name == "paper" and name in next(iter(paper.models.values()))  # each model has its own
-        if values != {there} and not own:
-            lines.append((name, there or "not given", ", ".join(sorted(values))))
-    return lines
+    there = {**paper.options, **next(iter(paper.models.values())), "train_file": CORPUS}
+    here = {**scale.options, **next(iter(scale.models.values())), **trained[0].get("overrides", {})}
+    for name in ("train_file", "model_name_or_path", "metric_for_best_model"):
+        if scale.name != "paper" or name == "train_file":
+            here[name] = trained[0]["options"].get(name)
+    names = sorted((there.keys() | here.keys()) - NOT_TOLD)
+    pairs = ((name, _value(there.get(name)), _value(here.get(name))) for name in names)
+    return [(name, one or "not given", other or "not given") for name, one, other in pairs if one != other]
 
 
 def _value(value: Any) -> str:
@@ -152,9 +176,10 @@ def _value(value: Any) -> str:
 def _warnings(records: dict[str, Record]) -> list[str]:
     warnings = []
     trained = [record for record in records.values() if record["untrained_pooler"] is None]
-    for name, what in (("code", "versions of the code"), ("data", "sets of data")):
-        if (count := len({record["keys"][name] for record in trained})) > 1:
-            warnings.append(f"These records come from {count} {what}; only runs of the same one are compared in pairs.")
+    if (count := len({record["keys"]["code"] for record in trained})) > 1:
+        warnings.append(f"These records come from {count} versions of the code; only equal ones are compared in pairs.")
+    if len({_machine(record) for record in trained}) > 1:
+        warnings.append("These records come from several machines or library versions, paired runs included.")
     if any(record["keys"]["code"] != code_key() for record in records.values()):
         warnings.append("Some records were made by another version of the code than the one that wrote this report.")
     if any(record["git"].get("changed_files") for record in records.values()):

@@ -10,14 +10,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from mixcse.console import say
+from mixcse.console import first_line, say
 from mixcse.fetch import ROOT
-from mixcse.files import write_text
+from mixcse.files import read_json, write_json
 from mixcse.reproduce.plan import Run
-from mixcse.reproduce.record import SCORES_FILE, Records, keys, make_record
+from mixcse.reproduce.record import SCORES_FILE, Records, keys, make_record, place
 
 LOG = "log.txt"
 
@@ -48,13 +49,14 @@ def do_runs(runs: Sequence[Run], records: Records, work: Path, *, keep_models: b
             start = time.time()
             try:
                 _do_run(run, records, work, bar, keep_models=keep_models)
-            except RunFailed as error:
-                failed.append(run.slug)
-                write_text(records.failed / f"{run.slug}.txt", f"{error}\n")
-                tqdm.write(f"failed: {run.slug}: {error}", file=sys.stderr)
             except Busy:
                 busy.append(run.slug)
                 tqdm.write(f"left out: {run.slug}: another process is at it", file=sys.stderr)
+            except Exception as error:  # whatever became of this run, the others are done
+                reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {first_line(error)}"
+                failed.append(run.slug)
+                tqdm.write(f"failed: {run.slug}: {reason}", file=sys.stderr)
+                records.note_failure(run, reason)
             else:
                 if bar.disable:
                     say(f"done: {run.slug} in {time.time() - start:.0f} s")
@@ -63,27 +65,46 @@ def do_runs(runs: Sequence[Run], records: Records, work: Path, *, keep_models: b
 
 def _do_run(run: Run, records: Records, work: Path, bar: tqdm, *, keep_models: bool) -> None:
     # Another configuration, code or data is another folder: nothing of it is continued.
-    folder = work / f"{run.slug}-{'-'.join(key[:6] for key in keys(run).values())}"
+    began = keys(run)
+    folder = work / f"{run.slug}-{'-'.join(key[:6] for key in began.values())}"
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_name(f"{folder.name}.lock")) as lock:
         if records.outdated(run) == []:  # done by another process in the meantime
             return
         run.tasks = tuple(dict.fromkeys([*records.known_tasks(run), *run.tasks]))  # the record is written anew
+        places = _note_place(folder / "places.json")
         model = folder / "model"
         evaluated = run.options["model_name_or_path"]
         if run.pooler is None:
             evaluated = model
             _execute("train.py", run.train_arguments(model), folder, lock, bar)
         _execute("evaluation.py", run.evaluation_arguments(evaluated, folder / SCORES_FILE), folder, lock, bar)
-        record = make_record(run, model, folder / SCORES_FILE)
+        if keys(run) != began:
+            raise RunFailed("code or data changed while it ran; run it again")
+        record = make_record(run, model, folder / SCORES_FILE, places)
         records.write(run, record)
-        for checkpoint in model.glob("checkpoint-*"):
-            shutil.rmtree(checkpoint)
-        if not keep_models:
-            shutil.rmtree(model, ignore_errors=True)
+        _clean(model, keep_models=keep_models)
     for task in run.tasks:
         if task not in record["scores"]["headline"]:
             raise RunFailed(f"evaluation.py: {task} was not scored ({record['scores']['not_scored'].get(task)})")
+
+
+def _note_place(file: Path) -> list[dict[str, Any]]:
+    """Adds this machine and code to where the run has been worked on, if they are new."""
+    places = read_json(file) if file.is_file() else []
+    if not places or places[-1] != place():
+        places.append(place())
+        write_json(file, places)
+    return places
+
+
+def _clean(model: Path, *, keep_models: bool) -> None:
+    """Checkpoints are of no more use; the weights perhaps not either."""
+    for checkpoint in model.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    if not keep_models:
+        for weights in model.glob("*.safetensors"):
+            weights.unlink()
 
 
 def _execute(script: str, arguments: Sequence[str], folder: Path, lock: int, bar: tqdm) -> None:
@@ -134,7 +155,7 @@ def _locked(path: Path) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         raise Busy from error
     else:
         yield descriptor
