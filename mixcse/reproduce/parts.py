@@ -74,6 +74,7 @@ class Part:
     missing: list[str] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
     figures: list[Shown] = field(default_factory=list)
+    figures_only: bool = False
 
     @property
     def signals(self) -> dict[str, list[str]]:
@@ -94,6 +95,12 @@ class Part:
     def remarks(self) -> bool:
         """Whether quoted rows have something of ours to be compared with."""
         return any(row.remark for row in self.rows)
+
+    def repeats(self, main: set[str]) -> bool:
+        """Whether its scores are all in the main table, so that only its figures are news."""
+        return (
+            bool(self.experiment.figures) and self.experiment.name != "main" and {row.run for row in self.raw} <= main
+        )
 
     def worth_showing(self, main: set[str]) -> bool:
         """Whether it says something that the main table, whose runs these are, does not."""

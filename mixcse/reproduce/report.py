@@ -103,6 +103,8 @@ def _section(scale: Scale, folder: str, records: dict[str, Record], failures: di
         parts = [make_part(experiment, scale, model, records, failures) for model in [*scale.models, *others]]
         if experiment.name == "main":
             main = {row.run for part in parts for row in part.raw}
+        for part in parts:
+            part.figures_only = part.repeats(main)
         shown = [part for part in parts if part.worth_showing(main)]
         section.parts += [part for part in parts if part in shown or part.quoted]
         if not shown:
