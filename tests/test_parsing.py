@@ -23,6 +23,8 @@ def test_the_released_command_means_what_it_meant():
         "mixing_lambda": 0.2,
         "variant": "released",
         "hard_negative_weight": 0.0,
+        "mixed_views": "both",
+        "stop_gradient": True,
     }
     assert (args.eval_strategy, args.save_strategy, args.eval_steps, args.save_steps) == ("steps", "steps", 125, 125)
     assert (args.lr_scheduler_type, args.warmup_steps, args.weight_decay) == ("linear", 0, 0.0)

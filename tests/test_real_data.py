@@ -14,6 +14,7 @@ from mixcse.demo_encoder import demo_encoder
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, senteval_data, wiki_file):
     """40 steps on the paper's corpus, scored by STS-B dev: the acceptance run."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)
     folder = tmp_path_factory.mktemp("real") / "out"
     training.main(
@@ -26,6 +27,7 @@ def trained(tmp_path_factory, senteval_data, wiki_file):
             *("--do_train", "--do_eval"),
         ]
     )
+    torch.set_num_threads(threads)
     return folder
 
 

@@ -208,18 +208,16 @@ def test_a_killed_run_continues_to_the_same_report(flags, tmp_path, in_process):
 
     cli.main(["run", *names, *folders(whole)])
     command = [sys.executable, "-m", "mixcse.reproduce", "run", *names, *folders(killed)]
-    one_thread = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "HF_DATASETS_CACHE": str(tmp_path / "cache"),
-    }  # as in this process
-    with subprocess.Popen(command, env=one_thread, start_new_session=True, stderr=subprocess.PIPE) as process:
+    threads = str(torch.get_num_threads())  # as in this process: their number moves the last digits
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "HF_DATASETS_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE) as process:
         deadline = time.time() + 300
         while not list(killed.rglob("checkpoint-2/trainer_state.json")):
             assert process.poll() is None and time.time() < deadline
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     assert not list(killed.glob("demo/runs/*.json"))
-    done = subprocess.run(command, env=one_thread, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert any("continuing from" in log.read_text() for log in killed.rglob("log.txt"))
