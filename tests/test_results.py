@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from test_report import COUNTS, HISTORY, check_page
 from test_reproduce import flags, in_process, run  # noqa: F401  (fixtures)
 
