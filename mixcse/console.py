@@ -1,9 +1,11 @@
 """How the command-line programs speak: short lines on stderr, one line for an error."""
 
+import argparse
 import logging
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -24,6 +26,13 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Something worth noticing that does not stop the work."""
     say(f"warning: {message}")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Answers a wrong command line with a `UserError`, one line, instead of its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
 
 
 def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:

@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import scipy
@@ -15,7 +15,7 @@ import transformers
 
 import senteval
 from mixcse import __version__
-from mixcse.console import UserError, quiet_libraries, say, warn
+from mixcse.console import OneLineParser, UserError, quiet_libraries, say, warn
 from mixcse.encoder import SentenceEncoder
 from mixcse.eval_data import find_senteval_data
 from mixcse.files import write_json
@@ -85,13 +85,8 @@ def _as_json(
     }
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
-
-
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="evaluation.py",
         description="Scores a sentence encoder on SentEval's tasks.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -76,7 +76,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
         _announce(trainer, len(data), checkpoint)
         untrained_cosines = trainer.cosines()  # also on a resume: the checkpoint's weights come later
         metrics = _train_or_take_over(trainer, checkpoint, begin)
-    except Exception as error:
+    except Exception as error:  # transformers has many kinds for options that do not go together
         if begin.done or isinstance(error, UserError):
             raise
         reason = f"{type(error).__name__}: {first_line(error)}"

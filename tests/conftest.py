@@ -138,3 +138,36 @@ def command(tiny_bert, tmp_path, toy_sentences, toy_senteval):
         *("--max_steps", "6", "--per_device_train_batch_size", "8", "--learning_rate", "1e-2"),
         *("--do_train", "--do_eval", "--eval_steps", "2"),
     ]
+
+
+@pytest.fixture()
+def flags(tiny_bert, tmp_path, toy_sentences) -> list[str]:
+    """Of `run`: a tiny encoder, 4 steps, folders of its own, no SentEval data."""
+    train_file = tmp_path / "train.txt"
+    train_file.write_text("\n".join(toy_sentences[:64]))
+    return [
+        *("--scale", "demo", "--results_dir", str(tmp_path / "results"), "--work_dir", str(tmp_path / "work")),
+        *("--model_name_or_path", str(tiny_bert), "--train_file", str(train_file), "--learning_rate", "1e-2"),
+        *("--max_steps", "4", "--eval_steps", "2", "--per_device_train_batch_size", "8"),
+        *("--senteval_data", str(tmp_path / "none")),
+    ]
+
+
+@pytest.fixture()
+def in_process(monkeypatch):
+    """Calls instead of processes, which take seconds to start; counts them."""
+    from mixcse import evaluation, training
+    from mixcse.console import UserError
+    from mixcse.reproduce import runner
+
+    calls = []
+
+    def execute(script, arguments, folder, lock, bar):
+        calls.append((script, list(arguments)))
+        try:
+            (training if script == "train.py" else evaluation).main(list(arguments))
+        except UserError as error:
+            raise runner.RunFailed(f"{script}: {error}") from error
+
+    monkeypatch.setattr(runner, "_execute", execute)
+    return calls

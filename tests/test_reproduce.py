@@ -1,128 +1,21 @@
-"""Experiments, the plan of their runs, and doing them; train.py and evaluation.py run in this process."""
+"""Doing the runs of experiments; train.py and evaluation.py run in this process."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from mixcse import evaluation, training
 from mixcse.console import UserError
-from mixcse.parsing import parse_training_arguments
-from mixcse.report.figures import PLOTS
 from mixcse.reproduce import cli, experiments, keys, runner
-from mixcse.reproduce.experiments import NAMES, SCALES, load_experiments, load_scale
-from mixcse.reproduce.keys import SOURCES, configuration_key
-from mixcse.reproduce.plan import make_plan, parse_overrides
+from mixcse.reproduce.experiments import NAMES, load_experiments
 from mixcse.reproduce.record import Records
 from mixcse.reproduce.runner import RunFailed
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture()
-def flags(tiny_bert, tmp_path, toy_sentences) -> list[str]:
-    """Of `run`: a tiny encoder, 4 steps, folders of its own, no SentEval data."""
-    train_file = tmp_path / "train.txt"
-    train_file.write_text("\n".join(toy_sentences[:64]))
-    return [
-        *("--scale", "demo", "--results_dir", str(tmp_path / "results"), "--work_dir", str(tmp_path / "work")),
-        *("--model_name_or_path", str(tiny_bert), "--train_file", str(train_file), "--learning_rate", "1e-2"),
-        *("--max_steps", "4", "--eval_steps", "2", "--per_device_train_batch_size", "8"),
-        *("--senteval_data", str(tmp_path / "none")),
-    ]
-
-
-@pytest.fixture()
-def in_process(monkeypatch):
-    """Calls instead of processes, which take seconds to start; counts them."""
-    calls = []
-
-    def execute(script, arguments, folder, lock, bar):
-        calls.append((script, list(arguments)))
-        try:
-            (training if script == "train.py" else evaluation).main(list(arguments))
-        except UserError as error:
-            raise RunFailed(f"{script}: {error}") from error
-
-    monkeypatch.setattr(runner, "_execute", execute)
-    return calls
-
-
 def run(names, flags, *more):
     cli.main(["run", *names, *flags, *more])
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_experiment_can_be_planned(scale, tmp_path, demo_encoder_or_skip):
-    """Names, options, models, figures, quoted rows: all fit each other and train.py."""
-    (tmp_path / "downstream").mkdir()
-    overrides = parse_overrides(["--senteval_data", str(tmp_path)])
-    known = load_experiments()
-    assert list(known) == list(NAMES)
-    assert {file.stem for file in (ROOT / "mixcse" / "experiments").glob("*.toml")} == set(NAMES)
-    plan = make_plan(list(known.values()), load_scale(scale), [0, 1], overrides)
-    assert len({configuration_key(one) for one in plan.values()}) == len(plan)
-    for experiment in known.values():
-        assert experiment.baseline in [arm.name for arm in experiment.arms_at(scale)]
-        assert set(experiment.figures) <= {*PLOTS, "cosines"}
-        assert set(experiment.models) <= set(load_scale("paper").models)
-        for row in experiment.quoted:
-            assert row.arm in [arm.name for arm in experiment.arms]
-            assert row.model in experiment.models
-            assert row.source
-            assert len(row.scores) in (0, len(experiment.columns) + 1)
-            assert bool(row.scores) != (row.average is not None)
-            if row.scores:  # a slip of the pen would show
-                assert row.scores[-1] == pytest.approx(sum(row.scores[:-1]) / len(experiment.columns), abs=0.015)
-
-
-def test_the_paper_recipe_is_the_released_one(tmp_path):
-    (tmp_path / "downstream").mkdir()
-    overrides = parse_overrides(["--senteval_data", str(tmp_path)])
-    plan = make_plan([load_experiments()["main"]], load_scale("paper"), [42], overrides)
-    model_args, data_args, args = parse_training_arguments(plan["BERT-base_released_seed-42"].train_arguments(tmp_path))
-    assert (model_args.model_name_or_path, model_args.pooler_type) == ("bert-base-uncased", "cls")
-    assert (model_args.temperature, model_args.mixing_lambda, model_args.variant) == (0.05, 0.2, "released")
-    assert Path(data_args.train_file).name == "wiki1m_for_simcse.txt"
-    assert (args.num_train_epochs, args.per_device_train_batch_size, args.learning_rate) == (1, 64, 3e-5)
-    assert (args.eval_steps, args.metric_for_best_model, args.load_best_model_at_end) == (125, "stsb_spearman", True)
-    assert (args.seed, data_args.max_seq_length, args.warmup_steps, args.weight_decay) == (42, 32, 0, 0)
-    sizes = {name: recipe["per_device_train_batch_size"] for name, recipe in load_scale("paper").models.items()}
-    assert sizes == {"BERT-base": 64, "BERT-large": 64, "RoBERTa-base": 512, "RoBERTa-large": 512}
-
-
-@pytest.fixture()
-def demo_encoder_or_skip(monkeypatch, tiny_bert):
-    """The plan needs its path alone."""
-    monkeypatch.setattr("mixcse.reproduce.plan.demo_encoder", lambda: tiny_bert)
-
-
-def test_experiments_share_runs(demo_encoder_or_skip, tmp_path):
-    known, overrides = load_experiments(), parse_overrides(["--senteval_data", str(tmp_path / "none")])
-    main = make_plan([known["main"]], load_scale("demo"), [0, 1], overrides)
-    both = make_plan([known["main"], known["lambda"], known["mixed_views"]], load_scale("demo"), [0, 1], overrides)
-    assert len(main) == 2 + 3 * 2  # two untrained ones; three trained arms
-    assert len(both) == len(main) + 5 * 2 + 2 * 2  # lambda 0.2, both views and SimCSE are there already
-    key = configuration_key(main["MiniLM_released_seed-0"])
-    assert configuration_key(both["MiniLM_released_seed-0"]) == key
-
-
-def test_the_key_is_of_values_not_of_spelling(demo_encoder_or_skip, tmp_path):
-    known = load_experiments()["selection"]
-    place = ["--senteval_data", str(tmp_path / "none")]
-
-    def key(*overrides):
-        plan = make_plan([known], load_scale("demo"), [0], parse_overrides([*place, *overrides]))
-        return configuration_key(plan["MiniLM_released_seed-0"])
-
-    assert key("--learning_rate", "0.00003") == key("--learning_rate=3e-5") == key("--variant", "released") == key()
-    assert key("--learning_rate", "4e-5") != key()
-    assert key("--temp", "0.1") == key("--temperature", "0.10") != key()
-    assert key("--dataloader_drop_last") != key()
-
-
-def test_the_sources_of_the_code_key_exist():
-    assert all(list(ROOT.glob(pattern)) for pattern in SOURCES)
 
 
 def test_runs_are_recorded_skipped_and_done_again(flags, tmp_path, in_process, capsys, monkeypatch):
@@ -308,10 +201,3 @@ def test_a_dry_run_runs_nothing(flags, in_process, capsys, tmp_path):
     assert len(capsys.readouterr().out.split()) == 2
     assert not in_process
     assert not (tmp_path / "results").exists()
-
-
-def test_an_experiment_file_with_a_slip_is_refused(monkeypatch):
-    with pytest.raises(ValueError, match="main.toml: arm has a key too many or too few: \\['option'\\]"):
-        experiments._checked(experiments.Arm, {"name": "x", "option": {}}, "main.toml")
-    with pytest.raises(ValueError, match="name"):
-        experiments._checked(experiments.Arm, {}, "main.toml")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from test_report import COUNTS, HISTORY, check_page
-from test_reproduce import flags, in_process, run  # noqa: F401  (fixtures)
 
 from mixcse.report.traces import Trace
 from mixcse.reproduce import cli
@@ -200,7 +199,7 @@ def test_without_a_difference_a_verdict_is_rarely_one():
     assert 0.02 < np.mean([one.verdict != "no clear difference" for one in draws]) < 0.09
 
 
-def test_a_killed_run_continues_to_the_same_report(flags, tmp_path, in_process):  # noqa: F811
+def test_a_killed_run_continues_to_the_same_report(flags, tmp_path, in_process):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     names = ["selection", *flags, "--seeds", "0", "--logging_steps", "1"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from mixcse.files import read_json, write_text
 from mixcse.report.figures import PLOTS, draw_figure, draw_overview
-from mixcse.report.render import page, save_png, show
+from mixcse.report.render import inline_svg, page, save_png
 from mixcse.report.traces import DEV_NAMES, Trace
 from mixcse.runs import ARGUMENTS_FILE, COSINES_FILE, CURVES_FILE, FINISHED_FILE, REPORT_FILE
 
@@ -33,7 +33,10 @@ def write_run_report(folder: Path) -> None:
         dev=_dev_table(history),
         seconds=results.get("seconds"),
         resumed_from=results.get("resumed_from_step"),
-        figures=[show(figure, caption, f"run-{number}", ".") for number, (figure, caption) in enumerate(figures)],
+        figures=[
+            {"caption": caption, "svg": inline_svg(figure, f"run-{number}", caption)}
+            for number, (figure, caption) in enumerate(figures)
+        ],
     )
     write_text(folder / REPORT_FILE, text)
     overview = draw_overview([trace])

@@ -3,24 +3,19 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from prettytable import PrettyTable
 
-from mixcse.console import UserError, quiet_libraries, say
+from mixcse.console import OneLineParser, UserError, quiet_libraries, say
 from mixcse.fetch import ROOT
 from mixcse.reproduce.experiments import NAMES, SCALES, Scale, load_experiments, load_scale
 
-if TYPE_CHECKING:  # torch and transformers are imported when something is run
+if TYPE_CHECKING:  # transformers' options are imported when something is run
     from mixcse.reproduce.plan import Run
     from mixcse.reproduce.record import Records
 
 RESULTS, WORK = ROOT / "results", ROOT / "result" / "reproduce"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
 
 
 def main(argv: list[str]) -> None:
@@ -32,12 +27,12 @@ def main(argv: list[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="python -m mixcse.reproduce",
         description="Reproduces the papers' tables: what there is to run, running it, reporting it.",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=OneLineParser)
     commands.add_parser("list", help="show the experiments", allow_abbrev=False)
     run = commands.add_parser(
         "run",

@@ -8,8 +8,7 @@ from pathlib import Path
 from mixcse.eval_data import find_senteval_data
 from mixcse.fetch import ROOT
 from mixcse.files import sha256
-from mixcse.parsing import parse_training_arguments
-from mixcse.reproduce.plan import FILES, PLACES, Run
+from mixcse.reproduce.plan import FILES, PLACES, Run, resolve
 from mixcse.scores import STS_TASKS
 
 # What can change a number; how it is shown or stored cannot.
@@ -24,7 +23,7 @@ TRANSFER_FOLDERS = {"SST2": "SST", "SST5": "SST"}  # of downstream/, where the n
 
 def configuration_key(run: Run) -> str:
     """Of what is not a default, however it is spelt, the seed and the pooler; a local model counts by its weights."""
-    resolved, defaults = _resolved(run.train_arguments(Path("unused"))), _resolved(["--output_dir", "unused"])
+    resolved, defaults = resolve(run.train_arguments(Path("unused"))), _defaults()
     options = {
         name: str(resolved[name])
         for name in run.options
@@ -38,8 +37,9 @@ def configuration_key(run: Run) -> str:
     return _hash([identity, run.pooler, None if run.pooler else [options, run.seed]])
 
 
-def _resolved(argv: list[str]) -> dict[str, object]:
-    return {name: value for group in parse_training_arguments(argv) for name, value in vars(group).items()}
+@cache
+def _defaults() -> dict[str, object]:
+    return resolve(["--output_dir", "unused"])
 
 
 def data_key(run: Run) -> str:

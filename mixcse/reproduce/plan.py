@@ -195,6 +195,11 @@ def as_arguments(options: dict[str, Any]) -> list[str]:
     return argv
 
 
+def resolve(argv: list[str]) -> dict[str, object]:
+    """All options of train.py as it understands this command line, by name."""
+    return {name: value for group in parse_training_arguments(argv) for name, value in vars(group).items()}
+
+
 def as_command(script: str, argv: Sequence[str]) -> str:
     """A line to paste into a shell."""
     return shlex.join(["python", script, *argv])
@@ -216,8 +221,7 @@ def _data_options(scale: Scale, overrides: dict[str, Any]) -> dict[str, Any]:
 def _told(scale: Scale, common: dict[str, Any], overrides: dict[str, Any]) -> dict[str, str]:
     """The overrides as train.py understands them, but for places and the model; checks them all."""
     options = {**scale.options, **next(iter(scale.models.values())), **common, "output_dir": "unused"}
-    groups = parse_training_arguments(as_arguments(options))
-    resolved = {name: value for group in groups for name, value in vars(group).items()}
+    resolved = resolve(as_arguments(options))
     return {name: str(resolved[name]) for name in sorted(overrides) if name not in (*PLACES, "model_name_or_path")}
 
 

@@ -176,13 +176,13 @@ def _value(value: Any) -> str:
 
 
 def _warnings(records: dict[str, Record]) -> list[str]:
-    warnings = []
+    warnings, now = [], code_key()
     trained = [record for record in records.values() if record["untrained_pooler"] is None]
     if (count := len({record["keys"]["code"] for record in trained})) > 1:
         warnings.append(f"These records come from {count} versions of the code; only equal ones are compared in pairs.")
     if len({_machine(record) for record in trained}) > 1:
         warnings.append("These records come from several machines or library versions, paired runs included.")
-    if any(record["keys"]["code"] != code_key() for record in records.values()):
+    if any(record["keys"]["code"] != now for record in records.values()):
         warnings.append("Some records were made by another version of the code than the one that wrote this report.")
     if any(record["git"].get("changed_files") for record in records.values()):
         warnings.append("Some records were made with files that differ from the commit they name.")

@@ -92,8 +92,9 @@ def _do_run(run: Run, records: Records, work: Path, bar: tqdm, *, keep_models: b
 def _note_place(file: Path) -> list[dict[str, Any]]:
     """Adds this machine and code to where the run has been worked on, if they are new."""
     places = read_json(file) if file.is_file() else []
-    if not places or places[-1] != place():
-        places.append(place())
+    here = place()
+    if here not in places[-1:]:
+        places.append(here)
         write_json(file, places)
     return places
 
