@@ -1,6 +1,7 @@
 """The options of training.  Defaults are the released BERT-base recipe's, unless a comment says otherwise."""
 
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -150,6 +151,22 @@ class TrainArguments(TrainingArguments):
     num_train_epochs: float = field(default=1.0, metadata={"help": "Passes over the training file."})
     per_device_train_batch_size: int = field(default=64, metadata={"help": "Sentences in a batch, each seen twice."})
     per_device_eval_batch_size: int = field(default=128, metadata={"help": "Sentences encoded at once for dev scores."})
+    length_chunks: int | None = field(
+        default=None,
+        metadata={
+            "help": "Encode a batch in this many chunks of similar length, each padded to its own longest sentence "
+            "(default: 8 on a CPU, 1 on a GPU, 1 with --pad_to_max_length).  The mathematics is the same, dropout "
+            "draws other masks."
+        },
+    )
+    embedding_chunk_size: int | None = field(
+        default=None,
+        metadata={
+            "help": "For batches that memory does not hold: encode this many rows at a time (a sentence is two), and "
+            "once more for their gradients (GradCache).  The loss is that of the whole batch; a step takes a third "
+            "longer."
+        },
+    )
     learning_rate: float = field(default=3e-5, metadata={"help": "Peak learning rate; it decays linearly to 0."})
     eval_strategy: Literal["no", "steps", "epoch"] | None = field(
         default=None,
@@ -173,6 +190,9 @@ class TrainArguments(TrainingArguments):
             "dev_spearman (default with --eval_path)."
         },
     )
+    ddp_timeout: int = field(  # one process evaluates, the others wait however long it takes
+        default=30 * 24 * 3600, metadata={"help": "Seconds that a process waits for the others."}
+    )
     load_best_model_at_end: bool | None = field(
         default=None,
         metadata={
@@ -193,7 +213,12 @@ class TrainArguments(TrainingArguments):
             self.eval_on_start = self.do_eval  # the untrained model, before step 0
         # Without a GPU there is nothing to pin for, and torch would warn.
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.cuda.is_available()
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available():
+            self.use_cpu = True  # unless it is said, processes on CPUs do not find each other
         super().__post_init__()
+        if self.world_size > 1:
+            self.dataloader_drop_last = True  # it would be filled up with repeated sentences: false negatives
+            self.ddp_find_unused_parameters = False  # `prepare_training` has frozen them
 
     def _check_numbers(self) -> None:
         for name in ("per_device_eval_batch_size", "gradient_accumulation_steps"):
@@ -202,7 +227,7 @@ class TrainArguments(TrainingArguments):
         for name in ("learning_rate", "num_train_epochs"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"--{name} must be a finite number above 0, not {getattr(self, name)}")
-        for name in ("eval_steps", "save_steps", "logging_steps"):
+        for name in ("eval_steps", "save_steps", "logging_steps", "length_chunks", "embedding_chunk_size"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}")
         if self.max_steps < 1 and self.max_steps != -1:

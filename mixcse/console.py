@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -18,9 +19,13 @@ def first_line(error: BaseException) -> str:
 
 
 def say(message: str) -> None:
-    """One line (or several) of progress; results go to stdout, this goes to stderr."""
-    sys.stderr.write(message + "\n")
-    sys.stderr.flush()
+    """One line (or several) of progress; results go to stdout, this goes to stderr.
+
+    Of several processes that `torchrun` launched, the first one speaks.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(message + "\n")
+        sys.stderr.flush()
 
 
 def warn(message: str) -> None:
@@ -40,7 +45,9 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
     try:
         main(sys.argv[1:] if argv is None else argv)
     except UserError as error:
-        say(f"error: {error}")
+        if os.environ.get("RANK", "0") != "0":
+            time.sleep(3)  # what all processes find, the first one says, and torchrun stops the others
+        sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:
         say("\ninterrupted")

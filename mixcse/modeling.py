@@ -4,14 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from mixcse.chunking import Chunking, in_chunks
 from mixcse.console import UserError, first_line, warn
+from mixcse.distributed import sum_over_processes, world_size
+from mixcse.first_token import first_token_only
 from mixcse.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
 
+IGNORED = -100  # as a label: not masked; transformers' number
 HEADS_FILE = "mixcse_heads.safetensors"
 # Keys in a trained folder's config.json: the pooler to test it with, and whether the weights of
 # its `cls` head are more than the random ones of a checkpoint that came without.
@@ -33,6 +38,7 @@ class SentenceModel(nn.Module):
         masked_lm: the same encoder under its masked-LM head, for the auxiliary loss.
         pooler: the pooler of `forward`, which training uses.
         has_cls_head: whether the weights of the `cls` head are more than random.
+        chunking: how `forward` cuts a batch.
     """
 
     def __init__(self, encoder: PreTrainedModel, tokenizer: Tokenizer, *, pooler: str = "cls_before_pooler") -> None:
@@ -43,6 +49,7 @@ class SentenceModel(nn.Module):
         self.head: MLPHead | None = None
         self.masked_lm: PreTrainedModel | None = None
         self.has_cls_head = self._owns_pooler()
+        self.chunking = Chunking()
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **hub: Any) -> "SentenceModel":
@@ -135,11 +142,12 @@ class SentenceModel(nn.Module):
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, pooler: str) -> Tensor:
         """Embeddings of rows: (rows, length) twice -> (rows, d)."""
-        outputs = self.encoder(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            output_hidden_states=pooler in NEEDS_HIDDEN_STATES,
-        )
+        with first_token_only(self.encoder, pooler):
+            outputs = self.encoder(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                output_hidden_states=pooler in NEEDS_HIDDEN_STATES,
+            )
         return pool(pooler, outputs, attention_mask, self.head)
 
     def forward(
@@ -149,7 +157,7 @@ class SentenceModel(nn.Module):
         mlm_input_ids: Tensor | None = None,
         mlm_labels: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """One pass over all rows of a batch: (batch, num_sent, length) each.
+        """Embeds all rows of a batch: (batch, num_sent, length) each.
 
         A batch of single sentences (num_sent 1) is doubled here, on the device: dropout
         makes two views of each.
@@ -164,14 +172,25 @@ class SentenceModel(nn.Module):
         def rows(tensor: Tensor) -> Tensor:  # (batch, num_sent, length) -> (num_sent * batch, length)
             return tensor.transpose(0, 1).reshape(-1, length)
 
-        z = self.embed(rows(input_ids), rows(attention_mask), self.pooler)
+        def embed(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
+            return self.embed(input_ids, attention_mask, self.pooler)
+
+        z = in_chunks(embed, self.chunking, rows(attention_mask), rows(input_ids))
         outputs = {"embeddings": z.view(num_sent, batch, -1).transpose(0, 1)}
         if mlm_input_ids is not None:
-            lm = self.masked_lm(
-                input_ids=rows(mlm_input_ids), attention_mask=rows(attention_mask), labels=rows(mlm_labels)
+            losses = in_chunks(
+                self._masked_lm_losses, self.chunking, rows(attention_mask), rows(mlm_input_ids), rows(mlm_labels)
             )
-            outputs["mlm_loss"] = lm.loss
+            # The mean over masked tokens of all processes, whose gradients will be averaged.
+            masked = sum_over_processes((mlm_labels != IGNORED).sum()).clamp(min=1)
+            outputs["mlm_loss"] = losses.sum() * world_size() / masked
         return outputs
+
+    def _masked_lm_losses(self, attention_mask: Tensor, input_ids: Tensor, labels: Tensor) -> Tensor:
+        """The summed masked-LM loss of each row: (rows, length) -> (rows,)."""
+        logits = self.masked_lm(input_ids=input_ids, attention_mask=attention_mask).logits
+        losses = F.cross_entropy(logits.float().transpose(1, 2), labels, reduction="none", ignore_index=IGNORED)
+        return losses.sum(dim=1)
 
     def save_pretrained(self, folder: str | Path, *, recorded_pooler: str) -> None:
         """Writes a plain Hugging Face folder, and the heads that the encoder has no place for.

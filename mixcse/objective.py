@@ -33,26 +33,29 @@ from torch import Tensor
 
 VARIANTS = ("released", "adaptive", "paper", "simcse")
 MIXED_VIEWS = ("both", "first", "second")
+ALL = slice(None)
 
 
-def contrastive_loss(z: Tensor, **objective: Any) -> Tensor:
+def contrastive_loss(z: Tensor, *, rows: slice = ALL, **objective: Any) -> Tensor:
     """Mean cross-entropy of the contrastive logits; a scalar.  Keywords: those of `logit_blocks`."""
-    return loss_of_logits(contrastive_logits(z, **objective))
+    return loss_of_logits(contrastive_logits(z, rows=rows, **objective), rows)
 
 
-def loss_of_logits(logits: Tensor) -> Tensor:
-    """Mean over rows i of -log softmax(logits[i])[i]; logits: (N, columns)."""
-    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+def loss_of_logits(logits: Tensor, rows: slice = ALL) -> Tensor:
+    """Mean over rows i of -log softmax(logits[i])[i]; logits: (rows, columns), as `logit_blocks` has them."""
+    labels = torch.arange(len(logits), device=logits.device) + (rows.start or 0)
+    return F.cross_entropy(logits, labels)
 
 
 def contrastive_logits(z: Tensor, **objective: Any) -> Tensor:
-    """The blocks side by side: (N, columns).  Keywords, errors: those of `logit_blocks`."""
+    """The blocks side by side: (rows, columns).  Keywords, errors: those of `logit_blocks`."""
     return torch.cat(list(logit_blocks(z, **objective).values()), dim=1)
 
 
 def logit_blocks(
     z: Tensor,
     *,
+    rows: slice = ALL,
     temperature: float = 0.05,
     mixing_lambda: float = 0.2,
     variant: str = "released",
@@ -65,6 +68,8 @@ def logit_blocks(
     Args:
         z: embeddings, (N, num_sent, d): two views of each sentence, or a pair, and in
             third place, if there, a hard negative.  Half precision is computed in float32.
+        rows: which rows to compute, against all columns.  Where several processes share a
+            batch, z holds the whole of it in each, and each computes the rows it encoded.
         temperature: tau, above 0.  0.05 in the released script.
         mixing_lambda: the share of the mix's first part, 0 to 1.  0.2: paper, section 4.
         variant: one of `VARIANTS`.
@@ -75,7 +80,7 @@ def logit_blocks(
 
     Returns:
         The blocks that the variant has, in order: `in_batch`, `given`, `mixed_second` and
-        `mixed_first`, (N, N) each, or the paper's `mixed`, (N, 1).
+        `mixed_first`, (rows, N) each, or the paper's `mixed`, (rows, 1).
 
     Raises:
         ValueError: z has another shape, a name is unknown or a number out of range.
@@ -84,7 +89,7 @@ def logit_blocks(
     if z.dtype in (torch.float16, torch.bfloat16):
         z = z.float()
     z1, z2, *given_negatives = z.unbind(dim=1)  # each (N, d)
-    own = torch.eye(len(z), dtype=torch.bool, device=z.device)  # (N, N), true at j = i
+    own = torch.eye(len(z), dtype=torch.bool, device=z.device)[rows]  # (rows, N), true at j = i
     w = hard_negative_weight * own.to(z.dtype)
 
     def sim(a: Tensor, b: Tensor) -> Tensor:  # (n, d), (m, d) -> (n, m)
@@ -96,9 +101,9 @@ def logit_blocks(
         mixed = lam * z + (1 - lam) * z.roll(-1, 0)
         return mixed.detach() if stop_gradient else mixed
 
-    blocks = {"in_batch": sim(z1, z2)}
+    blocks = {"in_batch": sim(z1[rows], z2)}
     for z3 in given_negatives:
-        blocks["given"] = sim(z1, z3) + w
+        blocks["given"] = sim(z1[rows], z3) + w
 
     if variant in ("released", "adaptive"):
         lam = mixing_lambda
@@ -110,14 +115,14 @@ def logit_blocks(
         # each stays in the denominator.
         if mixed_views in ("both", "second"):
             holds_own = own.roll(-1, 1)  # true at j = i - 1
-            blocks["mixed_second"] = sim(z1, mix(z2, lam)).masked_fill(holds_own, 0.0) + w
+            blocks["mixed_second"] = sim(z1[rows], mix(z2, lam)).masked_fill(holds_own, 0.0) + w
         if mixed_views in ("both", "first"):
             holds_own = own.roll(1, 1)  # true at j = i + 1
-            blocks["mixed_first"] = sim(mix(z1, lam), z2).masked_fill(holds_own, 0.0) + w
+            blocks["mixed_first"] = sim(mix(z1, lam)[rows], z2).masked_fill(holds_own, 0.0) + w
     elif variant == "paper":
         h, h_prime = F.normalize(z1, dim=-1), F.normalize(z2, dim=-1)
         m = F.normalize(mix(h_prime, mixing_lambda), dim=-1)
-        blocks["mixed"] = (h * m).sum(-1, keepdim=True) / temperature  # (N, 1)
+        blocks["mixed"] = (h * m).sum(-1, keepdim=True)[rows] / temperature  # (rows, 1)
 
     return blocks
 

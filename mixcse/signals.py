@@ -11,22 +11,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixcse.objective import logit_blocks
+from mixcse.distributed import sum_over_processes, world_size
+from mixcse.objective import ALL, logit_blocks
 
 HISTOGRAM_BINS = 80  # of width 0.025, over -1 to 1
 
 
 class Signals:
-    """Collects scalars over the steps between two log lines, without synchronising a device."""
+    """Collects scalars over the steps between two log lines, without synchronising a device.
+
+    Every process notes what its own rows of the batch say; `means` is of all of them.
+    """
 
     def __init__(self) -> None:
         self._values: dict[str, list[Tensor]] = defaultdict(list)
 
-    def observe(self, blocks: dict[str, Tensor], *, temperature: float, hard_negative_weight: float) -> None:
-        """Notes the similarities and softmax weights of one batch's `logit_blocks`."""
-        for name, value in similarities(blocks, temperature, hard_negative_weight).items():
+    def observe(
+        self, blocks: dict[str, Tensor], *, temperature: float, hard_negative_weight: float, rows: slice = ALL
+    ) -> None:
+        """Notes the similarities and softmax weights of one batch's `logit_blocks` of these rows."""
+        first_row = rows.start or 0
+        for name, value in similarities(blocks, temperature, hard_negative_weight, first_row).items():
             self._values[name].append(value)
-        for name, value in softmax_weights(blocks).items():
+        for name, value in softmax_weights(blocks, first_row).items():
             self._values[name].append(value)
 
     def watch_gradient(self, z: Tensor, loss: Tensor) -> None:
@@ -45,30 +52,41 @@ class Signals:
         )
 
     def means(self) -> dict[str, float]:
-        """The means since the last call."""
-        means = {name: torch.stack(values).mean().item() for name, values in self._values.items()}
+        """The means since the last call, over all processes: each has to call it."""
+        means = {}
+        for name, values in self._values.items():
+            steps = torch.stack(values)
+            if name == "embedding_gradient_norm":
+                # A process has the gradient of the sum of all processes' mean losses.
+                means[name] = (sum_over_processes(steps.square()).sqrt() / world_size()).mean().item()
+            else:
+                means[name] = sum_over_processes(steps).mean().item() / world_size()
         self._values.clear()
         return means
 
 
-def similarities(blocks: dict[str, Tensor], temperature: float, hard_negative_weight: float) -> dict[str, Tensor]:
+def similarities(
+    blocks: dict[str, Tensor], temperature: float, hard_negative_weight: float, first_row: int = 0
+) -> dict[str, Tensor]:
     """Mean cosines of a batch: `positive_similarity`, and where there are any,
     `negative_similarity` (other sentences' second views) and `mixed_similarity` (mixes that do
     not hold the row's own positive with weight 1 - lambda).
 
     Args:
         blocks: of `logit_blocks`, called with this temperature and weight.
+        first_row: the row of the batch that the blocks' first row is.
 
     Returns:
         Scalar tensors on the blocks' device.
     """
-    n = len(blocks["in_batch"])
-    others = n * (n - 1)
+    n, columns = blocks["in_batch"].shape
+    others = n * (columns - 1)
     cosines = {name: block.detach() * temperature for name, block in blocks.items()}
     in_batch = cosines["in_batch"]
-    means = {"positive_similarity": in_batch.diagonal().mean()}
+    own = in_batch.diagonal(first_row)
+    means = {"positive_similarity": own.mean()}
     if others:
-        means["negative_similarity"] = (in_batch.sum() - in_batch.diagonal().sum()) / others
+        means["negative_similarity"] = (in_batch.sum() - own.sum()) / others
     if "mixed" in cosines:
         means["mixed_similarity"] = cosines["mixed"].mean()
     elif others and (square := [block for name, block in cosines.items() if name.startswith("mixed_")]):
@@ -78,7 +96,7 @@ def similarities(blocks: dict[str, Tensor], temperature: float, hard_negative_we
     return means
 
 
-def softmax_weights(blocks: dict[str, Tensor]) -> dict[str, Tensor]:
+def softmax_weights(blocks: dict[str, Tensor], first_row: int = 0) -> dict[str, Tensor]:
     """A row's softmax, by what it falls on; means over the rows.
 
     `in_batch_weight`: other sentences; `own_mix_weight`: mixes at j = i, which hold the
@@ -86,17 +104,17 @@ def softmax_weights(blocks: dict[str, Tensor]) -> dict[str, Tensor]:
     two that are set to 0 included: exp(0) is in the denominator).  The rest of 1 is the
     positive's and the given hard negatives'.  A negative's weight is N times the gradient of
     the loss with respect to its logit; the two columns that are set to 0 have weight and push
-    nothing.
+    nothing.  `first_row` as for `similarities`.
     """
     logits = torch.cat(list(blocks.values()), dim=1).detach().float()
     parts = F.softmax(logits, dim=1).split([block.size(1) for block in blocks.values()], dim=1)
     weights = dict(zip(blocks, parts, strict=True))
     n, in_batch = len(logits), weights["in_batch"]
-    means = {"in_batch_weight": (in_batch.sum() - in_batch.diagonal().sum()) / n}
+    means = {"in_batch_weight": (in_batch.sum() - in_batch.diagonal(first_row).sum()) / n}
     if "mixed" in weights:
         means["own_mix_weight"] = weights["mixed"].mean()
     elif square := [block for name, block in weights.items() if name.startswith("mixed_")]:
-        own = sum(block.diagonal().sum() for block in square)
+        own = sum(block.diagonal(first_row).sum() for block in square)
         means["own_mix_weight"] = own / n
         means["other_mix_weight"] = (sum(block.sum() for block in square) - own) / n
     return means

@@ -14,6 +14,7 @@ from mixcse.arguments import ModelArguments, TrainArguments
 from mixcse.batching import ContrastiveCollator
 from mixcse.console import UserError
 from mixcse.dev import DevSets
+from mixcse.distributed import from_main_process, gather_rows
 from mixcse.encoder import SentenceEncoder
 from mixcse.files import written_aside
 from mixcse.modeling import HEADS_FILE, SentenceModel
@@ -63,15 +64,16 @@ class MixCSETrainer(Trainer):
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """Contrastive loss of a batch, and the weighted masked-LM loss with `--do_mlm`."""
         outputs = model(**inputs)
-        z = outputs["embeddings"]
-        blocks = logit_blocks(z, **self.model_args.objective)
-        loss = loss_of_logits(torch.cat(list(blocks.values()), dim=1))
+        z, rows = gather_rows(outputs["embeddings"])  # the processes' batches are one
+        blocks = logit_blocks(z, rows=rows, **self.model_args.objective)
+        loss = loss_of_logits(torch.cat(list(blocks.values()), dim=1), rows)
         self.signals.observe(
             blocks,
             temperature=self.model_args.temperature,
             hard_negative_weight=self.model_args.hard_negative_weight,
+            rows=rows,
         )
-        self.signals.watch_gradient(z, loss)
+        self.signals.watch_gradient(outputs["embeddings"], loss)
         if "mlm_loss" in outputs:
             loss = loss + self.model_args.mlm_weight * outputs["mlm_loss"]
         return (loss, outputs) if return_outputs else loss
@@ -85,18 +87,24 @@ class MixCSETrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Dev scores of the model as it stands, with every random generator left as it was."""
-        encoder = SentenceEncoder(self.model, pooler=self.model_args.dev_pooler)
-        batch_size = self.args.per_device_eval_batch_size
-        try:
-            with preserved_rng():
-                scores = self.eval_dataset.score(lambda sentences: encoder.encode(sentences, batch_size=batch_size))
-        except senteval.EncoderError as error:
-            raise UserError(f"no dev scores at step {self.state.global_step}: {error}; {DIVERGED}") from error
+        """Dev scores of the model as it stands, with every random generator left as it was.
+
+        One process scores, the others wait for what it finds.
+        """
+        scores = from_main_process(self._dev_scores() if self.is_world_process_zero() else None)
         metrics = {f"{metric_key_prefix}_{name}": score for name, score in scores.items()}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _dev_scores(self) -> dict[str, float]:
+        encoder = SentenceEncoder(self.model, pooler=self.model_args.dev_pooler)
+        batch_size = self.args.per_device_eval_batch_size
+        try:
+            with preserved_rng():
+                return self.eval_dataset.score(lambda sentences: encoder.encode(sentences, batch_size=batch_size))
+        except senteval.EncoderError as error:
+            raise UserError(f"no dev scores at step {self.state.global_step}: {error}; {DIVERGED}") from error
 
     @torch.no_grad()
     def cosines(self, sentences: int = 256) -> dict[str, list[int]]:

@@ -9,9 +9,11 @@ from transformers import TrainerCallback, TrainerState, set_seed
 
 from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
 from mixcse.batching import ContrastiveCollator
+from mixcse.chunking import CHUNKS_ON_CPU, Chunking
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
 from mixcse.data import check_train_file, load_training_data
 from mixcse.dev import DevSets
+from mixcse.distributed import leave
 from mixcse.files import write_json
 from mixcse.modeling import SentenceModel
 from mixcse.parsing import parse_training_arguments
@@ -23,10 +25,13 @@ def main(argv: list[str]) -> None:
     """Trains as the command line says; raises UserError for what the user can put right."""
     quiet_libraries()
     train(*parse_training_arguments(argv))
+    leave()
 
 
 def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArguments) -> None:
     """Trains a model into `args.output_dir`, continues there, or says that it is finished.
+
+    Under `torchrun` every process calls this; the first one alone scores, writes and speaks.
 
     At the end `output_dir` holds the best checkpoint by `metric_for_best_model` (the last
     step without dev scores) as a plain Hugging Face folder, `train_results.json`,
@@ -42,7 +47,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     if not afresh:
         folder.check_earlier_run()
         if folder.finished:
-            if not (folder.path / REPORT_FILE).exists():  # it was killed before its page was drawn
+            if args.should_save and not (folder.path / REPORT_FILE).exists():  # it was killed before its page was drawn
                 _draw(folder.path)
             say(f"{folder.path}: this run is finished; nothing to do (--overwrite_output_dir starts afresh)")
             return
@@ -53,13 +58,15 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     _check_metric(args, dev_sets)
     set_seed(args.seed)
     model = _load_model(model_args, data_args)
-    data = load_training_data(
-        data_args.train_file,
-        model.tokenizer,
-        data_args.max_seq_length,
-        num_workers=data_args.preprocessing_num_workers,
-        overwrite_cache=data_args.overwrite_cache,
-    )
+    model.chunking = _chunking(data_args, args)
+    with args.main_process_first(desc="tokenising"):  # the others read what it has cached
+        data = load_training_data(
+            data_args.train_file,
+            model.tokenizer,
+            data_args.max_seq_length,
+            num_workers=data_args.preprocessing_num_workers,
+            overwrite_cache=data_args.overwrite_cache and args.should_save,
+        )
     args.eval_on_start = args.eval_on_start and checkpoint is None
     begin = _Begin(folder, afresh)
     start = time.time()
@@ -85,8 +92,10 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     if trainer.state.global_step == 0:
         raise UserError("not one step was made; check --max_steps, --num_train_epochs and --dataloader_drop_last")
     trainer.save_model()
-    write_json(folder.path / COSINES_FILE, {"untrained": untrained_cosines, "trained": trainer.cosines()})
-    _finish(trainer, folder.path, metrics | {"seconds": time.time() - start})
+    scores = _scores_of_kept_step(trainer) if args.do_eval else None
+    if args.should_save:
+        write_json(folder.path / COSINES_FILE, {"untrained": untrained_cosines, "trained": trainer.cosines()})
+        _finish(trainer, folder.path, scores, metrics | {"seconds": time.time() - start})
 
 
 def _train_or_take_over(trainer: MixCSETrainer, checkpoint: Path | None, begin: "_Begin") -> dict[str, Any]:
@@ -103,7 +112,7 @@ def _train_or_take_over(trainer: MixCSETrainer, checkpoint: Path | None, begin: 
     trainer.state = state
     best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     trainer.model.load_weights(best or checkpoint)
-    begin.on_train_begin()
+    begin.on_train_begin(trainer.args)
     return resumed
 
 
@@ -113,8 +122,11 @@ class _Begin(TrainerCallback):
     def __init__(self, folder: RunFolder, afresh: bool) -> None:
         self.folder, self.afresh, self.done = folder, afresh, False
 
-    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        self.folder.begin(afresh=self.afresh)
+    def on_train_begin(self, args: TrainArguments, *others: Any, **kwargs: Any) -> None:
+        if args.should_save:
+            self.folder.begin(afresh=self.afresh)
+        if args.world_size > 1:
+            torch.manual_seed(args.seed + args.process_index)  # each has dropout masks of its own
         self.done = True
 
 
@@ -139,12 +151,19 @@ def _collator(model: SentenceModel, model_args: ModelArguments, data_args: DataA
     )
 
 
-def _finish(trainer: MixCSETrainer, output_dir: Path, metrics: dict[str, Any]) -> None:
+def _chunking(data_args: DataArguments, args: TrainArguments) -> Chunking:
+    default = CHUNKS_ON_CPU if args.device.type == "cpu" and not data_args.pad_to_max_length else 1
+    return Chunking(
+        count=args.length_chunks or default, rows=args.embedding_chunk_size, trim=not data_args.pad_to_max_length
+    )
+
+
+def _finish(trainer: MixCSETrainer, output_dir: Path, scores: dict[str, Any] | None, metrics: dict[str, Any]) -> None:
     aside = output_dir / ".trainer_state.json"
     trainer.state.save_to_json(str(aside))
     aside.replace(output_dir / "trainer_state.json")
-    if trainer.args.do_eval:
-        write_json(output_dir / "eval_results.json", _scores_of_kept_step(trainer))
+    if scores is not None:
+        write_json(output_dir / "eval_results.json", scores)
     write_json(output_dir / FINISHED_FILE, metrics)
     _draw(output_dir)
     _report(trainer)
@@ -187,10 +206,11 @@ def check_devices(args: TrainArguments) -> None:
     """Raises UserError unless training can run here: on one device, in a precision it has."""
     if args.fp16 and not torch.cuda.is_available():
         raise UserError("--fp16 needs a CUDA GPU, and there is none; leave it out")
-    if args.world_size > 1:
-        raise UserError("training runs on one device, but several processes were launched; start train.py with python")
     if args.n_gpu > 1:
-        raise UserError(f"training runs on one device, but {args.n_gpu} GPUs are visible; set CUDA_VISIBLE_DEVICES=0")
+        raise UserError(
+            f"{args.n_gpu} GPUs are visible, and one process would use them wrongly: launch one process for each, "
+            f"torchrun --nproc_per_node={args.n_gpu} train.py …, or set CUDA_VISIBLE_DEVICES=0"
+        )
 
 
 def _check_metric(args: TrainArguments, dev_sets: DevSets | None) -> None:
