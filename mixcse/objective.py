@@ -31,8 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-VARIANTS = ("released", "adaptive", "paper", "simcse")
-MIXED_VIEWS = ("both", "first", "second")
+from mixcse.names import MIXED_VIEWS, VARIANTS
 
 
 def contrastive_loss(z: Tensor, **objective: Any) -> Tensor:

@@ -12,7 +12,8 @@ from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
 from mixcse.console import UserError
 from mixcse.demo_encoder import demo_encoder
 from mixcse.eval_data import find_senteval_data
-from mixcse.fetch import CORPUS, ROOT
+from mixcse.fetch import CORPUS
+from mixcse.files import ROOT
 from mixcse.parsing import parse_training_arguments
 from mixcse.reproduce.experiments import Arm, Experiment, Scale
 
