@@ -7,8 +7,9 @@ from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
-from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
+from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.console import UserError, first_line
+from mixcse.train_arguments import TrainArguments
 
 CHECKSUM = "train_file_sha256"  # in a run's arguments.json, which is no option
 RENAMED = {"--no_cuda": "--use_cpu", "--save_safetensors": "nothing (weights are always safetensors)"}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerState, set_seed
 
-from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
+from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.batching import ContrastiveCollator
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
 from mixcse.data import check_train_file, load_training_data
@@ -16,6 +16,7 @@ from mixcse.files import write_json
 from mixcse.modeling import SentenceModel
 from mixcse.parsing import parse_training_arguments
 from mixcse.runs import COSINES_FILE, FINISHED_FILE, REPORT_FILE, RunFolder, resolved_options
+from mixcse.train_arguments import TrainArguments
 from mixcse.trainer import MixCSETrainer
 
 

@@ -15,7 +15,7 @@ SOURCES = (
     "mixcse/arguments.py", "mixcse/batching.py", "mixcse/data.py", "mixcse/dev.py", "mixcse/encoder.py",
     "mixcse/eval_data.py", "mixcse/metrics.py", "mixcse/modeling.py", "mixcse/names.py", "mixcse/objective.py",
     "mixcse/pooling.py", "mixcse/evaluation.py", "mixcse/rng.py", "mixcse/scores.py", "mixcse/signals.py",
-    "mixcse/trainer.py", "mixcse/training.py", "SentEval/senteval/*.py",
+    "mixcse/train_arguments.py", "mixcse/trainer.py", "mixcse/training.py", "SentEval/senteval/*.py",
 )  # fmt: skip
 TRANSFER_FOLDERS = {"SST2": "SST", "SST5": "SST"}  # of downstream/, where the name is not the task's
 
