@@ -22,7 +22,8 @@ from mixcse.console import quiet_libraries
 from mixcse.demo_encoder import demo_encoder
 from mixcse.encoder import SentenceEncoder
 from mixcse.eval_data import find_senteval_data
-from mixcse.scores import STS_TASKS, evaluate
+from mixcse.names import STS_TASKS
+from mixcse.scores import evaluate
 from senteval.readers import SICK_FILES, read_lines
 from senteval.sts import cosine_rows
 from senteval.tasks import TASKS

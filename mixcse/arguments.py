@@ -1,17 +1,14 @@
-"""The options of training.  Defaults are the released BERT-base recipe's, unless a comment says otherwise."""
+"""The options of training.  Defaults are the released BERT-base recipe's, unless a comment says otherwise.
+
+Nothing heavy is imported here: `train.py --help` is made of these fields.
+"""
 
 import math
-import os
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
-from transformers import TrainingArguments
-from transformers.trainer_utils import IntervalStrategy, SaveStrategy
-
 from mixcse.console import UserError
-from mixcse.objective import MIXED_VIEWS, VARIANTS
-from mixcse.pooling import POOLERS
+from mixcse.names import MIXED_VIEWS, POOLERS, VARIANTS
 
 
 @dataclass
@@ -125,12 +122,10 @@ class DataArguments:
 
 
 @dataclass
-class TrainArguments(TrainingArguments):
-    """Transformers' own options; here are those whose default differs, and three more.
+class Recipe:
+    """The options of training that transformers lacks, or has with another default or text.
 
-    Asking for anything of the dev evaluation (`--do_eval`, `--eval_steps`,
-    `--metric_for_best_model`, …) asks for the whole: every `eval_steps` steps a score and a
-    checkpoint, and the best one at the end.
+    `mixcse.train_arguments` adds the rest of transformers' options, and the checks.
     """
 
     _argument_group_name = "training"
@@ -201,62 +196,3 @@ class TrainArguments(TrainingArguments):
             "const": True,
         },
     )
-
-    def __post_init__(self) -> None:
-        if not self.output_dir:
-            raise UserError("--output_dir is missing: say where the trained model goes")
-        self._check_numbers()
-        if self.per_device_train_batch_size < 2:
-            raise UserError("--per_device_train_batch_size must be at least 2: a batch's other sentences are negatives")
-        self._resolve_evaluation()
-        if self.eval_on_start is False:
-            self.eval_on_start = self.do_eval  # the untrained model, before step 0
-        # Without a GPU there is nothing to pin for, and torch would warn.
-        self.dataloader_pin_memory = self.dataloader_pin_memory and torch.cuda.is_available()
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available():
-            self.use_cpu = True  # unless it is said, processes on CPUs do not find each other
-        super().__post_init__()
-        if self.world_size > 1:
-            self.dataloader_drop_last = True  # it would be filled up with repeated sentences: false negatives
-            self.ddp_find_unused_parameters = False  # `prepare_training` has frozen them
-
-    def _check_numbers(self) -> None:
-        for name in ("per_device_eval_batch_size", "gradient_accumulation_steps"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "num_train_epochs"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UserError(f"--{name} must be a finite number above 0, not {getattr(self, name)}")
-        for name in ("eval_steps", "save_steps", "logging_steps", "length_chunks", "embedding_chunk_size"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}")
-        if self.max_steps < 1 and self.max_steps != -1:
-            raise UserError(f"--max_steps must be at least 1, or -1 for whole epochs, not {self.max_steps}")
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"--seed must lie in 0 to {2**32 - 1}, not {self.seed}")
-        if self.resume_from_checkpoint:
-            raise UserError("--resume_from_checkpoint: not needed, the same command continues an unfinished run")
-
-    def _resolve_evaluation(self) -> None:
-        asked = (
-            self.do_eval,
-            self.eval_path,
-            self.eval_transfer,
-            self.metric_for_best_model,
-            self.load_best_model_at_end,
-        )
-        evaluates = any(asked) or self.eval_steps is not None or self.eval_strategy not in (None, "no")
-        if self.eval_strategy is None:
-            self.eval_strategy = "steps" if evaluates else "no"
-        self.do_eval = self.eval_strategy != IntervalStrategy.NO
-        self.eval_steps = self.eval_steps or 125
-        self.save_steps = self.save_steps or self.eval_steps
-        self.logging_steps = self.logging_steps or min(self.eval_steps, 125)
-        if self.save_strategy is None:
-            self.save_strategy = self.eval_strategy if self.do_eval else SaveStrategy.STEPS
-        if self.load_best_model_at_end is None:
-            self.load_best_model_at_end = self.do_eval
-        if self.do_eval:
-            default = "stsb_spearman" if self.eval_path is None else "dev_spearman"
-            self.metric_for_best_model = self.metric_for_best_model or default
-            self.greater_is_better = True if self.greater_is_better is None else self.greater_is_better

@@ -7,7 +7,8 @@ from typing import Any
 import senteval
 from mixcse.console import UserError, warn
 from mixcse.eval_data import find_senteval_data, read_own_pairs, spread
-from mixcse.scores import MODES, TRANSFER_TASKS, average
+from mixcse.names import TRANSFER_TASKS
+from mixcse.scores import PROTOCOLS, average
 from senteval.encoding import Encode, embed_distinct
 from senteval.sts import score_sts
 
@@ -72,7 +73,7 @@ class DevSets:
         if "avg_sts" in self.metrics:
             scores["avg_sts"] = average([scores[name] for name in STS_DEV_TASKS.values()])
         if self.transfer.tasks:
-            transfer = self.transfer.score(embedded, senteval.Scoring(MODES["dev"]))
+            transfer = self.transfer.score(embedded, senteval.Scoring(PROTOCOLS["dev"]))
             scores |= {task: result["devacc"] for task, result in transfer.items()}
             scores["avg_transfer"] = average([result["devacc"] for result in transfer.values()])
         reference = next(name for name in ("dev_spearman", *STS_DEV_TASKS.values()) if name in self.pairs)

@@ -4,31 +4,29 @@ import argparse
 import os
 import platform
 import time
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import scipy
-import sklearn
-import torch
-import transformers
+from typing import TYPE_CHECKING, Any
 
 import senteval
 from mixcse import __version__
 from mixcse.console import OneLineParser, UserError, quiet_libraries, say, warn
-from mixcse.encoder import SentenceEncoder
-from mixcse.eval_data import find_senteval_data
 from mixcse.files import write_json
-from mixcse.pooling import POOLERS
-from mixcse.scores import MODES, STS_TASKS, TRANSFER_TASKS, Finished, Report, evaluate, has_dev_score
-from mixcse.tables import print_report
+from mixcse.names import MODES, POOLERS, TASK_SETS
 
-TASK_SETS = {"sts": STS_TASKS, "transfer": TRANSFER_TASKS, "full": STS_TASKS + TRANSFER_TASKS}
+if TYPE_CHECKING:  # torch and transformers are imported once the command line is known to be right
+    from mixcse.encoder import SentenceEncoder
+    from mixcse.scores import Finished, Report
 
 
 def main(argv: list[str]) -> None:
     """Evaluates as the command line says; raises UserError for what the user can put right."""
     options = _parse(argv)
+    from mixcse.encoder import SentenceEncoder
+    from mixcse.eval_data import find_senteval_data
+    from mixcse.scores import Finished, evaluate
+    from mixcse.tables import print_report
+
     quiet_libraries()
     encoder = SentenceEncoder(
         options.model_name_or_path,
@@ -59,7 +57,7 @@ def main(argv: list[str]) -> None:
 
 
 def _as_json(
-    report: Report, finished: Finished, encoder: SentenceEncoder, options: argparse.Namespace, seconds: float
+    report: "Report", finished: "Finished", encoder: "SentenceEncoder", options: argparse.Namespace, seconds: float
 ) -> dict[str, Any]:
     return {
         "model_name_or_path": options.model_name_or_path,
@@ -76,11 +74,7 @@ def _as_json(
         "versions": {
             "mixcse": __version__,
             "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-            "scikit-learn": sklearn.__version__,
+            **{name: version(name) for name in ("torch", "transformers", "numpy", "scipy", "scikit-learn")},
         },
     }
 
@@ -95,9 +89,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--model_name_or_path", required=True, help="a trained folder or a Hub id")
     add("--pooler", choices=POOLERS, help="default: the one that the model records, else cls_before_pooler")
-    add(
-        "--mode", choices=tuple(MODES), default="test", help="test: 10 folds, test scores; fasttest: 5; dev: dev scores"
-    )
+    add("--mode", choices=MODES, default="test", help="test: 10 folds, test scores; fasttest: 5; dev: dev scores")
     add("--task_set", choices=(*TASK_SETS, "na"), help="na: what --tasks names (default: sts, or na with --tasks)")
     add("--tasks", nargs="*", metavar="TASK", help="names out of senteval.list_tasks()")
     add(
@@ -132,10 +124,15 @@ def _chosen_tasks(options: argparse.Namespace) -> list[str]:
     if options.tasks is not None and task_set != "na":
         warn(f"--tasks is overridden by --task_set {task_set}; leave that out, or make it na")
     tasks = list(TASK_SETS.get(task_set, options.tasks or ()))
-    if options.mode == "dev" and (without := [task for task in tasks if not has_dev_score(task)]):
+    if options.mode == "dev" and (without := [task for task in tasks if not _has_dev_score(task)]):
         say(f"left out in dev mode, for want of a dev split: {', '.join(without)}")
         tasks = [task for task in tasks if task not in without]
     return tasks
+
+
+def _has_dev_score(task: str) -> bool:
+    """Whether a task has dev splits or folds; STS12 to STS16 are test data alone."""
+    return senteval.TASKS[task].protocol != "sts" or bool(senteval.TASKS[task].splits)
 
 
 def _check_output(path: Path) -> None:

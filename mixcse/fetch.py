@@ -17,10 +17,9 @@ from huggingface_hub import hf_hub_download
 
 import senteval
 from mixcse.console import UserError, first_line, quiet_libraries, run_cli, say
-from mixcse.files import read_json, sha256, write_json
-from mixcse.scores import STS_TASKS, TRANSFER_TASKS
+from mixcse.files import ROOT, read_json, sha256, write_json
+from mixcse.names import STS_TASKS, TRANSFER_TASKS
 
-ROOT = Path(__file__).parents[1]
 HUB_DATASET = "princeton-nlp/datasets-for-simcse"
 CORPUS = "wiki1m_for_simcse.txt"
 CORPUS_LINES = 1_000_000

@@ -1,4 +1,4 @@
-"""Writing without leaving halves behind: write aside, then rename."""
+"""Where the repository lies; writing without leaving halves behind: write aside, then rename."""
 
 import hashlib
 import json
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[1]
 
 
 def write_text(path: str | Path, text: str) -> None:

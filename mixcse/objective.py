@@ -31,8 +31,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-VARIANTS = ("released", "adaptive", "paper", "simcse")
-MIXED_VIEWS = ("both", "first", "second")
+from mixcse.names import MIXED_VIEWS, VARIANTS
+
 ALL = slice(None)
 
 

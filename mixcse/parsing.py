@@ -7,8 +7,10 @@ from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
-from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
+from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.console import UserError, first_line
+from mixcse.train_arguments import TrainArguments
+from mixcse.train_help import add_help_options, answer_help
 
 CHECKSUM = "train_file_sha256"  # in a run's arguments.json, which is no option
 RENAMED = {"--no_cuda": "--use_cpu", "--save_safetensors": "nothing (weights are always safetensors)"}
@@ -18,7 +20,8 @@ class StrictParser(HfArgumentParser):
     """Says what is wrong in one line; takes no abbreviations, so that a typing error is one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+        super().__init__(*args, allow_abbrev=False, add_help=False, **kwargs)
+        add_help_options(self)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")
@@ -30,6 +33,7 @@ def parse_training_arguments(argv: list[str]) -> tuple[ModelArguments, DataArgum
     Raises:
         UserError: an option is unknown, or its value is of the wrong kind or out of range.
     """
+    answer_help(argv)
     parser = StrictParser((ModelArguments, DataArguments, TrainArguments), prog="train.py")
     if argv and argv[0].endswith(".json"):
         argv = _arguments_from_json(Path(argv[0])) + argv[1:]

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last")
+from mixcse.names import POOLERS
+
 NEEDS_HIDDEN_STATES = ("avg_top2", "avg_first_last")
 
 

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mixcse.arguments import TrainArguments
 from mixcse.console import UserError, warn
 from mixcse.files import read_json, sha256, write_json
 from mixcse.parsing import CHECKSUM
+from mixcse.train_arguments import TrainArguments
 
 ARGUMENTS_FILE = "arguments.json"
 FINISHED_FILE = "train_results.json"  # written last

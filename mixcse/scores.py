@@ -17,18 +17,16 @@ import senteval
 from mixcse.console import say
 from mixcse.eval_data import read_own_pairs, spread
 from mixcse.files import plain, read_json, write_json
+from mixcse.names import MODES, STS_TASKS, TRANSFER_TASKS  # noqa: F401 (scripts take the tasks from here)
 from senteval.classification import Protocol
 from senteval.classifier import Settings
 from senteval.encoding import Embedded, Encode, embed_distinct
 from senteval.sts import score_sts
 from senteval.tasks import TASKS, Dataset
 
-STS_TASKS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness")
-TRANSFER_TASKS = ("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC")
-
 FULL = Protocol(kfold=10, settings=Settings(optim="adam", batch_size=64, tenacity=5, epoch_size=4))
 FAST = Protocol(kfold=5, settings=Settings(optim="rmsprop", batch_size=128, tenacity=3, epoch_size=2))
-MODES = {"test": FULL, "fasttest": FAST, "dev": FAST}  # as SimCSE and MixCSE evaluate
+PROTOCOLS = dict(zip(MODES, (FULL, FAST, FAST), strict=True))  # as SimCSE and MixCSE evaluate
 
 
 @dataclass
@@ -128,7 +126,8 @@ def evaluate(
     split = "dev" if mode == "dev" else "test"
     suite = senteval.Suite.load(tasks, data_dir, splits=[split])
     report.missing |= suite.missing
-    protocol = dataclasses.replace(MODES[mode], settings=dataclasses.replace(MODES[mode].settings, device=str(device)))
+    protocol = PROTOCOLS[mode]
+    protocol = dataclasses.replace(protocol, settings=dataclasses.replace(protocol.settings, device=str(device)))
     keys = {task: finished.key(task, datasets, protocol) for task, datasets in suite.tasks.items()}
     entries = {task: finished.get(task, key) for task, key in keys.items()}
     if known := [task for task, entry in entries.items() if entry is not None]:
@@ -152,11 +151,6 @@ def evaluate(
     if monitor is not None:
         report.spread = spread(monitor, embedded) | {"on": "STS-B dev" if own is None else str(eval_path)}
     return report
-
-
-def has_dev_score(task: str) -> bool:
-    """Whether a task has dev splits or folds; STS12 to STS16 are test data alone."""
-    return TASKS[task].protocol != "sts" or bool(TASKS[task].splits)
 
 
 def headline(task: str, results: dict[str, Any], split: str, transfer_metric: str | None = None) -> float:

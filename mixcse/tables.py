@@ -5,7 +5,8 @@ from typing import Any
 
 from prettytable import PrettyTable
 
-from mixcse.scores import STS_TASKS, TRANSFER_TASKS, Report, average
+from mixcse.names import STS_TASKS, TRANSFER_TASKS
+from mixcse.scores import Report, average
 
 
 def table(columns: list[str], *rows: list[Any]) -> str:

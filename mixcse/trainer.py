@@ -10,7 +10,7 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 import senteval
-from mixcse.arguments import ModelArguments, TrainArguments
+from mixcse.arguments import ModelArguments
 from mixcse.batching import ContrastiveCollator
 from mixcse.console import UserError
 from mixcse.dev import DevSets
@@ -22,6 +22,7 @@ from mixcse.objective import logit_blocks, loss_of_logits
 from mixcse.progress import ReadableProgress
 from mixcse.rng import preserved_rng
 from mixcse.signals import Signals, cosine_histograms
+from mixcse.train_arguments import TrainArguments
 
 DIVERGED = "the training diverged: lower --learning_rate, or raise --temperature"
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerState, set_seed
 
-from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
+from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.batching import ContrastiveCollator
 from mixcse.chunking import CHUNKS_ON_CPU, Chunking
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
@@ -18,6 +18,7 @@ from mixcse.files import write_json
 from mixcse.modeling import SentenceModel
 from mixcse.parsing import parse_training_arguments
 from mixcse.runs import COSINES_FILE, FINISHED_FILE, REPORT_FILE, RunFolder, resolved_options
+from mixcse.train_arguments import TrainArguments
 from mixcse.trainer import MixCSETrainer
 
 

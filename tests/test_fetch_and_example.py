@@ -7,9 +7,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import torch
 
 import senteval
-from mixcse import example, fetch
+from mixcse import example, fetch, profiles
 from mixcse.console import UserError
 from mixcse.demo_encoder import WEIGHTS_SHA256, demo_encoder
 from mixcse.scores import Report
@@ -158,9 +159,9 @@ def test_the_demo_encoder_is_checked(monkeypatch, tmp_path):
 )
 def test_the_profile_is_chosen_and_said(monkeypatch, capsys, argv, gpu, profile, flags, why):
     ran = []
-    monkeypatch.setattr(example.torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(example, "run_demo", lambda flags: ran.append(("demo", flags)))
-    monkeypatch.setattr(example, "run_paper", lambda flags, gpu: ran.append(("paper", flags)))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(profiles, "run_demo", lambda flags: ran.append(("demo", flags)))
+    monkeypatch.setattr(profiles, "run_paper", lambda flags, gpu: ran.append(("paper", flags)))
     example.main(argv)
     assert ran == [(profile, flags)]
     assert f"profile: {profile} ({why};" in capsys.readouterr().err
@@ -174,17 +175,17 @@ def test_an_unknown_profile():
 def test_the_paper_profile_is_the_released_recipe(monkeypatch, tmp_path):
     """Everything but the network: what is fetched, trained and evaluated, with which options."""
     calls = []
-    monkeypatch.setattr(example, "fetch_corpus", lambda: calls.append("corpus"))
-    monkeypatch.setattr(example, "fetch_senteval", lambda: Path("tasks"))
-    monkeypatch.setattr(example, "find_senteval_data", lambda option: tmp_path / "none")
-    monkeypatch.setattr(example.training, "main", lambda argv: calls.append(argv))
-    monkeypatch.setattr(example.evaluation, "main", lambda argv: calls.append(argv))
-    example.run_paper(["--output_dir", str(tmp_path), "--seed", "7"], gpu=True)
+    monkeypatch.setattr(profiles, "fetch_corpus", lambda: calls.append("corpus"))
+    monkeypatch.setattr(profiles, "fetch_senteval", lambda: Path("tasks"))
+    monkeypatch.setattr(profiles, "find_senteval_data", lambda option: tmp_path / "none")
+    monkeypatch.setattr(profiles.training, "main", lambda argv: calls.append(argv))
+    monkeypatch.setattr(profiles.evaluation, "main", lambda argv: calls.append(argv))
+    profiles.run_paper(["--output_dir", str(tmp_path), "--seed", "7"], gpu=True)
     with pytest.raises(UserError, match="--learning_rate"):
-        example.run_paper(["--learning_rat", "1"], gpu=True)
+        profiles.run_paper(["--learning_rat", "1"], gpu=True)
     fetched, trained, evaluated = calls  # the wrong option was said before anything was fetched
     assert fetched == "corpus"
-    model_args, data_args, args = example.parse_training_arguments(trained)
+    model_args, data_args, args = profiles.parse_training_arguments(trained)
     assert (model_args.model_name_or_path, model_args.pooler_type, model_args.variant) == (
         "bert-base-uncased",
         "cls",
@@ -193,16 +194,16 @@ def test_the_paper_profile_is_the_released_recipe(monkeypatch, tmp_path):
     assert (model_args.temperature, model_args.mixing_lambda, model_args.mlp_only_train) == (0.05, 0.2, False)
     assert (args.num_train_epochs, args.per_device_train_batch_size, args.learning_rate) == (1, 64, 3e-5)
     assert (args.eval_steps, args.metric_for_best_model, args.seed) == (125, "stsb_spearman", 7)
-    assert (data_args.max_seq_length, data_args.train_file) == (32, str(example.CORPUS_PATH))
+    assert (data_args.max_seq_length, data_args.train_file) == (32, str(profiles.CORPUS_PATH))
     assert evaluated[:6] == ["--model_name_or_path", str(tmp_path), "--task_set", "full", "--mode", "test"]
     assert "--pooler" not in evaluated  # the recorded one, cls_before_pooler
 
 
 def test_the_demo_runs_and_shows_before_and_after(monkeypatch, tiny_bert, tmp_path, capsys):
-    monkeypatch.setattr(example, "demo_encoder", lambda: tiny_bert)
-    monkeypatch.setattr(example, "find_senteval_data", lambda option: tmp_path / "none")
+    monkeypatch.setattr(profiles, "demo_encoder", lambda: tiny_bert)
+    monkeypatch.setattr(profiles, "find_senteval_data", lambda option: tmp_path / "none")
     flags = ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--eval_steps", "1"]
-    example.run_demo([*flags, "--per_device_train_batch_size", "8"])
+    profiles.run_demo([*flags, "--per_device_train_batch_size", "8"])
     captured = capsys.readouterr()
     rows = [line for line in captured.out.splitlines() if line.startswith("|")]
     assert [row.split("|")[1].strip() for row in rows] == ["", "untrained", "MixCSE, trained", "gain"]
@@ -214,7 +215,7 @@ def test_the_demo_table_adds_up():
     after = Report("test", headline={"STS12": 51.0, "STS13": 63.5}, own={"spearman": 0.79})
     cells = [
         [cell.strip() for cell in row.split("|")[1:-1]]
-        for row in example.demo_table(before, after).splitlines()
+        for row in profiles.demo_table(before, after).splitlines()
         if "|" in row
     ]
     assert cells[0][1:] == ["sample pairs (test)", "STS12", "STS13", "Avg. of tasks"]

@@ -8,23 +8,34 @@
 Scripts written for the original harness keep working: `senteval.engine.SE`.
 """
 
-from senteval import engine
-from senteval.errors import DataError, EncoderError
-from senteval.labelled import Labelled
-from senteval.protocols import Scoring
-from senteval.readers import Pairs, read_pairs_file
-from senteval.suite import Suite
-from senteval.tasks import TASKS, list_tasks
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "TASKS",
-    "DataError",
-    "EncoderError",
-    "Labelled",
-    "Pairs",
-    "Scoring",
-    "Suite",
-    "engine",
-    "list_tasks",
-    "read_pairs_file",
-]
+_HOMES = {
+    "TASKS": "tasks",
+    "DataError": "errors",
+    "EncoderError": "errors",
+    "Labelled": "labelled",
+    "Pairs": "readers",
+    "Scoring": "protocols",
+    "Suite": "suite",
+    "list_tasks": "tasks",
+    "read_pairs_file": "readers",
+}
+__all__ = [*_HOMES, "engine"]
+
+
+def __getattr__(name: str) -> Any:  # torch, scipy and scikit-learn are imported when they are needed
+    if name in _HOMES:
+        return getattr(import_module(f"senteval.{_HOMES[name]}"), name)
+    if not name.startswith("_"):
+        try:
+            return import_module(f"senteval.{name}")  # `senteval.engine.SE` after `import senteval` alone
+        except ModuleNotFoundError as error:
+            if error.name != f"senteval.{name}":
+                raise
+    raise AttributeError(f"module 'senteval' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prettytable import PrettyTable
 
 from mixcse.console import OneLineParser, UserError, quiet_libraries, say
-from mixcse.fetch import ROOT
+from mixcse.files import ROOT
 from mixcse.reproduce.experiments import NAMES, SCALES, Scale, load_experiments, load_scale
 
 if TYPE_CHECKING:  # transformers' options are imported when something is run

@@ -6,10 +6,9 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mixcse.scores import STS_TASKS, TRANSFER_TASKS
+from mixcse.names import TASK_SETS
 
 FOLDER = Path(__file__).parents[1] / "experiments"
-TASK_SETS = {"sts": STS_TASKS, "transfer": TRANSFER_TASKS}
 SCALES = ("paper", "demo")
 # Reading order of lists and reports.
 NAMES = (

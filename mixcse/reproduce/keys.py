@@ -6,17 +6,17 @@ from functools import cache
 from pathlib import Path
 
 from mixcse.eval_data import find_senteval_data
-from mixcse.fetch import ROOT
-from mixcse.files import sha256
+from mixcse.files import ROOT, sha256
+from mixcse.names import STS_TASKS
 from mixcse.reproduce.plan import FILES, PLACES, Run, resolve
-from mixcse.scores import STS_TASKS
 
 # What can change a number; how it is shown or stored cannot.
 SOURCES = (
-    "mixcse/arguments.py", "mixcse/batching.py", "mixcse/data.py", "mixcse/dev.py", "mixcse/encoder.py",
-    "mixcse/eval_data.py", "mixcse/metrics.py", "mixcse/modeling.py", "mixcse/objective.py", "mixcse/pooling.py",
-    "mixcse/evaluation.py", "mixcse/rng.py", "mixcse/scores.py", "mixcse/signals.py", "mixcse/trainer.py",
-    "mixcse/training.py", "SentEval/senteval/*.py",
+    "mixcse/arguments.py", "mixcse/batching.py", "mixcse/chunking.py", "mixcse/data.py", "mixcse/dev.py",
+    "mixcse/distributed.py", "mixcse/encoder.py", "mixcse/eval_data.py", "mixcse/evaluation.py",
+    "mixcse/first_token.py", "mixcse/metrics.py", "mixcse/modeling.py", "mixcse/names.py", "mixcse/objective.py",
+    "mixcse/pooling.py", "mixcse/rng.py", "mixcse/scores.py", "mixcse/signals.py", "mixcse/train_arguments.py",
+    "mixcse/trainer.py", "mixcse/training.py", "SentEval/senteval/*.py",
 )  # fmt: skip
 TRANSFER_FOLDERS = {"SST2": "SST", "SST5": "SST"}  # of downstream/, where the name is not the task's
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixcse.arguments import DataArguments, ModelArguments, TrainArguments
+from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.console import UserError
 from mixcse.demo_encoder import demo_encoder
 from mixcse.eval_data import find_senteval_data
-from mixcse.fetch import CORPUS, ROOT
+from mixcse.fetch import CORPUS
+from mixcse.files import ROOT
 from mixcse.parsing import parse_training_arguments
 from mixcse.reproduce.experiments import Arm, Experiment, Scale
+from mixcse.train_arguments import TrainArguments
 
 SAMPLE = ROOT / "data" / "sample"
 SEEDS = (42, 0, 1, 2, 3)

@@ -15,8 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mixcse.console import first_line, say
-from mixcse.fetch import ROOT
-from mixcse.files import read_json, write_json
+from mixcse.files import ROOT, read_json, write_json
 from mixcse.reproduce.plan import Run
 from mixcse.reproduce.record import SCORES_FILE, Records, keys, make_record, place
 
