@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mixcse.console import UserError
-from mixcse.names import MIXED_VIEWS, POOLERS, VARIANTS
+from mixcse.names import MIXED_VIEWS, PADDING, POOLERS, VARIANTS
 
 
 @dataclass
@@ -146,12 +146,13 @@ class Recipe:
     num_train_epochs: float = field(default=1.0, metadata={"help": "Passes over the training file."})
     per_device_train_batch_size: int = field(default=64, metadata={"help": "Sentences in a batch, each seen twice."})
     per_device_eval_batch_size: int = field(default=128, metadata={"help": "Sentences encoded at once for dev scores."})
-    length_chunks: int | None = field(
-        default=None,
+    padding: str = field(
+        default="auto",
         metadata={
-            "help": "Encode a batch in this many chunks of similar length, each padded to its own longest sentence "
-            "(default: 8 on a CPU, 1 on a GPU, 1 with --pad_to_max_length).  The mathematics is the same, dropout "
-            "draws other masks."
+            "choices": PADDING,
+            "help": "How a batch is laid out: none, its sentences one after the other; chunks, in 8 chunks of similar "
+            "length; batch, padded to its longest.  auto: none on a CPU (chunks, for encoders other than BERT's kind), "
+            "batch on a GPU and with --pad_to_max_length.  The same mathematics; dropout draws other masks.",
         },
     )
     embedding_chunk_size: int | None = field(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-CHUNKS_ON_CPU = 8  # benchmarks/train_step.py; between 4 and 16 it hardly matters
+LENGTH_CHUNKS = 8  # on a CPU; between 4 and 16 it hardly matters
 SMALLEST_CHUNK = 16  # rows; smaller ones save less padding than they cost in calls
 
 

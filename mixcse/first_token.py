@@ -27,15 +27,22 @@ def first_token_only(encoder: nn.Module, pooler: str) -> Iterator[None]:
         yield
 
 
+def layers_of_berts_kind(encoder: nn.Module) -> nn.ModuleList | None:
+    """The encoder's layers, if they are known to be BERT's or copies of them."""
+    layers = getattr(getattr(encoder, "encoder", None), "layer", None)
+    return layers if layers and type(layers[-1]).__name__ in LAYERS_OF_BERTS_KIND else None
+
+
+def is_checkpointing(encoder: nn.Module) -> bool:
+    """Whether layers are computed again in the backward pass, when what is set for a forward pass is gone."""
+    renamed = hasattr(type(encoder), "is_activation_checkpointing")  # newer transformers
+    return getattr(encoder, "is_activation_checkpointing" if renamed else "is_gradient_checkpointing", False)
+
+
 def _after_attention(encoder: nn.Module) -> nn.Module | None:
     """What follows the last layer's attention: takes its output and the layer's input."""
-    renamed = hasattr(type(encoder), "is_activation_checkpointing")  # newer transformers
-    if getattr(encoder, "is_activation_checkpointing" if renamed else "is_gradient_checkpointing", False):
-        return None  # layers are computed again when the hook is gone
-    layers = getattr(getattr(encoder, "encoder", None), "layer", None)
-    if not layers or type(layers[-1]).__name__ not in LAYERS_OF_BERTS_KIND:
-        return None
-    return layers[-1].attention.output
+    layers = layers_of_berts_kind(encoder)
+    return None if layers is None or is_checkpointing(encoder) else layers[-1].attention.output
 
 
 def _keep_first_token(module: nn.Module, inputs: tuple[Tensor, ...]) -> Any:

@@ -1,5 +1,6 @@
 """The one model class: any Hugging Face encoder with a pooler, and the heads that training adds."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mixcse.chunking import Chunking, in_chunks
 from mixcse.console import UserError, first_line, warn
 from mixcse.distributed import sum_over_processes, world_size
 from mixcse.first_token import first_token_only
+from mixcse.packing import can_pack, encode_packed
 from mixcse.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
 
 IGNORED = -100  # as a label: not masked; transformers' number
@@ -39,6 +41,7 @@ class SentenceModel(nn.Module):
         pooler: the pooler of `forward`, which training uses.
         has_cls_head: whether the weights of the `cls` head are more than random.
         chunking: how `forward` cuts a batch.
+        packed: whether `forward` leaves padding out altogether, where the encoder allows it.
     """
 
     def __init__(self, encoder: PreTrainedModel, tokenizer: Tokenizer, *, pooler: str = "cls_before_pooler") -> None:
@@ -50,6 +53,7 @@ class SentenceModel(nn.Module):
         self.masked_lm: PreTrainedModel | None = None
         self.has_cls_head = self._owns_pooler()
         self.chunking = Chunking()
+        self.packed = False
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **hub: Any) -> "SentenceModel":
@@ -172,10 +176,16 @@ class SentenceModel(nn.Module):
         def rows(tensor: Tensor) -> Tensor:  # (batch, num_sent, length) -> (num_sent * batch, length)
             return tensor.transpose(0, 1).reshape(-1, length)
 
-        def embed(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
-            return self.embed(input_ids, attention_mask, self.pooler)
+        packed = self.packed and can_pack(self.encoder)
+        chunking = dataclasses.replace(self.chunking, count=1) if packed else self.chunking
 
-        z = in_chunks(embed, self.chunking, rows(attention_mask), rows(input_ids))
+        def embed(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
+            if not packed:
+                return self.embed(input_ids, attention_mask, self.pooler)
+            outputs = encode_packed(self.encoder, input_ids, attention_mask, self.pooler)
+            return pool(self.pooler, outputs, attention_mask, self.head)
+
+        z = in_chunks(embed, chunking, rows(attention_mask), rows(input_ids))
         outputs = {"embeddings": z.view(num_sent, batch, -1).transpose(0, 1)}
         if mlm_input_ids is not None:
             losses = in_chunks(

@@ -46,7 +46,7 @@ class TrainArguments(Recipe, TrainingArguments):
         for name in ("learning_rate", "num_train_epochs"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"--{name} must be a finite number above 0, not {getattr(self, name)}")
-        for name in ("eval_steps", "save_steps", "logging_steps", "length_chunks", "embedding_chunk_size"):
+        for name in ("eval_steps", "save_steps", "logging_steps", "embedding_chunk_size"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}")
         if self.max_steps < 1 and self.max_steps != -1:

@@ -5,17 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from transformers import TrainerCallback, TrainerState, set_seed
 
 from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.batching import ContrastiveCollator
-from mixcse.chunking import CHUNKS_ON_CPU, Chunking
+from mixcse.chunking import LENGTH_CHUNKS, Chunking
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
 from mixcse.data import check_train_file, load_training_data
 from mixcse.dev import DevSets
 from mixcse.distributed import leave
+from mixcse.fast_dropout import use_fast_dropout
 from mixcse.files import write_json
 from mixcse.modeling import SentenceModel
+from mixcse.packing import can_pack
 from mixcse.parsing import parse_training_arguments
 from mixcse.runs import COSINES_FILE, FINISHED_FILE, REPORT_FILE, RunFolder, resolved_options
 from mixcse.train_arguments import TrainArguments
@@ -59,7 +62,6 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     _check_metric(args, dev_sets)
     set_seed(args.seed)
     model = _load_model(model_args, data_args)
-    model.chunking = _chunking(data_args, args)
     with args.main_process_first(desc="tokenising"):  # the others read what it has cached
         data = load_training_data(
             data_args.train_file,
@@ -72,14 +74,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     begin = _Begin(folder, afresh)
     start = time.time()
     try:
-        trainer = MixCSETrainer(
-            model,
-            args,
-            model_args=model_args,
-            data_collator=_collator(model, model_args, data_args),
-            train_dataset=data,
-            dev_sets=dev_sets,
-        )
+        trainer = make_trainer(model, model_args, data_args, args, data, dev_sets)
         trainer.add_callback(begin)
         _announce(trainer, len(data), checkpoint)
         untrained_cosines = trainer.cosines()  # also on a resume: the checkpoint's weights come later
@@ -144,19 +139,46 @@ def _load_model(model_args: ModelArguments, data_args: DataArguments) -> Sentenc
     return model
 
 
-def _collator(model: SentenceModel, model_args: ModelArguments, data_args: DataArguments) -> ContrastiveCollator:
-    return ContrastiveCollator(
+def make_trainer(
+    model: SentenceModel,
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    args: TrainArguments,
+    data: Dataset,
+    dev_sets: DevSets | None,
+) -> MixCSETrainer:
+    """The trainer of a prepared model, which is told how to lay out its batches."""
+    padding = _padding(model, data_args, args)
+    model.packed = padding == "none"
+    model.chunking = Chunking(
+        count=1 if padding == "batch" else LENGTH_CHUNKS,
+        rows=args.embedding_chunk_size,
+        trim=not data_args.pad_to_max_length,
+    )
+    if args.device.type == "cpu":
+        use_fast_dropout(model)
+    collator = ContrastiveCollator(
         model.tokenizer,
         pad_to=data_args.max_seq_length if data_args.pad_to_max_length else None,
         mlm_probability=data_args.mlm_probability if model_args.do_mlm else None,
     )
-
-
-def _chunking(data_args: DataArguments, args: TrainArguments) -> Chunking:
-    default = CHUNKS_ON_CPU if args.device.type == "cpu" and not data_args.pad_to_max_length else 1
-    return Chunking(
-        count=args.length_chunks or default, rows=args.embedding_chunk_size, trim=not data_args.pad_to_max_length
+    return MixCSETrainer(
+        model, args, model_args=model_args, data_collator=collator, train_dataset=data, dev_sets=dev_sets
     )
+
+
+def _padding(model: SentenceModel, data_args: DataArguments, args: TrainArguments) -> str:
+    if args.padding == "none" and not can_pack(model.encoder):
+        raise UserError(
+            f"--padding none is for encoders of BERT's kind, not {type(model.encoder).__name__}; leave it out"
+        )
+    if args.padding in ("none", "chunks") and data_args.pad_to_max_length:
+        raise UserError(f"--padding {args.padding} and --pad_to_max_length contradict each other; leave one out")
+    if args.padding != "auto":
+        return args.padding
+    if args.device.type != "cpu" or data_args.pad_to_max_length:
+        return "batch"
+    return "none" if can_pack(model.encoder) else "chunks"
 
 
 def _finish(trainer: MixCSETrainer, output_dir: Path, scores: dict[str, Any] | None, metrics: dict[str, Any]) -> None:

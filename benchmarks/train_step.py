@@ -1,0 +1,207 @@
+"""A training step, and 125 of them with their evaluation: ours, sentence-transformers, the released way.
+
+    python benchmarks/train_step.py [--threads N] [--steps 15] [--train_file F] [--senteval_data DIR]
+
+The three trainers of `ways.py` run in one process and take turns, step by step, on the same
+batches: same model, precision, optimiser and threads.  A step is everything from one
+optimiser step to the next: fetching and padding the batch (sentence-transformers tokenises
+here), forward, backward, clipping, update.  Steps of the first turns are not counted.
+
+A period is 125 steps and one evaluation.  Ours scores STS-B's and SICK-R's dev split; the
+released way encodes their train, dev and test splits, and runs one more forward pass, to log
+similarities.  Its evaluation is measured on every n-th batch and scaled.  Saving a checkpoint
+costs both the same and is left out.  Peak memory is that of a process that runs one way alone.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import machine, peak_memory
+from sts_eval import BATCH, in_file_order
+from tqdm import tqdm
+from transformers import Trainer, TrainerCallback
+from ways import ReleasedTrainer, trainer_of
+
+from mixcse.console import quiet_libraries
+from mixcse.demo_encoder import demo_encoder
+from mixcse.dev import STS_DEV_TASKS, DevSets
+from mixcse.encoder import SentenceEncoder
+from mixcse.eval_data import find_senteval_data
+from mixcse.fetch import ROOT
+from mixcse.tables import table
+
+WAYS = ("ours", "sentence-transformers", "released")
+PERIOD = 125  # steps between evaluations in the released script
+WARM_UP = 2
+
+
+def main() -> None:
+    """Runs all three and prints a table and one line."""
+    options = _parse()
+    quiet_libraries()
+    torch.set_num_threads(options.threads)
+    if options.memory_of:
+        _train_alone(options)
+        return
+    sentences = _sentences(options)
+    trainers = {way: trainer_of(way, options.model_name_or_path, sentences, options.batch) for way in WAYS}
+    seconds = take_turns(trainers, options.threads, options.steps)
+    steps = {way: statistics.median(times[WARM_UP:]) for way, times in seconds.items()}
+    peaks = {way: _memory_of(way) for way in WAYS}
+    ours, released = _evaluation_ours(trainers["ours"], options), _evaluation_released(trainers["released"], options)
+    forward = _logging_forward(trainers["released"], options)
+    periods = {"ours": PERIOD * steps["ours"] + ours, "released": PERIOD * steps["released"] + forward + released}
+    rows = [
+        [way, f"{steps[way]:.2f}", f"{min(seconds[way]):.2f} to {max(seconds[way][WARM_UP:]):.2f}",
+         f"{periods[way]:.0f}" if way in periods else "", f"{peaks[way]:.0f}"]
+        for way in WAYS
+    ]  # fmt: skip
+    heads = ["", "step (s), median", "range", f"period of {PERIOD} steps (s)", "peak memory (MB)"]
+    print(machine(options.threads))  # noqa: T201
+    print(f"batch {options.batch}, {options.steps} steps each, taking turns; model {options.model_name_or_path}")  # noqa: T201
+    print(table(heads, *rows))  # noqa: T201
+    print(  # noqa: T201
+        f"evaluation: ours {ours:.1f} s; released way {released:.1f} s (scaled from every {options.sample}th batch), "
+        f"its logging pass {forward:.2f} s"
+    )
+    print(  # noqa: T201
+        f"step: {steps['sentence-transformers'] / steps['ours']:.2f}x sentence-transformers, "
+        f"{steps['released'] / steps['ours']:.2f}x released way; "
+        f"period: {periods['released'] / periods['ours']:.1f}x released way"
+    )
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model_name_or_path", default=str(demo_encoder()))
+    parser.add_argument("--train_file", default=str(ROOT / "data" / "sample" / "sentences.txt"))
+    parser.add_argument("--senteval_data")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=15, help="counted steps of each way")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--sample", type=int, default=8, help="measure every n-th batch of the released evaluation")
+    parser.add_argument("--memory_of", choices=WAYS, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _sentences(options: argparse.Namespace) -> list[str]:
+    lines = [line for line in Path(options.train_file).read_text(encoding="utf-8").splitlines() if line.strip()]
+    wanted = options.batch * (options.steps + WARM_UP)
+    return (lines * -(-wanted // len(lines)))[:wanted]
+
+
+class _Turns(TrainerCallback):
+    """Lets one trainer at a time make a step, in the order of `WAYS`, and notes how long it took."""
+
+    lock = threading.Condition()
+    turn = 0
+
+    def __init__(self, number: int, of: int, bar: tqdm) -> None:
+        self.number, self.of, self.bar, self.seconds = number, of, bar, []
+
+    def wait(self) -> None:
+        with self.lock:
+            self.lock.wait_for(lambda: _Turns.turn % self.of == self.number)
+        self.start = time.perf_counter()
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        self.wait()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds.append(time.perf_counter() - self.start)
+        self.bar.update()
+        self._pass_on()
+        if state.global_step < state.max_steps:
+            self.wait()
+
+    def _pass_on(self) -> None:
+        with self.lock:
+            _Turns.turn += 1
+            self.lock.notify_all()
+
+
+def take_turns(trainers: dict[str, Trainer], threads: int, steps: int) -> dict[str, list[float]]:
+    """Trains all of them, a step each in turn; seconds of every step, warm-up included."""
+    bar = tqdm(total=len(trainers) * (steps + WARM_UP), unit=" steps", disable=None)
+    turns = {way: _Turns(number, len(trainers), bar) for number, way in enumerate(trainers)}
+
+    def work(way: str) -> None:
+        torch.set_num_threads(threads)  # OpenMP keeps it for each thread
+        try:
+            trainers[way].train()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)  # the others would wait for ever
+
+    workers = [threading.Thread(target=work, args=(way,)) for way in trainers]
+    for way, trainer in trainers.items():
+        trainer.add_callback(turns[way])
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    bar.close()
+    return {way: turns[way].seconds for way in trainers}
+
+
+def _evaluation_ours(trainer: Trainer, options: argparse.Namespace) -> float:
+    dev = DevSets.load(options.senteval_data, None)
+    encoder = SentenceEncoder(trainer.model, pooler="cls_before_pooler")
+    start = time.perf_counter()
+    dev.score(lambda sentences: encoder.encode(sentences, batch_size=BATCH))
+    return time.perf_counter() - start
+
+
+def _evaluation_released(trainer: ReleasedTrainer, options: argparse.Namespace) -> float:
+    trainer.model.eval()
+    folder = find_senteval_data(options.senteval_data)
+    batches = [
+        side[start : start + BATCH]
+        for task in STS_DEV_TASKS
+        for pairs in in_file_order(task, folder).values()
+        for side in (pairs.first, pairs.second)
+        for start in range(0, len(side), BATCH)
+    ]
+    sample = batches[:: options.sample]
+    start = time.perf_counter()
+    for batch in tqdm(sample, unit=" batches", disable=None):
+        trainer.embed(batch)
+    share = sum(map(len, sample)) / sum(map(len, batches))
+    return (time.perf_counter() - start) / share
+
+
+def _logging_forward(trainer: ReleasedTrainer, options: argparse.Namespace) -> float:
+    trainer.model.train()
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    start = time.perf_counter()
+    trainer.logging_forward(batch)
+    return time.perf_counter() - start
+
+
+def _memory_of(way: str, flags: Sequence[str] = ()) -> float:
+    """Peak memory, in MB, of this program running one way alone."""
+    command = [sys.executable, __file__, *sys.argv[1:], *flags, "--memory_of", way]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def _train_alone(options: argparse.Namespace) -> None:
+    options.steps = 2
+    trainer = trainer_of(options.memory_of, options.model_name_or_path, _sentences(options), options.batch)
+    with peak_memory() as peak:
+        trainer.train()
+    print(peak())  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
