@@ -6,12 +6,17 @@ from mixcse.console import UserError, quiet_libraries, run_cli, say
 from mixcse.train_help import HELP_ALL, answer_help
 
 PROFILES = ("paper", "demo")
-USAGE = "bash run_unsup_example.sh [--profile paper|demo] [options of train.py, which follow]\n\n"
+FAITHFUL = "--faithful_precision"
+USAGE = (
+    "bash run_unsup_example.sh [--profile paper|demo] [--faithful_precision] [options of train.py, which follow]\n\n"
+    "--faithful_precision: the paper profile stays in float32 where the GPU would allow --gpu_recipe\n\n"
+)
 
 
 def main(argv: list[str]) -> None:
     """Chooses a profile, says why and what follows, and runs it."""
-    chosen, flags = _split_profile(argv)
+    faithful = FAITHFUL in argv
+    chosen, flags = _split_profile([flag for flag in argv if flag != FAITHFUL])
     answer_help(flags, USAGE)
     import torch  # takes seconds, for which help and a wrong profile do not wait
 
@@ -25,7 +30,7 @@ def main(argv: list[str]) -> None:
     say(f"profile: {profile} ({why}; --profile {' or '.join(PROFILES)} decides otherwise)")
     quiet_libraries()
     if profile == "paper":
-        profiles.run_paper(flags, gpu)
+        profiles.run_paper(flags, gpu, faithful_precision=faithful)
     else:
         profiles.run_demo(flags)
 

@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from mixcse.chunking import Chunking, in_chunks
 from mixcse.console import UserError, first_line, warn
 from mixcse.distributed import sum_over_processes, world_size
-from mixcse.first_token import first_token_only
+from mixcse.first_token import first_token_only, layers_of_berts_kind
+from mixcse.gpu_recipe import CompiledEmbedding
 from mixcse.packing import can_pack, encode_packed
 from mixcse.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
 
@@ -42,6 +43,7 @@ class SentenceModel(nn.Module):
         has_cls_head: whether the weights of the `cls` head are more than random.
         chunking: how `forward` cuts a batch.
         packed: whether `forward` leaves padding out altogether, where the encoder allows it.
+        compiled: what `forward` embeds batches of one shape with, if it has been set.
     """
 
     def __init__(self, encoder: PreTrainedModel, tokenizer: Tokenizer, *, pooler: str = "cls_before_pooler") -> None:
@@ -54,6 +56,7 @@ class SentenceModel(nn.Module):
         self.has_cls_head = self._owns_pooler()
         self.chunking = Chunking()
         self.packed = False
+        self.compiled: CompiledEmbedding | None = None
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **hub: Any) -> "SentenceModel":
@@ -146,13 +149,25 @@ class SentenceModel(nn.Module):
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, pooler: str) -> Tensor:
         """Embeddings of rows: (rows, length) twice -> (rows, d)."""
+        mask = attention_mask
+        if mask.device.type == "cuda" and layers_of_berts_kind(self.encoder) is not None:
+            # transformers would look whether nothing is masked, for which the host waits for the GPU.
+            mask = mask.bool()[:, None, None].expand(-1, 1, mask.size(1), -1)
         with first_token_only(self.encoder, pooler):
             outputs = self.encoder(
                 input_ids=input_ids,
-                attention_mask=attention_mask,
+                attention_mask=mask,
                 output_hidden_states=pooler in NEEDS_HIDDEN_STATES,
             )
         return pool(pooler, outputs, attention_mask, self.head)
+
+    def compile_for(self, rows: int, length: int, **options: str) -> CompiledEmbedding:
+        """From now on `forward` embeds batches of that shape with a `CompiledEmbedding`, once that is warm."""
+        self.compiled = CompiledEmbedding(self._embed_for_training, (rows, length), **options)
+        return self.compiled
+
+    def _embed_for_training(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.embed(input_ids, attention_mask, self.pooler)
 
     def forward(
         self,
@@ -181,7 +196,7 @@ class SentenceModel(nn.Module):
 
         def embed(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
             if not packed:
-                return self.embed(input_ids, attention_mask, self.pooler)
+                return (self.compiled or self._embed_for_training)(input_ids, attention_mask)
             outputs = encode_packed(self.encoder, input_ids, attention_mask, self.pooler)
             return pool(self.pooler, outputs, attention_mask, self.head)
 

@@ -10,6 +10,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from mixcse.arguments import Recipe
 from mixcse.console import UserError
+from mixcse.gpu_recipe import apply_gpu_recipe
 
 
 @dataclass
@@ -30,8 +31,13 @@ class TrainArguments(Recipe, TrainingArguments):
         self._resolve_evaluation()
         if self.eval_on_start is False:
             self.eval_on_start = self.do_eval  # the untrained model, before step 0
+        if self.gpu_recipe:
+            apply_gpu_recipe(self)
         # Without a GPU there is nothing to pin for, and torch would warn.
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.cuda.is_available()
+        if torch.cuda.is_available():
+            self.logging_nan_inf_filter = False  # it would wait for the GPU in every step
+            self.accelerator_config = self.accelerator_config or {"non_blocking": True}
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available():
             self.use_cpu = True  # unless it is said, processes on CPUs do not find each other
         super().__post_init__()
@@ -71,6 +77,8 @@ class TrainArguments(Recipe, TrainingArguments):
         self.eval_steps = self.eval_steps or 125
         self.save_steps = self.save_steps or self.eval_steps
         self.logging_steps = self.logging_steps or min(self.eval_steps, 125)
+        if self.save_strategy is None and self.gpu_recipe and self.do_eval:
+            self.save_strategy = SaveStrategy.BEST  # a checkpoint takes as long as 100 steps
         if self.save_strategy is None:
             self.save_strategy = self.eval_strategy if self.do_eval else SaveStrategy.STEPS
         if self.load_best_model_at_end is None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback, TrainerState
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 import senteval
@@ -17,6 +17,7 @@ from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, gather_rows
 from mixcse.encoder import SentenceEncoder
 from mixcse.files import written_aside
+from mixcse.gpu_recipe import autocast, compile_pays
 from mixcse.modeling import HEADS_FILE, SentenceModel
 from mixcse.objective import logit_blocks, loss_of_logits
 from mixcse.progress import ReadableProgress
@@ -59,6 +60,8 @@ class MixCSETrainer(Trainer):
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
         self.add_callback(ReadableProgress())
+        if args.gpu_recipe:
+            self.add_callback(_CompileWhereItPays(self))
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
@@ -102,7 +105,7 @@ class MixCSETrainer(Trainer):
         encoder = SentenceEncoder(self.model, pooler=self.model_args.dev_pooler)
         batch_size = self.args.per_device_eval_batch_size
         try:
-            with preserved_rng():
+            with preserved_rng(), autocast(self.args):
                 return self.eval_dataset.score(lambda sentences: encoder.encode(sentences, batch_size=batch_size))
         except senteval.EncoderError as error:
             raise UserError(f"no dev scores at step {self.state.global_step}: {error}; {DIVERGED}") from error
@@ -140,3 +143,20 @@ class MixCSETrainer(Trainer):
 
     def _load_best_model(self) -> None:
         self.model.load_weights(self.state.best_model_checkpoint)
+
+
+class _CompileWhereItPays(TrainerCallback):
+    """Before the first step: what it leaves in the gradients must not reach one."""
+
+    def __init__(self, trainer: MixCSETrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: TrainArguments, state: TrainerState, *_: Any, **__: Any) -> None:
+        if not compile_pays(args, state.max_steps - state.global_step):
+            return
+        model, collator = self.trainer.model, self.trainer.data_collator
+        views = max(2, len(self.trainer.train_dataset[0]["input_ids"]))
+        compiled = model.compile_for(views * args.per_device_train_batch_size, collator.pad_to)
+        model.train()
+        compiled.warm_up(args.device, autocast(args))
+        model.zero_grad(set_to_none=True)

@@ -217,6 +217,8 @@ def _check(model_args: ModelArguments, data_args: DataArguments, args: TrainArgu
         raise UserError("--train_file is missing: give a .txt file with a sentence a line, or a .csv or .tsv")
     check_train_file(Path(data_args.train_file))
     check_devices(args)
+    if args.gpu_recipe:
+        data_args.pad_to_max_length = True  # one shape
     if model_args.mlp_only_train and model_args.pooler_type != "cls":
         warn(f"--mlp_only_train does nothing with --pooler_type {model_args.pooler_type}: only cls has an MLP head")
     if model_args.variant in ("paper", "simcse") and model_args.mixed_views != "both":
