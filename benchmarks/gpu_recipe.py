@@ -1,0 +1,207 @@
+"""The whole recipe on a GPU, and what each lever gives; one command, under ten minutes on an H100.
+
+    python benchmarks/gpu_recipe.py [--output_json FILE]
+
+BERT-base with random weights, a synthetic corpus with the lengths of wiki1m, 64 sentences of
+at most 32 tokens a batch; nothing is downloaded.  First a table: steps of the released way
+(float32, eager attention, N x N x d cosines), of ours, and of ours with one lever after the
+other.  Then the recipe itself through `train.py`'s code: 10^6 lines, 15,625 steps, 125
+evaluations on 2,000 dev pairs.  `--tiny` tries all of it on whatever is there, in a minute.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import machine, peak_memory
+from tqdm import tqdm
+from transformers import AutoModel, BertConfig, BertTokenizerFast, Trainer, TrainerCallback
+from ways import MAX_LENGTH, trainer_of
+
+from mixcse import gpu_recipe, training
+from mixcse.console import quiet_libraries, say
+from mixcse.files import write_json
+from mixcse.tables import table
+
+BATCH, PERIOD = 64, 125
+VOCABULARY = 30_000
+MEAN_WORDS, SPREAD = 22, 10  # of wiki1m's sentences, in tokens, before they are cut to 32
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def main() -> None:
+    """Measures, prints a table and the recipe's time, and writes both to a file if one is named."""
+    options = _parse()
+    quiet_libraries()
+    gpu = torch.cuda.is_available()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = make_model(folder / "bert", tiny=options.tiny)
+        sentences = make_sentences(BATCH * (options.steps + options.warm_up))
+        print(machine())  # noqa: T201
+        measured = {way: measure(way, model, sentences, options) for way in levers(gpu)}
+        first = next(iter(measured.values()))["ms"]
+        rows = [
+            [way, f"{one['ms']:.1f}", f"{first / one['ms']:.1f}x", f"{one['mb']:.0f}"] for way, one in measured.items()
+        ]
+        print(table(["", "step (ms), median", "against released", "peak memory (MB)"], *rows))  # noqa: T201
+        fixed, compiled = list(measured.values())[-2:]
+        if compiled.get("compile_seconds"):
+            gain = max(fixed["ms"] - compiled["ms"], 1e-9) / 1000
+            print(  # noqa: T201
+                f"compiling: {compiled['compile_seconds']:.0f} s; it pays from "
+                f"{compiled['compile_seconds'] / gain:,.0f} steps (done from {gpu_recipe.COMPILE_FROM_STEPS:,})"
+            )
+        seconds = whole_recipe(model, folder, options, gpu)
+        steps = options.lines // BATCH
+        released = first / 1000 * steps
+        print(  # noqa: T201
+            f"recipe: {options.lines:,} lines, {steps:,} steps, {steps // PERIOD} evaluations in {seconds:.0f} s; "
+            f"the released way's steps alone, scaled, {released:.0f} s: {released / seconds:.1f}x"
+        )
+        if options.output_json:
+            results = {"machine": machine(), "steps": measured, "recipe_seconds": seconds, "released_seconds": released}
+            write_json(options.output_json, results)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=200, help="timed steps for each row of the table")
+    parser.add_argument("--warm_up", type=int, default=20, help="steps before them")
+    parser.add_argument("--lines", type=int, default=1_000_000, help="of the recipe's corpus")
+    parser.add_argument("--tiny", action="store_true", help="a small model and few steps, to see whether it runs")
+    parser.add_argument("--output_json", metavar="FILE")
+    options = parser.parse_args()
+    if options.tiny:
+        options.steps, options.warm_up, options.lines = 6, 2, BATCH * PERIOD * 2
+    return options
+
+
+def levers(gpu: bool) -> dict[str, dict[str, Any]]:
+    """The rows of the table, each with what is new in it; options of TrainArguments."""
+    bf16 = {"bf16": True}
+    return {
+        "released way: float32, eager attention": {"way": "released"},
+        "ours, float32 (--faithful_precision)": {"way": "ours"},
+        "+ bf16 autocast": {"way": "ours", **bf16},
+        "+ one shape": {"way": "ours", **bf16, "fixed": True},
+        "+ compiled, CUDA graphs (--gpu_recipe)" if gpu else "+ compiled": {
+            "way": "ours", **bf16, "fixed": True, "compiled": True,
+        },
+    }  # fmt: skip
+
+
+def make_model(folder: Path, *, tiny: bool) -> str:
+    """A random BERT-base (or a tiny one) with a tokenizer of whole words."""
+    words = [f"w{i}" for i in range(VOCABULARY)]
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(SPECIAL + words))
+    vocabulary = str(folder / "vocab.txt")
+    BertTokenizerFast(vocab=vocabulary, vocab_file=vocabulary, model_max_length=512).save_pretrained(folder)
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=len(SPECIAL) + VOCABULARY, **(sizes if tiny else {}))
+    AutoModel.from_config(config).save_pretrained(folder)
+    return str(folder)
+
+
+def make_sentences(count: int, seed: int = 0) -> list[str]:
+    """Sentences of words drawn as often as real ones are, of real ones' lengths."""
+    generator = random.Random(seed)
+    words = [f"w{i}" for i in range(VOCABULARY)]
+    pool = generator.choices(words, weights=[1 / (i + 1) for i in range(VOCABULARY)], k=1_000_000)
+    sentences = []
+    for _ in range(count):
+        length = min(60, max(3, round(generator.gauss(MEAN_WORDS, SPREAD))))
+        start = generator.randrange(len(pool) - length)
+        sentences.append(" ".join(pool[start : start + length]))
+    return sentences
+
+
+class _Clock(TrainerCallback):
+    """Seconds between steps; the GPU is waited for every ten, so that it can be fed in between."""
+
+    EVERY = 10
+
+    def __init__(self) -> None:
+        self.marks: list[float] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step % self.EVERY == 0:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.marks.append(time.perf_counter())
+
+    def milliseconds(self, warm_up: int) -> float:
+        marks = self.marks[warm_up // self.EVERY :]
+        return 1000 * statistics.median(b - a for a, b in zip(marks, marks[1:], strict=False)) / self.EVERY
+
+
+def measure(way: str, model: str, sentences: list[str], options: argparse.Namespace) -> dict[str, float]:
+    """Milliseconds a step and peak memory of one row of the table."""
+    lever = dict(levers(torch.cuda.is_available())[way])
+    trainer = _trainer(lever, model, sentences)
+    compile_seconds = _compile(trainer) if lever.get("compiled") else None
+    clock = _Clock()
+    clock.EVERY = 2 if options.tiny else clock.EVERY
+    trainer.add_callback(clock)
+    with peak_memory() as peak:
+        trainer.train()
+    result = {"ms": clock.milliseconds(options.warm_up), "mb": peak()}
+    return result if compile_seconds is None else result | {"compile_seconds": compile_seconds}
+
+
+def _trainer(lever: dict[str, Any], model: str, sentences: list[str]) -> Trainer:
+    training_options = {name: value for name, value in lever.items() if name not in ("way", "fixed", "compiled")}
+    if torch.cuda.is_available():
+        training_options["dataloader_num_workers"] = gpu_recipe.LOADER_WORKERS
+    else:
+        training_options["use_cpu"] = True
+    trainer = trainer_of(lever["way"], model, sentences, BATCH, **training_options)
+    if lever["way"] == "released":
+        trainer.model.encoder.set_attn_implementation("eager")  # as in 2022
+    elif lever.get("fixed"):
+        trainer.data_collator.pad_to = MAX_LENGTH
+        trainer.model.packed = False
+    return trainer
+
+
+def _compile(trainer: Trainer) -> float | None:
+    device = trainer.args.device
+    trainer.model.to(device).train()
+    compiled = trainer.model.compile_for(2 * BATCH, MAX_LENGTH)
+    seconds = compiled.warm_up(device, torch.autocast(device.type, dtype=torch.bfloat16))
+    trainer.model.zero_grad(set_to_none=True)
+    return seconds
+
+
+def whole_recipe(model: str, folder: Path, options: argparse.Namespace, gpu: bool) -> float:
+    """Seconds of the recipe from its command line to the last step's scores; data made before, not counted."""
+    say(f"writing {options.lines:,} lines")
+    corpus, pairs = folder / "corpus.txt", folder / "pairs.csv"
+    corpus.write_text("\n".join(make_sentences(options.lines)) + "\n")
+    texts = make_sentences(4000, seed=1)
+    rows = [f"o\tw\tn\t{i}\t{i % 6}\t{a}\t{b}" for i, (a, b) in enumerate(zip(texts[::2], texts[1::2], strict=True))]
+    pairs.write_text("\n".join(rows) + "\n")
+    command = [
+        *("--model_name_or_path", model, "--train_file", str(corpus), "--output_dir", str(folder / "out")),
+        *("--eval_path", str(pairs), "--senteval_data", str(folder), "--eval_steps", str(PERIOD)),
+        *("--per_device_train_batch_size", str(BATCH), "--num_train_epochs", "1"),
+        *(["--gpu_recipe"] if gpu and gpu_recipe.supported() else []),
+    ]
+    start = time.perf_counter()
+    training.main(command)
+    seconds = time.perf_counter() - start
+    results = json.loads((folder / "out" / "train_results.json").read_text())
+    tqdm.write(f"of which training {results['train_runtime']:.0f} s, the rest tokenising, loading, drawing")
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
