@@ -114,6 +114,7 @@ def test_rows_of_a_fixed_length_stay_as_long(model):
     for chunking in (Chunking(count=4, trim=False), Chunking(rows=13, trim=False)):
         assert_equal(loss_and_gradients(model, batch, chunking), whole)
     assert {length for _, length in calls} == {30}
+    assert len(calls) == 2 * (4 + 2 * 5)  # for embeddings and masked words; chunks of 13 rows are computed twice
 
 
 def test_a_replay_draws_the_same_dropout(model, monkeypatch):
