@@ -85,10 +85,9 @@ def test_who_is_who(together):
         assert found["sum"] == [sum(everyone), len(together)]
 
 
+@pytest.mark.parametrize("together", [2], indirect=True)
 def test_a_model_with_masked_words_learns_the_same(together, still_bert):
     """Under DistributedDataParallel, in chunks as well, and though one process has many more masked words."""
-    if len(together) > 2:
-        pytest.skip("two processes are enough")
     alone = process_group.training_step(str(still_bert))
     assert len(alone) > 40
     masked = [found["step"]["mlm_loss"] for found in together]
