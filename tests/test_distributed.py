@@ -16,7 +16,8 @@ from test_training import own_pairs
 from mixcse import training
 from mixcse.console import UserError
 from mixcse.distributed import from_main_process, gather_rows, leave, rank, sum_over_processes, world_size
-from mixcse.files import ROOT
+from mixcse.files import ROOT, write_json
+from mixcse.runs import CHECKPOINT_FILES, RunFolder
 
 OBJECTIVES = process_group.OBJECTIVES
 
@@ -117,6 +118,23 @@ def test_several_gpus_without_a_launcher_are_refused():
         training.check_devices(SimpleNamespace(fp16=False, n_gpu=3))
     for count in (0, 1):
         training.check_devices(SimpleNamespace(fp16=False, n_gpu=count))
+
+
+def test_a_checkpoint_is_complete_when_every_process_has_saved(tmp_path):
+    for step, generators in ((2, "01"), (4, "0")):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        for name in (*CHECKPOINT_FILES, *(f"rng_state_{process}.pth" for process in generators)):
+            (folder / name).touch()
+    assert RunFolder(tmp_path, {"processes": 2}).last_checkpoint() == tmp_path / "checkpoint-2"
+
+
+def test_another_number_of_processes_is_another_run(tmp_path):
+    write_json(tmp_path / "arguments.json", {"processes": 2})
+    with pytest.raises(UserError, match="--processes was 2, now 3"):
+        RunFolder(tmp_path, {"processes": 3}).check_earlier_run()
+    write_json(tmp_path / "arguments.json", {})  # written before there could be several
+    RunFolder(tmp_path, {"processes": 1}).check_earlier_run()
 
 
 def launched(script, arguments, folder):
