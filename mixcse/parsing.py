@@ -12,7 +12,8 @@ from mixcse.console import UserError, first_line
 from mixcse.train_arguments import TrainArguments
 from mixcse.train_help import add_help_options, answer_help
 
-CHECKSUM = "train_file_sha256"  # in a run's arguments.json, which is no option
+# In a run's arguments.json, and no options: of the training file; how many torchrun launched.
+CHECKSUM, PROCESSES = "train_file_sha256", "processes"
 RENAMED = {"--no_cuda": "--use_cpu", "--save_safetensors": "nothing (weights are always safetensors)"}
 
 
@@ -67,7 +68,7 @@ def _arguments_from_json(path: Path) -> list[str]:
         raise UserError(f"{path}: expected an object that maps option names to values")
     argv = []
     for name, value in values.items():
-        if value is None or value == [] or name == CHECKSUM:
+        if value is None or value == [] or name in (CHECKSUM, PROCESSES):
             continue
         argv.append(f"--{name}")
         argv += map(_as_argument, value if isinstance(value, list) else [value])

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mixcse.console import UserError, warn
+from mixcse.distributed import world_size
 from mixcse.files import read_json, sha256, write_json
-from mixcse.parsing import CHECKSUM
+from mixcse.parsing import CHECKSUM, PROCESSES
 from mixcse.train_arguments import TrainArguments
 
 ARGUMENTS_FILE = "arguments.json"
@@ -63,7 +64,7 @@ class RunFolder:
                 "or pass --overwrite_output_dir"
             )
         try:
-            earlier = dict(read_json(file))
+            earlier = {PROCESSES: 1} | dict(read_json(file))
         except (ValueError, TypeError) as error:
             raise UserError(f"{file} is damaged ({error}); pass --overwrite_output_dir to start afresh") from error
         changed = [
@@ -78,11 +79,16 @@ class RunFolder:
             )
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that was written to its end (`trainer_state.json` is written last)."""
+        """The newest checkpoint that was written to its end by every process.
+
+        The first one writes `trainer_state.json` last; each writes the state of its generators.
+        """
+        processes = self.options[PROCESSES]
+        generators = ["rng_state.pth"] if processes == 1 else [f"rng_state_{i}.pth" for i in range(processes)]
         complete = {
             int(folder.name.removeprefix("checkpoint-")): folder
             for folder in self._checkpoints()
-            if all((folder / name).is_file() for name in CHECKPOINT_FILES)
+            if all((folder / name).is_file() for name in (*CHECKPOINT_FILES, *generators))
         }
         if not complete and self._checkpoints():
             warn(f"no checkpoint in {self.path} is complete; starting from step 0")
@@ -108,8 +114,8 @@ class RunFolder:
 
 
 def resolved_options(train_file: str, *groups: Any) -> dict[str, Any]:
-    """All options with their values, flat and in JSON's types, and the training file's checksum."""
-    options: dict[str, Any] = {CHECKSUM: sha256(train_file)}
+    """All options with their values, flat and in JSON's types, the training file's checksum and the processes."""
+    options: dict[str, Any] = {CHECKSUM: sha256(train_file), PROCESSES: world_size()}
     for group in groups:
         values = group.to_dict() if isinstance(group, TrainArguments) else dataclasses.asdict(group)
         options |= {name: value for name, value in values.items() if not name.startswith("_")}

@@ -1,0 +1,144 @@
+"""What the processes of test_distributed.py compute, each on its slice of a batch; alone, on the whole of it.
+
+Light to import: every process does it.  As a program, under torchrun: a run of train.py, and its second half again.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mixcse.distributed import from_main_process, gather_rows, leave, rank, sum_over_processes, world_size
+from mixcse.objective import logit_blocks, loss_of_logits
+from mixcse.signals import Signals
+
+BATCH = 12  # for 2 and for 3 processes
+OBJECTIVES = {
+    f"{variant}-{views}-{num_sent}-{'constant' if stop_gradient else 'flowing'}": {
+        "variant": variant, "mixed_views": views, "stop_gradient": stop_gradient, "num_sent": num_sent,
+        "hard_negative_weight": 0.7, "temperature": 0.2, "mixing_lambda": 0.3,
+    }
+    for variant in ("released", "adaptive", "paper", "simcse")
+    for views in (("both", "second", "first") if variant in ("released", "adaptive") else ("both",))
+    for num_sent in (2, 3)
+    for stop_gradient in (True, False)
+}  # fmt: skip
+
+
+def own_slice():
+    each = BATCH // world_size()
+    return slice(each * rank(), each * (rank() + 1))
+
+
+def encoder():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 6), nn.Tanh()).double()
+
+
+def inputs(num_sent, seed=1):
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(BATCH, num_sent, 5, generator=draw, dtype=torch.float64)[own_slice()]
+
+
+def gather_as_constants(z):
+    """The mistake to catch: the others' rows bring no gradient home."""
+    rows = gather_rows(z.detach())
+    return torch.cat([rows[0][: rows[1].start], z, rows[0][rows[1].stop :]]), rows[1]
+
+
+def loss_and_gradients(objective, gather=gather_rows):
+    num_sent, objective = objective["num_sent"], {k: v for k, v in objective.items() if k != "num_sent"}
+    module = encoder()
+    z, rows = gather(module(inputs(num_sent)))
+    loss = loss_of_logits(torch.cat(list(logit_blocks(z, rows=rows, **objective).values()), dim=1), rows)
+    loss.backward()
+    return {"loss": loss.detach()} | {name: p.grad for name, p in module.named_parameters()}
+
+
+def signals(objective):
+    """Means over two steps."""
+    num_sent, objective = objective["num_sent"], {k: v for k, v in objective.items() if k != "num_sent"}
+    seen, module = Signals(), encoder()
+    for step in (1, 2):
+        own = module(inputs(num_sent, seed=step))
+        z, rows = gather_rows(own)
+        blocks = logit_blocks(z, rows=rows, **objective)
+        loss = loss_of_logits(torch.cat(list(blocks.values()), dim=1), rows)
+        keywords = {name: objective[name] for name in ("temperature", "hard_negative_weight")}
+        seen.observe(blocks, rows=rows, **keywords)
+        seen.watch_gradient(own, loss)
+        (loss * 3).backward()
+    return seen.means()
+
+
+def training_step(folder, rows_at_a_time=None):
+    """Of a whole model with the masked-LM loss, under DistributedDataParallel where there are several."""
+    from mixcse.chunking import Chunking  # the model needs transformers, which take seconds
+    from mixcse.modeling import IGNORED, SentenceModel
+
+    model = SentenceModel.from_pretrained(folder)
+    torch.manual_seed(0)
+    model.prepare_training("cls", mlm_from=folder)  # a fresh head, the same everywhere
+    model.double().train()
+    model.chunking = Chunking(rows=rows_at_a_time)
+    draw = torch.Generator().manual_seed(1)
+    ids = torch.randint(5, 40, (BATCH, 2, 9), generator=draw)
+    mask = (torch.arange(9) < torch.randint(3, 10, (BATCH, 2, 1), generator=draw)).long()
+    few_at_first = torch.linspace(0.1, 0.9, BATCH)[:, None, None]  # masked words are not evenly spread
+    masked = (torch.rand(ids.shape, generator=draw) < few_at_first) & (mask > 0)
+    batch = {
+        "input_ids": ids, "attention_mask": mask,
+        "mlm_input_ids": ids.masked_fill(masked, 4), "mlm_labels": ids.masked_fill(~masked, IGNORED),
+    }  # fmt: skip
+    wrapped = DistributedDataParallel(model, find_unused_parameters=False) if world_size() > 1 else model
+    outputs = wrapped(**{name: tensor[own_slice()] for name, tensor in batch.items()})
+    z, rows = gather_rows(outputs["embeddings"])
+    loss = loss_of_logits(torch.cat(list(logit_blocks(z, rows=rows).values()), dim=1), rows) + outputs["mlm_loss"]
+    loss.backward()
+    losses = {"loss": loss.detach(), "mlm_loss": outputs["mlm_loss"].detach()}
+    return losses | {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def everything():
+    """By name."""
+    found = {name: loss_and_gradients(objective) for name, objective in OBJECTIVES.items()}
+    return found | {f"signals-{name}": signals(objective) for name, objective in OBJECTIVES.items()}
+
+
+def work(process, processes, folder, model_folder):
+    """One of `processes`; it writes `<process>.pt` into the folder."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=process, world_size=processes)
+    found = everything()
+    found["constants"] = loss_and_gradients(OBJECTIVES["released-both-2-constant"], gather=gather_as_constants)
+    if model_folder is not None:
+        found["step"] = training_step(model_folder)
+        found["step in chunks"] = training_step(model_folder, rows_at_a_time=5)
+    found |= {"rank": rank(), "world_size": world_size(), "heard": from_main_process(f"from {process}")}
+    found["sum"] = sum_over_processes(torch.tensor([process, 1])).tolist()
+    torch.save(found, f"{folder}/{process}.pt")
+    leave()
+
+
+def run_and_resume(command, out, copy):
+    """Runs `command`, copies its folder, makes an unfinished run of it, and runs the command again."""
+    from mixcse import training
+
+    training.leave = training._draw = lambda *args: None  # the group is needed again, and the page is not
+    training.main(command)
+    if rank() == 0:
+        shutil.copytree(out, copy)
+        for name in ("train_results.json", "model.safetensors"):
+            (out / name).unlink()
+        shutil.rmtree(out / "checkpoint-6")
+    from_main_process(None)
+    training.main(command)
+    leave()
+
+
+if __name__ == "__main__":
+    run_and_resume(sys.argv[3:], *map(Path, sys.argv[1:3]))

@@ -1,0 +1,300 @@
+"""A batch in chunks, replayed or not, and a last layer for one token: the same numbers for less."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from run_folder import logged, same_weights
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoConfig, AutoModel
+
+from mixcse import training
+from mixcse.chunking import SMALLEST_CHUNK, Chunking, in_chunks
+from mixcse.console import UserError
+from mixcse.first_token import POOLERS_OF_FIRST_TOKEN, first_token_only
+from mixcse.modeling import IGNORED, SentenceModel
+from mixcse.objective import contrastive_loss
+from mixcse.pooling import POOLERS
+
+DIRECT = Chunking()
+
+
+@pytest.fixture()
+def model(tiny_bert):
+    """In float64, so that what is left of a difference is no rounding."""
+    model = SentenceModel.from_pretrained(tiny_bert)
+    model.prepare_training("cls", mlm_from=str(tiny_bert))
+    return model.double().train()
+
+
+def set_dropout(model, probability):
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = probability
+
+
+def random_rows(shape, width=20, longest=20):
+    """Ids and mask, (*shape, width): rows of 3 to `longest` tokens."""
+    draw = torch.Generator().manual_seed(0)
+    lengths = torch.randint(3, longest + 1, (*shape, 1), generator=draw)
+    mask = (torch.arange(width) < lengths).long()
+    return torch.randint(5, 40, (*shape, width), generator=draw) * mask, mask
+
+
+def random_batch(batch, num_sent, *, width=20, mlm=False):
+    ids, mask = random_rows((batch, num_sent), width)
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if mlm:
+        views = ids.repeat(1, 2 if num_sent == 1 else 1, 1)
+        masked = (torch.rand(views.shape, generator=torch.Generator().manual_seed(1)) < 0.3) & (views > 0)
+        inputs |= {"mlm_input_ids": views.masked_fill(masked, 4), "mlm_labels": views.masked_fill(~masked, IGNORED)}
+    return inputs
+
+
+def loss_and_gradients(model, batch, chunking=DIRECT, seed=0):
+    model.chunking = chunking
+    model.zero_grad()
+    torch.manual_seed(seed)
+    outputs = model(**batch)
+    loss = contrastive_loss(outputs["embeddings"]) + outputs.get("mlm_loss", 0)
+    loss.backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    assert len(gradients) > 40  # three layers
+    return {"loss": loss.detach()} | gradients
+
+
+def calls_of(module):
+    """Rows and tokens of each call to come."""
+    calls = []
+
+    def note(module, args, kwargs):
+        calls.append(tuple((*args, *kwargs.values())[0].shape))
+
+    module.register_forward_pre_hook(note, with_kwargs=True)
+    return calls
+
+
+def assert_equal(one, other):
+    torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
+def differ(one, other):
+    return any(not torch.allclose(one[name], other[name], rtol=1e-6, atol=1e-6) for name in one)
+
+
+@pytest.mark.parametrize("num_sent", [1, 2, 3])
+@pytest.mark.parametrize("pooler", POOLERS)
+def test_loss_and_gradients_are_those_of_one_piece(model, pooler, num_sent):
+    set_dropout(model, 0)
+    model.pooler = pooler
+    batch = random_batch(32, num_sent)
+    whole = loss_and_gradients(model, batch)
+    calls = calls_of(model.encoder)
+    assert_equal(loss_and_gradients(model, batch, Chunking(count=4)), whole)
+    assert len(calls) == 4
+    assert calls[0][1] > calls[-1][1]  # padded to its own longest row
+    assert_equal(loss_and_gradients(model, batch, Chunking(rows=13)), whole)
+
+
+@pytest.mark.parametrize("num_sent", [1, 2, 3])
+def test_so_is_the_masked_lm_loss(model, num_sent):
+    set_dropout(model, 0)
+    batch = random_batch(32, num_sent, mlm=True)
+    whole = loss_and_gradients(model, batch)
+    for chunking in (Chunking(count=4), Chunking(rows=13)):
+        assert_equal(loss_and_gradients(model, batch, chunking), whole)
+
+
+def test_rows_of_a_fixed_length_stay_as_long(model):
+    set_dropout(model, 0)
+    batch = random_batch(32, 1, width=30, mlm=True)
+    whole = loss_and_gradients(model, batch)
+    calls = calls_of(model.encoder)
+    for chunking in (Chunking(count=4, trim=False), Chunking(rows=13, trim=False)):
+        assert_equal(loss_and_gradients(model, batch, chunking), whole)
+    assert {length for _, length in calls} == {30}
+    assert len(calls) == 2 * (4 + 2 * 5)  # for embeddings and masked words; chunks of 13 rows are computed twice
+
+
+def test_a_replay_draws_the_same_dropout(model, monkeypatch):
+    """The replayed chunks against the same chunks kept; without the generator's state it is another loss."""
+    set_dropout(model, 0.1)
+    batch, replayed = random_batch(32, 1, mlm=True), Chunking(rows=13)
+    once = loss_and_gradients(model, batch, replayed)
+    assert_equal(loss_and_gradients(model, batch, replayed), once)
+    assert differ(loss_and_gradients(model, batch, replayed, seed=1), once)
+    with monkeypatch.context() as patch:
+        patch.setattr("mixcse.chunking.checkpoint", lambda function, *chunk, **_: function(*chunk))
+        assert_equal(loss_and_gradients(model, batch, replayed), once)
+    forgetful = lambda *args, **options: checkpoint(*args, **options, preserve_rng_state=False)  # noqa: E731
+    monkeypatch.setattr("mixcse.chunking.checkpoint", forgetful)
+    wrong = loss_and_gradients(model, batch, replayed)
+    assert_equal(wrong.pop("loss"), once["loss"])  # the forward pass is the same
+    assert differ(wrong, once)
+
+
+def test_a_replay_keeps_little_and_computes_a_chunk_at_a_time(model):
+    """What autograd holds between forward and backward grows with the batch, or with the embeddings alone."""
+
+    def kept(sentences, chunking):
+        model.chunking = chunking
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: sizes.append(tensor.numel()), lambda _: None):
+            model(**random_batch(sentences, 2))
+        return sum(sizes)
+
+    assert kept(256, DIRECT) == pytest.approx(4 * kept(64, DIRECT), rel=0.1)
+    for sentences in (64, 256):
+        rows, dim = 2 * sentences, 16
+        assert kept(sentences, Chunking(rows=16)) <= 2 * rows * dim
+        assert kept(sentences, Chunking(count=4)) > 100 * rows * dim  # which `count` does not save
+
+    calls = calls_of(model.encoder)
+    loss_and_gradients(model, random_batch(64, 2), Chunking(rows=16))
+    assert [rows for rows, _ in calls] == [16] * 16  # 8 chunks, twice
+
+
+@pytest.mark.parametrize("chunking", [Chunking(count=4), Chunking(rows=7), Chunking(rows=7, trim=False)])
+@pytest.mark.parametrize("rows", [1, 2, 7, 15, 17, 31, 32, 33, 61, 64, 101])
+def test_rows_come_back_in_their_places(rows, chunking):
+    bounds = chunking.bounds(rows)
+    sizes = [end - start for start, end in zip(bounds, bounds[1:], strict=False)]
+    assert (bounds[0], bounds[-1]) == (0, rows)
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= 7 if chunking.rows else len(sizes) == 1 or min(sizes) >= SMALLEST_CHUNK
+
+    seen = []
+
+    def name_and_length(mask, names):
+        seen.append(mask.shape)
+        return torch.stack([names[:, 0], mask.sum(dim=1)], dim=1)
+
+    for lengths in (
+        random_rows((rows,))[1],
+        torch.ones(rows, 20, dtype=torch.long),
+        random_rows((rows,))[1].sort(0)[0],
+    ):
+        names = torch.arange(rows)[:, None].expand(-1, 20)
+        seen.clear()
+        found = in_chunks(name_and_length, chunking, lengths, names)
+        assert found.tolist() == [[row, length] for row, length in enumerate(lengths.sum(dim=1).tolist())]
+        assert [shape[0] for shape in seen] == sizes
+
+
+def test_chunks_have_fewer_token_slots():
+    _, mask = random_rows((128,))
+
+    def slots_of_rows(mask):
+        return torch.full((len(mask),), mask.size(1))
+
+    slots = {count: in_chunks(slots_of_rows, Chunking(count=count), mask).sum() for count in (1, 2, 8)}
+    assert slots[1] == mask.numel()
+    assert mask.sum() <= slots[8] < slots[2] < slots[1]
+    assert slots[8] < 0.7 * slots[1]  # of lengths evenly over 3 to 20
+
+
+def model_of(kind, sizes, tokenizer):
+    if kind in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        sizes = sizes | {"max_position_embeddings": 66, "pad_token_id": 1}  # they count from there on
+    if kind == "distilbert":
+        sizes = {"vocab_size": sizes["vocab_size"], "dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32}
+    torch.manual_seed(0)
+    model = SentenceModel(AutoModel.from_config(AutoConfig.for_model(kind, **sizes)), tokenizer)
+    model.prepare_training("cls")
+    set_dropout(model, 0)
+    return model.double().train()
+
+
+def hooked(model):
+    return any(module._forward_pre_hooks for module in model.modules())
+
+
+SHORTENED = ("bert", "roberta", "xlm-roberta", "camembert", "electra")
+
+
+@pytest.mark.parametrize("kind", [*SHORTENED, "mpnet", "distilbert"])
+def test_the_last_layer_for_one_token(kind, tiny_sizes, tokenizer):
+    model = model_of(kind, tiny_sizes, tokenizer)
+    encoder = model.encoder
+    ids, mask = random_rows((9,))
+    for pooler in POOLERS:
+        keywords = {"input_ids": ids, "attention_mask": mask, "output_hidden_states": True}
+        with first_token_only(encoder, pooler):
+            outputs = encoder(**keywords)
+        one_token = kind in SHORTENED and pooler in POOLERS_OF_FIRST_TOKEN
+        assert outputs.last_hidden_state.size(1) == (1 if one_token else 20)
+        assert all(states.size(1) == 20 for states in outputs.hidden_states[:-1])
+        assert not hooked(model)
+
+    for pooler in POOLERS_OF_FIRST_TOKEN:
+        full = encoder(input_ids=ids, attention_mask=mask)
+        first = full.last_hidden_state[:, 0]
+        if pooler == "cls":
+            first = model.head(first) if model.head is not None else full.pooler_output
+        embedded = model.embed(ids, mask, pooler)
+        assert_equal(embedded, first)
+        weights = torch.arange(1.0, 17, dtype=torch.float64)
+        parameters = list(model.parameters())
+        whole, short = (
+            torch.autograd.grad((z * weights).square().sum(), parameters, allow_unused=True) for z in (first, embedded)
+        )
+        assert sum(gradient is not None for gradient in short) > 40
+        for one, other in zip(whole, short, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                assert_equal(one, other)
+
+
+def test_nothing_stays_hooked_after_an_error(model):
+    with pytest.raises(KeyboardInterrupt), first_token_only(model.encoder, "cls"):
+        assert hooked(model)
+        raise KeyboardInterrupt
+    assert not hooked(model)
+    with pytest.raises(IndexError):
+        model.embed(torch.full((1, 4), 10_000), torch.ones(1, 4, dtype=torch.long), "cls")
+    assert not hooked(model)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "electra"])
+def test_layers_computed_again_give_the_same_gradients(kind, tiny_sizes, tokenizer):
+    model = model_of(kind, tiny_sizes, tokenizer)
+    batch = random_batch(32, 1)
+    whole = loss_and_gradients(model, batch)
+    model.activation_checkpointing_enable()
+    calls = []
+    model.encoder.encoder.layer[-1].intermediate.register_forward_hook(lambda *args: calls.append(1))
+    assert_equal(loss_and_gradients(model, batch), whole)
+    assert len(calls) == 2
+    assert_equal(loss_and_gradients(model, batch, Chunking(rows=13)), whole)
+
+
+@pytest.mark.parametrize("option", ["length_chunks", "embedding_chunk_size"])
+def test_no_chunks_are_refused(command, option):
+    with pytest.raises(UserError, match=f"--{option} must be at least 1, not 0"):
+        training.main([*command, f"--{option}", "0"])
+
+
+@pytest.mark.parametrize(
+    ("extra", "chunking"),
+    [
+        (["--length_chunks", "2"], Chunking(count=2)),
+        (["--embedding_chunk_size", "4", "--pad_to_max_length"], Chunking(rows=4, trim=False)),
+    ],
+)
+def test_runs_in_chunks_resume(command, tmp_path, monkeypatch, extra, chunking):
+    used = set()
+    monkeypatch.setattr("mixcse.modeling.in_chunks", lambda *args: used.add(args[1]) or in_chunks(*args))
+    monkeypatch.setattr(training, "_draw", lambda folder: None)  # it takes longest
+    command += ["--per_device_train_batch_size", "16", "--max_steps", "4", *extra]  # 32 rows
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    training.main(command)
+    assert used == {chunking}
+    shutil.copytree(out, whole)
+    for name in ("train_results.json", "model.safetensors"):
+        (out / name).unlink()
+    shutil.rmtree(out / "checkpoint-4")
+    training.main(command)
+    assert json.loads((out / "train_results.json").read_text())["resumed_from_step"] == 2
+    assert same_weights(out, whole)
+    assert logged(out, "loss") == logged(whole, "loss")
