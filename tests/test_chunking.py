@@ -5,19 +5,27 @@ import shutil
 
 import pytest
 import torch
+from batches import (
+    DIRECT,
+    SHORTENED,
+    assert_equal,
+    calls_of,
+    differ,
+    loss_and_gradients,
+    model_of,
+    random_batch,
+    random_rows,
+    set_dropout,
+)
 from run_folder import logged, same_weights
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoConfig, AutoModel
 
 from mixcse import training
-from mixcse.chunking import SMALLEST_CHUNK, Chunking, in_chunks
+from mixcse.chunking import LENGTH_CHUNKS, SMALLEST_CHUNK, Chunking, in_chunks
 from mixcse.console import UserError
 from mixcse.first_token import POOLERS_OF_FIRST_TOKEN, first_token_only
-from mixcse.modeling import IGNORED, SentenceModel
-from mixcse.objective import contrastive_loss
+from mixcse.modeling import SentenceModel
 from mixcse.pooling import POOLERS
-
-DIRECT = Chunking()
 
 
 @pytest.fixture()
@@ -26,61 +34,6 @@ def model(tiny_bert):
     model = SentenceModel.from_pretrained(tiny_bert)
     model.prepare_training("cls", mlm_from=str(tiny_bert))
     return model.double().train()
-
-
-def set_dropout(model, probability):
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = probability
-
-
-def random_rows(shape, width=20, longest=20):
-    """Ids and mask, (*shape, width): rows of 3 to `longest` tokens."""
-    draw = torch.Generator().manual_seed(0)
-    lengths = torch.randint(3, longest + 1, (*shape, 1), generator=draw)
-    mask = (torch.arange(width) < lengths).long()
-    return torch.randint(5, 40, (*shape, width), generator=draw) * mask, mask
-
-
-def random_batch(batch, num_sent, *, width=20, mlm=False):
-    ids, mask = random_rows((batch, num_sent), width)
-    inputs = {"input_ids": ids, "attention_mask": mask}
-    if mlm:
-        views = ids.repeat(1, 2 if num_sent == 1 else 1, 1)
-        masked = (torch.rand(views.shape, generator=torch.Generator().manual_seed(1)) < 0.3) & (views > 0)
-        inputs |= {"mlm_input_ids": views.masked_fill(masked, 4), "mlm_labels": views.masked_fill(~masked, IGNORED)}
-    return inputs
-
-
-def loss_and_gradients(model, batch, chunking=DIRECT, seed=0):
-    model.chunking = chunking
-    model.zero_grad()
-    torch.manual_seed(seed)
-    outputs = model(**batch)
-    loss = contrastive_loss(outputs["embeddings"]) + outputs.get("mlm_loss", 0)
-    loss.backward()
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    assert len(gradients) > 40  # three layers
-    return {"loss": loss.detach()} | gradients
-
-
-def calls_of(module):
-    """Rows and tokens of each call to come."""
-    calls = []
-
-    def note(module, args, kwargs):
-        calls.append(tuple((*args, *kwargs.values())[0].shape))
-
-    module.register_forward_pre_hook(note, with_kwargs=True)
-    return calls
-
-
-def assert_equal(one, other):
-    torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
-
-
-def differ(one, other):
-    return any(not torch.allclose(one[name], other[name], rtol=1e-6, atol=1e-6) for name in one)
 
 
 @pytest.mark.parametrize("num_sent", [1, 2, 3])
@@ -194,23 +147,8 @@ def test_chunks_have_fewer_token_slots():
     assert slots[8] < 0.7 * slots[1]  # of lengths evenly over 3 to 20
 
 
-def model_of(kind, sizes, tokenizer):
-    if kind in ("roberta", "xlm-roberta", "camembert", "mpnet"):
-        sizes = sizes | {"max_position_embeddings": 66, "pad_token_id": 1}  # they count from there on
-    if kind == "distilbert":
-        sizes = {"vocab_size": sizes["vocab_size"], "dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32}
-    torch.manual_seed(0)
-    model = SentenceModel(AutoModel.from_config(AutoConfig.for_model(kind, **sizes)), tokenizer)
-    model.prepare_training("cls")
-    set_dropout(model, 0)
-    return model.double().train()
-
-
 def hooked(model):
     return any(module._forward_pre_hooks for module in model.modules())
-
-
-SHORTENED = ("bert", "roberta", "xlm-roberta", "camembert", "electra")
 
 
 @pytest.mark.parametrize("kind", [*SHORTENED, "mpnet", "distilbert"])
@@ -269,7 +207,7 @@ def test_layers_computed_again_give_the_same_gradients(kind, tiny_sizes, tokeniz
     assert_equal(loss_and_gradients(model, batch, Chunking(rows=13)), whole)
 
 
-@pytest.mark.parametrize("option", ["length_chunks", "embedding_chunk_size"])
+@pytest.mark.parametrize("option", ["embedding_chunk_size"])
 def test_no_chunks_are_refused(command, option):
     with pytest.raises(UserError, match=f"--{option} must be at least 1, not 0"):
         training.main([*command, f"--{option}", "0"])
@@ -278,7 +216,7 @@ def test_no_chunks_are_refused(command, option):
 @pytest.mark.parametrize(
     ("extra", "chunking"),
     [
-        (["--length_chunks", "2"], Chunking(count=2)),
+        (["--padding", "chunks"], Chunking(count=LENGTH_CHUNKS)),
         (["--embedding_chunk_size", "4", "--pad_to_max_length"], Chunking(rows=4, trim=False)),
     ],
 )
