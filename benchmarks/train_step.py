@@ -2,7 +2,7 @@
 
     python benchmarks/train_step.py [--threads N] [--steps 15] [--train_file F] [--senteval_data DIR]
 
-The three trainers of `ways.py` run in one process and take turns, step by step, on the same
+The three trainers of `ways.py` are in one process and take turns, step by step, on the same
 batches: same model, precision, optimiser and threads.  A step is everything from one
 optimiser step to the next: fetching and padding the batch (sentence-transformers tokenises
 here), forward, backward, clipping, update.  Steps of the first turns are not counted.
@@ -14,21 +14,18 @@ costs both the same and is left out.  Peak memory is that of a process that runs
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from machine import machine, peak_memory
 from sts_eval import BATCH, in_file_order
 from tqdm import tqdm
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 from ways import ReleasedTrainer, trainer_of
 
 from mixcse.console import quiet_libraries
@@ -54,7 +51,7 @@ def main() -> None:
         return
     sentences = _sentences(options)
     trainers = {way: trainer_of(way, options.model_name_or_path, sentences, options.batch) for way in WAYS}
-    seconds = take_turns(trainers, options.threads, options.steps)
+    seconds = take_turns(trainers, options.steps)
     steps = {way: statistics.median(times[WARM_UP:]) for way, times in seconds.items()}
     peaks = {way: _memory_of(way) for way in WAYS}
     ours, released = _evaluation_ours(trainers["ours"], options), _evaluation_released(trainers["released"], options)
@@ -99,60 +96,42 @@ def _sentences(options: argparse.Namespace) -> list[str]:
     return (lines * -(-wanted // len(lines)))[:wanted]
 
 
-class _Turns(TrainerCallback):
-    """Lets one trainer at a time make a step, in the order of `WAYS`, and notes how long it took."""
+class Stepper:
+    """A trainer's own data loader, `training_step`, clipping, optimiser and schedule, a step at a time.
 
-    lock = threading.Condition()
-    turn = 0
+    (Its loop would need a thread of its own for taking turns, and with more threads than cores
+    OpenMP hands work over more slowly.)
+    """
 
-    def __init__(self, number: int, of: int, bar: tqdm) -> None:
-        self.number, self.of, self.bar, self.seconds = number, of, bar, []
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        trainer.create_optimizer_and_scheduler(trainer.args.max_steps)
+        self.model, self.optimizer = trainer.accelerator.prepare(trainer.model, trainer.optimizer)
+        trainer.model_wrapped, trainer.current_gradient_accumulation_steps = self.model, 1
+        self.model.train()
+        self.batches = iter(trainer.get_train_dataloader())
 
-    def wait(self) -> None:
-        with self.lock:
-            self.lock.wait_for(lambda: _Turns.turn % self.of == self.number)
-        self.start = time.perf_counter()
-
-    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        self.wait()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def step(self) -> float:
+        """Makes one; seconds."""
+        start = time.perf_counter()
+        self.trainer.training_step(self.model, next(self.batches))
+        self.trainer.accelerator.clip_grad_norm_(self.model.parameters(), self.trainer.args.max_grad_norm)
+        self.optimizer.step()
+        self.trainer.lr_scheduler.step()
+        self.model.zero_grad()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self.seconds.append(time.perf_counter() - self.start)
-        self.bar.update()
-        self._pass_on()
-        if state.global_step < state.max_steps:
-            self.wait()
-
-    def _pass_on(self) -> None:
-        with self.lock:
-            _Turns.turn += 1
-            self.lock.notify_all()
+        return time.perf_counter() - start
 
 
-def take_turns(trainers: dict[str, Trainer], threads: int, steps: int) -> dict[str, list[float]]:
+def take_turns(trainers: dict[str, Trainer], steps: int) -> dict[str, list[float]]:
     """Trains all of them, a step each in turn; seconds of every step, warm-up included."""
-    bar = tqdm(total=len(trainers) * (steps + WARM_UP), unit=" steps", disable=None)
-    turns = {way: _Turns(number, len(trainers), bar) for number, way in enumerate(trainers)}
-
-    def work(way: str) -> None:
-        torch.set_num_threads(threads)  # OpenMP keeps it for each thread
-        try:
-            trainers[way].train()
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)  # the others would wait for ever
-
-    workers = [threading.Thread(target=work, args=(way,)) for way in trainers]
-    for way, trainer in trainers.items():
-        trainer.add_callback(turns[way])
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    bar.close()
-    return {way: turns[way].seconds for way in trainers}
+    steppers = {way: Stepper(trainer) for way, trainer in trainers.items()}
+    seconds = {way: [] for way in trainers}
+    for _ in tqdm(range(steps + WARM_UP), unit=" turns", disable=None):
+        for way, stepper in steppers.items():
+            seconds[way].append(stepper.step())
+    return seconds
 
 
 def _evaluation_ours(trainer: Trainer, options: argparse.Namespace) -> float:
