@@ -250,10 +250,14 @@ def _check_metric(args: TrainArguments, dev_sets: DevSets | None) -> None:
 
 def _announce(trainer: MixCSETrainer, examples: int, checkpoint: Path | None) -> None:
     args, model_args = trainer.args, trainer.model_args
+    batch = f"{args.per_device_train_batch_size}"
+    if args.world_size > 1:
+        whole = args.world_size * args.per_device_train_batch_size
+        batch = f"{whole} ({batch} on each of {args.world_size} processes)"
     say(
         f"training {model_args.model_name_or_path} on {examples:,} examples: {model_args.variant} objective, "
-        f"lambda {model_args.mixing_lambda}, temperature {model_args.temperature}, batch "
-        f"{args.per_device_train_batch_size}, seed {args.seed}, device {args.device}"
+        f"lambda {model_args.mixing_lambda}, temperature {model_args.temperature}, batch {batch}, seed {args.seed}, "
+        f"device {args.device}"
     )
     if checkpoint is not None:
         say(f"continuing from {checkpoint}")
