@@ -14,6 +14,7 @@ from mixcse.modeling import SentenceModel
 from mixcse.pooling import POOLERS
 
 BUDGET_LENGTH = 64  # tokens
+CPU_BUDGET = 2048  # tokens in a forward pass; caches hold no more, and larger ones are slower
 DEFAULT_POOLER = "cls_before_pooler"  # released script: evaluation.py --pooler cls_before_pooler
 
 
@@ -91,7 +92,7 @@ class SentenceEncoder:
         Args:
             sentences: any number of them, none included.
             batch_size: sentences of `BUDGET_LENGTH` tokens in a forward pass; longer ones are
-                fewer, shorter ones more.
+                fewer, shorter ones more.  A CPU takes `CPU_BUDGET` tokens at most.
             show_progress: show a progress bar on stderr, if that is a terminal.
 
         Raises:
@@ -113,7 +114,7 @@ class SentenceEncoder:
         self.model.eval()
         try:
             with self._progress(rows, show_progress) as bar:
-                for batch in _batches(order, [len(row) for row in rows], batch_size * BUDGET_LENGTH):
+                for batch in _batches(order, [len(row) for row in rows], self._budget(batch_size)):
                     inputs = pad_rows(self.model.tokenizer, [rows[i] for i in batch])
                     inputs = {name: tensor.to(self.device) for name, tensor in inputs.items()}
                     embeddings[batch] = self.model.embed(**inputs, pooler=self.pooler).float().cpu().numpy()
@@ -121,6 +122,10 @@ class SentenceEncoder:
         finally:
             self.model.train(was_training)
         return embeddings
+
+    def _budget(self, batch_size: int) -> int:
+        tokens = batch_size * BUDGET_LENGTH
+        return min(tokens, CPU_BUDGET) if self.device.type == "cpu" else tokens
 
     @staticmethod
     def _progress(rows: list[list[int]], show: bool) -> tqdm:

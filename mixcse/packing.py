@@ -1,7 +1,7 @@
 """A batch without padding: all tokens of all rows in one sequence, attention within each row.
 
 Layers see a token at a time, so the rows can stand one after the other; only attention has to
-know where a row ends, and rows of one length are attended to together.  Of the last layer,
+know where a row ends, and rows of similar length are attended to together.  Of the last layer,
 poolers of the first token read one token a row.  With q that token's query, the score of
 token x is q . (W_k x + b_k) = (W_k' q) . x + q . b_k, and what the values add up to is
 W_v (sum of a x) + b_v (sum of a): one product a row where keys and values take one a token.
@@ -10,6 +10,7 @@ The numbers are those of the padded batch, up to rounding.  For a CPU; a GPU wou
 few and large kernels.
 """
 
+import math
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -22,39 +23,107 @@ from mixcse.fast_dropout import fast_dropout
 from mixcse.first_token import POOLERS_OF_FIRST_TOKEN, is_checkpointing, layers_of_berts_kind
 
 NAME = "mixcse_packed"
+# Attention pads within a bucket, which is cheap there, so that there are few of them.
+BUCKETS, SMALLEST_WIDTH = 8, 4  # at most; lengths in one, at least
 
 
 @dataclass(frozen=True)
+class Bucket:
+    """Rows of similar length, attended to together.
+
+    Attributes:
+        rows: which, of those in the sequence.
+        inside: (rows, length), False behind a row's end.
+        starts: where in the sequence each row begins.
+    """
+
+    rows: slice
+    inside: Tensor
+    starts: Tensor
+
+    def mask(self) -> Tensor | None:
+        """What to add to scores, (rows, 1, 1, length); None if all rows are as long."""
+        if self.inside.all():
+            return None
+        return torch.zeros(self.inside.shape).masked_fill(~self.inside, -math.inf)[:, None, None]
+
+    def tokens(self) -> Tensor:
+        """Which token is in each place, (rows, length): behind a row's end, its last one."""
+        places = self.inside.cumsum(dim=1) - 1
+        return self.starts[:, None] + places
+
+
 class Packing:
     """Where the rows are in the sequence, longest first.
 
     Attributes:
         order: of the batch's rows.
-        groups: (rows, length) of the rows of one length, in the sequence's order.
         starts: where each row begins.
         positions: of each token in its row.
+        buckets: the rows, cut where lengths differ by more than a few tokens.
     """
 
-    order: Tensor
-    groups: list[tuple[int, int]]
-    starts: Tensor
-    positions: Tensor
+    def __init__(self, attention_mask: Tensor) -> None:
+        lengths, self.order = attention_mask.sum(dim=1).sort(descending=True, stable=True)
+        self.starts = lengths.cumsum(0) - lengths
+        places = torch.arange(attention_mask.size(1))
+        inside = places < lengths.unsqueeze(1)
+        self.positions = places.expand_as(inside)[inside]
+        width = max(SMALLEST_WIDTH, -(-attention_mask.size(1) // BUCKETS))
+        _, counts = ((lengths - 1) // width).unique_consecutive(return_counts=True)
+        ends = counts.cumsum(0).tolist()
+        self.buckets = [
+            Bucket(slice(start, end), inside[start:end, : int(lengths[start])], self.starts[start:end])
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
+        self.masks = [bucket.mask() for bucket in self.buckets]
+        self._moves: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
-    @classmethod
-    def of(cls, attention_mask: Tensor) -> "Packing":
-        """Of rows whose padding is at their end."""
-        lengths = attention_mask.sum(dim=1)
-        order = lengths.argsort(descending=True, stable=True)
-        values, counts = lengths[order].unique_consecutive(return_counts=True)
-        starts = lengths[order].cumsum(0) - lengths[order]
-        kept = attention_mask[order].bool()
-        positions = torch.arange(attention_mask.size(1), device=attention_mask.device).expand_as(attention_mask)[kept]
-        return cls(order, list(zip(counts.tolist(), values.tolist(), strict=True)), starts, positions)
+    def in_buckets(self, values: Tensor) -> list[Tensor]:
+        """(tokens, heads, size) -> contiguous (rows, heads, length, size) for each bucket."""
+        heads = values.size(1)
+        there, back, _ = self._move(heads)
+        flat = _Moved.apply(values.flatten(0, 1), there, back, None)
+        shapes = [(len(bucket.inside), heads, bucket.inside.size(1), values.size(2)) for bucket in self.buckets]
+        parts = flat.split([math.prod(shape[:3]) for shape in shapes])
+        return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
-    def rows(self, tokens: Tensor) -> list[Tensor]:
-        """The rows of each length: (tokens, ...) -> (rows, length, ...)."""
-        parts = tokens.split([rows * length for rows, length in self.groups])
-        return [part.unflatten(0, group) for part, group in zip(parts, self.groups, strict=True)]
+    def in_sequence(self, buckets: list[Tensor]) -> Tensor:
+        """The way back; what stands behind a row's end is dropped."""
+        heads = buckets[0].size(1)
+        there, back, hidden = self._move(heads)
+        flat = torch.cat([bucket.flatten(0, 2) for bucket in buckets])
+        return _Moved.apply(flat, back, there, hidden).unflatten(0, (-1, heads))
+
+    def _move(self, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Which (token, head) is in each place of the buckets (row, head, place); where each is; which are hidden."""
+        if heads not in self._moves:
+            head = torch.arange(heads)[:, None]
+            there = [(bucket.tokens()[:, None] * heads + head).flatten() for bucket in self.buckets]
+            inside = [bucket.inside[:, None].expand(-1, heads, -1).flatten() for bucket in self.buckets]
+            there, inside = torch.cat(there), torch.cat(inside)
+            shown = inside.nonzero().squeeze(1)
+            back = torch.empty_like(shown)
+            back[there[shown]] = shown
+            self._moves[heads] = there, back, (~inside).nonzero().squeeze(1)
+        return self._moves[heads]
+
+
+class _Moved(torch.autograd.Function):
+    """`values[there]`; gradients go `back`, without a sum, for what is hidden has none."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, there: Tensor, back: Tensor, hidden: Tensor | None) -> Tensor:
+        ctx.save_for_backward(back, *(() if hidden is None else (hidden,)))
+        return values.index_select(0, there)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        back, *hidden = ctx.saved_tensors
+        moved = gradient.index_select(0, back)
+        if hidden:
+            moved.index_fill_(0, hidden[0], 0)
+        return moved, None, None, None
 
 
 def can_pack(encoder: PreTrainedModel) -> bool:
@@ -75,7 +144,7 @@ def encode_packed(encoder: PreTrainedModel, input_ids: Tensor, attention_mask: T
         `last_hidden_state`, of the first token alone where the pooler reads nothing else,
         `pooler_output`, and else `hidden_states` without the embeddings' (None).
     """
-    packing = Packing.of(attention_mask)
+    packing = Packing(attention_mask)
     hidden = _embedded(encoder, input_ids[packing.order], attention_mask[packing.order], packing)
     first_token = pooler in POOLERS_OF_FIRST_TOKEN
     layers, states = layers_of_berts_kind(encoder), []
@@ -125,13 +194,13 @@ def _attention(
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Each row's attention to itself: (1, heads, tokens, size) three times -> (1, tokens, heads, size)."""
-    q, k, v = (packing.rows(tensor[0].transpose(0, 1)) for tensor in (query, key, value))
+    q, k, v = (packing.in_buckets(tensor[0].transpose(0, 1)) for tensor in (query * scaling, key, value))
     outputs = []
-    for one in zip(q, k, v, strict=True):  # (rows, length, heads, size)
-        q_rows, k_rows, v_rows = (tensor.transpose(1, 2) for tensor in one)
-        weights = (q_rows * scaling @ k_rows.transpose(2, 3)).softmax(dim=-1)
-        outputs.append((fast_dropout(weights, dropout) @ v_rows).transpose(1, 2).flatten(0, 1))
-    return torch.cat(outputs)[None], None
+    for q_rows, k_rows, v_rows, mask in zip(q, k, v, packing.masks, strict=True):  # (rows, heads, length, size)
+        scores = q_rows @ k_rows.transpose(2, 3)
+        weights = (scores if mask is None else scores + mask).softmax(dim=-1)
+        outputs.append(fast_dropout(weights, dropout) @ v_rows)
+    return packing.in_sequence(outputs)[None], None
 
 
 AttentionInterface.register(NAME, _attention)
@@ -149,9 +218,10 @@ def _last_layer(layer: nn.Module, hidden: Tensor, packing: Packing) -> Tensor:
     constant = torch.einsum("rhs,hs->rh", q, b_k).unsqueeze(-1)
     p = attention.dropout.p if layer.training else 0.0
     summed, weight = [], []
-    counts = [rows for rows, _ in packing.groups]
-    for x, w, c in zip(packing.rows(hidden), towards.split(counts), constant.split(counts), strict=True):
-        weights = fast_dropout((w @ x.transpose(1, 2) + c).softmax(dim=-1), p)  # (rows, heads, length)
+    for x, mask, bucket in zip(packing.in_buckets(hidden.unsqueeze(1)), packing.masks, packing.buckets, strict=True):
+        x = x.squeeze(1)  # (rows, length, d)
+        scores = towards[bucket.rows] @ x.transpose(1, 2) + constant[bucket.rows]  # (rows, heads, length)
+        weights = fast_dropout((scores if mask is None else scores + mask.squeeze(1)).softmax(dim=-1), p)
         summed.append(weights @ x)
         weight.append(weights.sum(dim=-1, keepdim=True))
     attended = torch.einsum("rhd,hsd->rhs", torch.cat(summed), w_v) + torch.cat(weight) * b_v

@@ -168,6 +168,8 @@ def make_trainer(
 
 
 def _padding(model: SentenceModel, data_args: DataArguments, args: TrainArguments) -> str:
+    if args.padding == "none" and args.device.type != "cpu":
+        raise UserError("--padding none is for a CPU; leave it out")
     if args.padding == "none" and not can_pack(model.encoder):
         raise UserError(
             f"--padding none is for encoders of BERT's kind, not {type(model.encoder).__name__}; leave it out"

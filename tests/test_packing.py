@@ -11,7 +11,7 @@ from mixcse import training
 from mixcse.chunking import Chunking
 from mixcse.console import UserError
 from mixcse.fast_dropout import FastDropout, fast_dropout, use_fast_dropout
-from mixcse.packing import Packing, can_pack
+from mixcse.packing import BUCKETS, Packing, can_pack
 from mixcse.pooling import POOLERS
 
 
@@ -83,13 +83,26 @@ def test_the_encoder_attends_as_before_afterwards(tiny_sizes, tokenizer):
 
 
 def test_where_the_rows_are():
-    mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])
-    packing = Packing.of(mask)
-    assert packing.order.tolist() == [1, 0, 2, 3]
-    assert packing.groups == [(1, 4), (2, 2), (1, 1)]
-    assert packing.starts.tolist() == [0, 4, 6, 8]
-    assert packing.positions.tolist() == [0, 1, 2, 3, 0, 1, 0, 1, 0]
-    assert [rows.tolist() for rows in packing.rows(torch.arange(9))] == [[[0, 1, 2, 3]], [[4, 5], [6, 7]], [[8]]]
+    mask = torch.tensor([[1, 1] + [0] * 8, [1] * 10, [1, 1, 1] + [0] * 7, [1] + [0] * 9])
+    packing = Packing(mask)
+    assert packing.order.tolist() == [1, 2, 0, 3]
+    assert packing.starts.tolist() == [0, 10, 13, 15]
+    assert packing.positions.tolist() == [*range(10), 0, 1, 2, 0, 1, 0]
+    tokens = torch.arange(16.0)[:, None, None] + torch.tensor([0.0, 0.5])[:, None]  # two heads
+    buckets = packing.in_buckets(tokens)
+    assert [bucket.shape for bucket in buckets] == [(1, 2, 10, 1), (3, 2, 3, 1)]
+    assert buckets[1][:, 1, :, 0].tolist() == [[10.5, 11.5, 12.5], [13.5, 14.5, 14.5], [15.5, 15.5, 15.5]]
+    assert packing.masks[0] is None
+    assert packing.masks[1].isinf().squeeze().tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 1]]
+    assert torch.equal(packing.in_sequence(buckets), tokens)
+
+
+@pytest.mark.parametrize("longest", [3, 4, 32, 200])
+def test_there_are_few_buckets(longest):
+    lengths = torch.randint(1, longest + 1, (300, 1), generator=torch.Generator().manual_seed(0))
+    packing = Packing((torch.arange(longest) < lengths).long())
+    assert len(packing.buckets) <= BUCKETS
+    assert sum(len(bucket.inside) for bucket in packing.buckets) == 300
 
 
 def test_dropout_is_drawn_for_every_view_and_layer(tiny_sizes, tokenizer):
@@ -176,6 +189,8 @@ def test_which_layout_is_chosen(tiny_sizes, tokenizer):
     assert chosen("bert", cpu, padding="batch") == "batch"
     with pytest.raises(UserError, match="--padding none is for encoders of BERT's kind, not MPNetModel"):
         chosen("mpnet", cpu, padding="none")
+    with pytest.raises(UserError, match="--padding none is for a CPU"):
+        chosen("bert", gpu, padding="none")
     with pytest.raises(UserError, match="--padding chunks and --pad_to_max_length contradict"):
         chosen("bert", cpu, padding="chunks", fixed=True)
 
