@@ -10,6 +10,7 @@ evaluations on 2,000 dev pairs.  `--tiny` tries all of it on whatever is there, 
 """
 
 import argparse
+import gc
 import json
 import random
 import statistics
@@ -46,28 +47,40 @@ def main() -> None:
         sentences = make_sentences(BATCH * (options.steps + options.warm_up))
         print(machine())  # noqa: T201
         measured = {way: measure(way, model, sentences, options) for way in levers(gpu)}
-        first = next(iter(measured.values()))["ms"]
-        rows = [
-            [way, f"{one['ms']:.1f}", f"{first / one['ms']:.1f}x", f"{one['mb']:.0f}"] for way, one in measured.items()
-        ]
-        print(table(["", "step (ms), median", "against released", "peak memory (MB)"], *rows))  # noqa: T201
-        fixed, compiled = list(measured.values())[-2:]
-        if compiled.get("compile_seconds"):
-            gain = max(fixed["ms"] - compiled["ms"], 1e-9) / 1000
-            print(  # noqa: T201
-                f"compiling: {compiled['compile_seconds']:.0f} s; it pays from "
-                f"{compiled['compile_seconds'] / gain:,.0f} steps (done from {gpu_recipe.COMPILE_FROM_STEPS:,})"
-            )
+        show(measured)
+        results = {"machine": machine(), "steps": measured}
+        _write(results, options)  # what is measured is safe
         seconds = whole_recipe(model, folder, options, gpu)
         steps = options.lines // BATCH
-        released = first / 1000 * steps
         print(  # noqa: T201
-            f"recipe: {options.lines:,} lines, {steps:,} steps, {steps // PERIOD} evaluations in {seconds:.0f} s; "
-            f"the released way's steps alone, scaled, {released:.0f} s: {released / seconds:.1f}x"
+            f"recipe: {options.lines:,} lines, {steps:,} steps, {steps // PERIOD} evaluations in {seconds:.0f} s"
         )
-        if options.output_json:
-            results = {"machine": machine(), "steps": measured, "recipe_seconds": seconds, "released_seconds": released}
-            write_json(options.output_json, results)
+        for way, one in measured.items():
+            if way.startswith("released"):
+                scaled = one["ms"] / 1000 * steps
+                print(f"  {scaled / seconds:.1f}x {way}: {scaled:.0f} s for its steps alone (scaled)")  # noqa: T201
+        _write(results | {"recipe_seconds": seconds}, options)
+
+
+def show(measured: dict[str, dict[str, float]]) -> None:
+    """The table, and from how many steps on compiling pays."""
+    first = next(iter(measured.values()))["ms"]
+    rows = [[way, f"{one['ms']:.1f}", f"{first / one['ms']:.1f}x", f"{one['mb']:.0f}"] for way, one in measured.items()]
+    print(table(["", "step (ms), median", "against the first", "peak memory (MB)"], *rows))  # noqa: T201
+    fixed, compiled = list(measured.values())[-2:]
+    if compiled.get("compile_seconds") is None:
+        print("the last row is not compiled: that failed, for the reason above")  # noqa: T201
+        return
+    gain = max(fixed["ms"] - compiled["ms"], 1e-9) / 1000
+    print(  # noqa: T201
+        f"compiling: {compiled['compile_seconds']:.0f} s; it pays from "
+        f"{compiled['compile_seconds'] / gain:,.0f} steps (done from {gpu_recipe.COMPILE_FROM_STEPS:,})"
+    )
+
+
+def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
+    if options.output_json:
+        write_json(options.output_json, results)
 
 
 def _parse() -> argparse.Namespace:
@@ -88,6 +101,8 @@ def levers(gpu: bool) -> dict[str, dict[str, Any]]:
     bf16 = {"bf16": True}
     return {
         "released way: float32, eager attention": {"way": "released"},
+        **({"released way, TF32": {"way": "released", "tf32": True}} if gpu else {}),
+        "released way, half precision": {"way": "released", "fp16" if gpu else "bf16": True},
         "ours, float32 (--faithful_precision)": {"way": "ours"},
         "+ bf16 autocast": {"way": "ours", **bf16},
         "+ one shape": {"way": "ours", **bf16, "fixed": True},
@@ -154,6 +169,10 @@ def measure(way: str, model: str, sentences: list[str], options: argparse.Namesp
     with peak_memory() as peak:
         trainer.train()
     result = {"ms": clock.milliseconds(options.warm_up), "mb": peak()}
+    del trainer, clock
+    gc.collect()  # a trainer and its callbacks know each other; the next row's memory begins without them
+    torch.cuda.empty_cache()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     return result if compile_seconds is None else result | {"compile_seconds": compile_seconds}
 
 
@@ -176,9 +195,7 @@ def _compile(trainer: Trainer) -> float | None:
     device = trainer.args.device
     trainer.model.to(device).train()
     compiled = trainer.model.compile_for(2 * BATCH, MAX_LENGTH)
-    seconds = compiled.warm_up(device, torch.autocast(device.type, dtype=torch.bfloat16))
-    trainer.model.zero_grad(set_to_none=True)
-    return seconds
+    return compiled.warm_up(trainer.model, device, torch.autocast(device.type, dtype=torch.bfloat16))
 
 
 def whole_recipe(model: str, folder: Path, options: argparse.Namespace, gpu: bool) -> float:

@@ -58,7 +58,7 @@ def main() -> None:
     forward = _logging_forward(trainers["released"], options)
     periods = {"ours": PERIOD * steps["ours"] + ours, "released": PERIOD * steps["released"] + forward + released}
     rows = [
-        [way, f"{steps[way]:.2f}", f"{min(seconds[way]):.2f} to {max(seconds[way][WARM_UP:]):.2f}",
+        [way, f"{steps[way]:.2f}", f"{min(seconds[way][WARM_UP:]):.2f} to {max(seconds[way][WARM_UP:]):.2f}",
          f"{periods[way]:.0f}" if way in periods else "", f"{peaks[way]:.0f}"]
         for way in WAYS
     ]  # fmt: skip

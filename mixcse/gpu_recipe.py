@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixcse.console import UserError, first_line, say, warn
 from mixcse.rng import preserved_rng
@@ -28,21 +28,23 @@ LOADER_WORKERS = 2
 WARM_UP = 3  # passes before CUDA graphs are recorded
 
 
-def supported() -> bool:
-    """Whether there is a GPU with bfloat16."""
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+def supported(use_cpu: bool = False) -> bool:
+    """Whether there is a GPU with bfloat16 (and it is to be used)."""
+    return not use_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def apply_gpu_recipe(args: "TrainArguments") -> None:
     """Sets the training options that the recipe consists of; it pads to `max_seq_length`, too.
 
     Raises:
-        UserError: the device has no bfloat16, or another precision is asked for.
+        UserError: the device has no bfloat16, or what is asked for does not go with it.
     """
-    if not supported():
-        raise UserError("--gpu_recipe needs a CUDA GPU with bfloat16, and there is none; leave it out")
+    if not supported(args.use_cpu):
+        raise UserError("--gpu_recipe needs a CUDA GPU with bfloat16, and there is none to be used; leave it out")
     if args.fp16:
         raise UserError("--gpu_recipe computes in bfloat16; leave out --fp16")
+    if args.padding in ("none", "chunks"):
+        raise UserError(f"--gpu_recipe pads every batch to one shape; leave out --padding {args.padding}")
     args.bf16 = True
     args.per_device_eval_batch_size = max(args.per_device_eval_batch_size, EVAL_BATCH_SIZE)
     args.dataloader_num_workers = args.dataloader_num_workers or LOADER_WORKERS
@@ -77,15 +79,19 @@ class CompiledEmbedding:
         self.usable = False
 
     def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        if not self.usable or tuple(input_ids.shape) != self._shape:
+        # Without gradients it would be compiled once more.
+        if not self.usable or not torch.is_grad_enabled() or tuple(input_ids.shape) != self._shape:
             return self._embed(input_ids, attention_mask)
         torch.compiler.cudagraph_mark_step_begin()
         return self._compiled(input_ids, attention_mask)
 
-    def warm_up(self, device: torch.device, precision: torch.autocast | nullcontext) -> float | None:
+    def warm_up(self, model: nn.Module, device: torch.device, precision: torch.autocast | nullcontext) -> float | None:
         """Compiles both passes; from now on they are used, unless that fails, which is said.
 
-        Gradients are left behind in the parameters, random generators are as they were.
+        Random generators are as they were; the model has no gradients afterwards.
+
+        Args:
+            model: whose parameters the function uses.
 
         Returns:
             Seconds, or None if it failed.
@@ -99,6 +105,7 @@ class CompiledEmbedding:
                     with precision:
                         z = self(ids, mask)
                     z.float().sum().backward()
+                    model.zero_grad(set_to_none=True)  # they lie where the graph's next run puts its own
         except Exception as error:  # compilers fail in many ways, and the uncompiled function is at hand
             self.usable = False
             warn(f"the encoder could not be compiled and runs as it is ({type(error).__name__}: {first_line(error)})")

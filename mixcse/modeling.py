@@ -149,17 +149,20 @@ class SentenceModel(nn.Module):
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, pooler: str) -> Tensor:
         """Embeddings of rows: (rows, length) twice -> (rows, d)."""
-        mask = attention_mask
-        if mask.device.type == "cuda" and layers_of_berts_kind(self.encoder) is not None:
-            # transformers would look whether nothing is masked, for which the host waits for the GPU.
-            mask = mask.bool()[:, None, None].expand(-1, 1, mask.size(1), -1)
         with first_token_only(self.encoder, pooler):
             outputs = self.encoder(
                 input_ids=input_ids,
-                attention_mask=mask,
+                attention_mask=self._mask(attention_mask),
                 output_hidden_states=pooler in NEEDS_HIDDEN_STATES,
             )
         return pool(pooler, outputs, attention_mask, self.head)
+
+    def _mask(self, attention_mask: Tensor) -> Tensor:
+        """As the encoder takes it without a look at its content, for which the host would wait for the GPU."""
+        known = layers_of_berts_kind(self.encoder) is not None and self.encoder.config._attn_implementation == "sdpa"
+        if attention_mask.device.type != "cuda" or not known:
+            return attention_mask
+        return attention_mask.bool()[:, None, None].expand(-1, 1, attention_mask.size(1), -1)
 
     def compile_for(self, rows: int, length: int, **options: str) -> CompiledEmbedding:
         """From now on `forward` embeds batches of that shape with a `CompiledEmbedding`, once that is warm."""
@@ -213,7 +216,7 @@ class SentenceModel(nn.Module):
 
     def _masked_lm_losses(self, attention_mask: Tensor, input_ids: Tensor, labels: Tensor) -> Tensor:
         """The summed masked-LM loss of each row: (rows, length) -> (rows,)."""
-        logits = self.masked_lm(input_ids=input_ids, attention_mask=attention_mask).logits
+        logits = self.masked_lm(input_ids=input_ids, attention_mask=self._mask(attention_mask)).logits
         losses = F.cross_entropy(logits.float().transpose(1, 2), labels, reduction="none", ignore_index=IGNORED)
         return losses.sum(dim=1)
 

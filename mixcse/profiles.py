@@ -26,9 +26,11 @@ def run_paper(flags: list[str], gpu: bool, *, faithful_precision: bool = False) 
     """The released BERT-base recipe, then the paper's evaluation.
 
     Args:
-        faithful_precision: float32, as released; else `--gpu_recipe` where the GPU has bfloat16.
+        faithful_precision: float32, as released; else `--gpu_recipe` where the GPU has bfloat16
+            and no flag speaks against it.
     """
-    fast = supported() and not faithful_precision
+    contrary = {"--fp16", "--use_cpu", "--padding"} & {flag.split("=")[0] for flag in flags}
+    fast = supported() and not faithful_precision and not contrary
     say(
         "This trains BERT-base on 1,000,000 Wikipedia sentences by the released recipe and scores it on the paper's\n"
         "tasks.  It downloads the corpus, the tasks and bert-base-uncased first."

@@ -26,6 +26,7 @@ CHECKPOINT_FILES = ("config.json", "model.safetensors", "optimizer.pt", "schedul
 NOT_COMPARED = {
     "output_dir", "overwrite_output_dir", "overwrite_cache", "preprocessing_num_workers", "disable_tqdm",
     "dataloader_num_workers", "dataloader_pin_memory", "senteval_data", "cache_dir", "local_rank", "log_level",
+    "ddp_timeout",
 }  # fmt: skip
 
 

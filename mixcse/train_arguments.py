@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from transformers import TrainingArguments
@@ -40,10 +41,13 @@ class TrainArguments(Recipe, TrainingArguments):
             self.accelerator_config = self.accelerator_config or {"non_blocking": True}
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available():
             self.use_cpu = True  # unless it is said, processes on CPUs do not find each other
+            if not torch.distributed.is_initialized():  # transformers passes the time-out on for GPUs alone
+                torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=self.ddp_timeout))
         super().__post_init__()
         if self.world_size > 1:
             self.dataloader_drop_last = True  # it would be filled up with repeated sentences: false negatives
-            self.ddp_find_unused_parameters = False  # `prepare_training` has frozen them
+            if self.ddp_find_unused_parameters is None:
+                self.ddp_find_unused_parameters = False  # `prepare_training` has frozen them
 
     def _check_numbers(self) -> None:
         for name in ("per_device_eval_batch_size", "gradient_accumulation_steps"):

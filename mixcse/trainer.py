@@ -117,7 +117,7 @@ class MixCSETrainer(Trainer):
         totals: dict[str, Tensor] = {}
         was_training = self.model.training
         self.model.train()
-        with preserved_rng():
+        with preserved_rng(), autocast(self.args):
             torch.manual_seed(self.args.seed)
             for start in range(0, examples, self.args.per_device_train_batch_size):
                 rows = range(start, min(examples, start + self.args.per_device_train_batch_size))
@@ -146,7 +146,7 @@ class MixCSETrainer(Trainer):
 
 
 class _CompileWhereItPays(TrainerCallback):
-    """Before the first step: what it leaves in the gradients must not reach one."""
+    """Before the first step."""
 
     def __init__(self, trainer: MixCSETrainer) -> None:
         self.trainer = trainer
@@ -158,5 +158,4 @@ class _CompileWhereItPays(TrainerCallback):
         views = max(2, len(self.trainer.train_dataset[0]["input_ids"]))
         compiled = model.compile_for(views * args.per_device_train_batch_size, collator.pad_to)
         model.train()
-        compiled.warm_up(args.device, autocast(args))
-        model.zero_grad(set_to_none=True)
+        compiled.warm_up(model, args.device, autocast(args))

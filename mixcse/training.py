@@ -14,7 +14,7 @@ from mixcse.chunking import LENGTH_CHUNKS, Chunking
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
 from mixcse.data import check_train_file, load_training_data
 from mixcse.dev import DevSets
-from mixcse.distributed import leave
+from mixcse.distributed import from_main_process, leave
 from mixcse.fast_dropout import use_fast_dropout
 from mixcse.files import write_json
 from mixcse.modeling import SentenceModel
@@ -50,12 +50,13 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     afresh, checkpoint = args.overwrite_output_dir, None
     if not afresh:
         folder.check_earlier_run()
-        if folder.finished:
+        # One process looks, and all do as it says: a shared folder does not show the same to all at once.
+        finished, checkpoint = from_main_process((folder.finished, folder.last_checkpoint()))
+        if finished:
             if args.should_save and not (folder.path / REPORT_FILE).exists():  # it was killed before its page was drawn
                 _draw(folder.path)
             say(f"{folder.path}: this run is finished; nothing to do (--overwrite_output_dir starts afresh)")
             return
-        checkpoint = folder.last_checkpoint()
     dev_sets = None
     if args.do_eval:
         dev_sets = DevSets.load(data_args.senteval_data, args.eval_path, transfer=args.eval_transfer)

@@ -137,6 +137,22 @@ def test_another_number_of_processes_is_another_run(tmp_path):
     RunFolder(tmp_path, {"processes": 1}).check_earlier_run()
 
 
+def test_others_are_waited_for_as_long_as_it_takes(command, monkeypatch):
+    """transformers hands the time-out on for GPUs alone; torch's own is half an hour."""
+    waits = []
+
+    def start(backend, timeout):
+        waits.append((backend, timeout.days))
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("torch.distributed.init_process_group", start)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    with pytest.raises(KeyboardInterrupt):
+        training.main(command)
+    assert waits == [("gloo", 30)]
+
+
 def launched(script, arguments, folder):
     """Two processes under torchrun; the lines that they said."""
     environment = os.environ | {

@@ -161,10 +161,45 @@ def test_the_profile_is_chosen_and_said(monkeypatch, capsys, argv, gpu, profile,
     ran = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(profiles, "run_demo", lambda flags: ran.append(("demo", flags)))
-    monkeypatch.setattr(profiles, "run_paper", lambda flags, gpu: ran.append(("paper", flags)))
+    monkeypatch.setattr(profiles, "run_paper", lambda flags, gpu, faithful_precision: ran.append(("paper", flags)))
     example.main(argv)
     assert ran == [(profile, flags)]
     assert f"profile: {profile} ({why};" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "bf16", "faithful", "fast"),
+    [
+        ([], True, False, True),
+        ([], False, False, False),
+        ([], True, True, False),
+        (["--fp16"], True, False, False),
+        (["--padding=batch"], True, False, False),
+    ],
+)
+def test_the_paper_profile_in_bf16(monkeypatch, capsys, flags, bf16, faithful, fast):
+    asked = []
+
+    def stop(arguments):
+        asked.extend(arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(profiles, "supported", lambda: bf16)
+    monkeypatch.setattr(profiles, "parse_training_arguments", stop)
+    with pytest.raises(KeyboardInterrupt):
+        profiles.run_paper(flags, gpu=True, faithful_precision=faithful)
+    assert ("--gpu_recipe" in asked) == fast
+    assert ("--faithful_precision stays in float32" in capsys.readouterr().err) == fast
+
+
+def test_faithful_precision_is_for_the_profile(monkeypatch):
+    ran = []
+    monkeypatch.setattr(
+        profiles, "run_paper", lambda flags, gpu, faithful_precision: ran.append((flags, faithful_precision))
+    )
+    example.main(["--profile", "paper", "--faithful_precision", "--seed", "1"])
+    example.main(["--profile", "paper"])
+    assert ran == [(["--seed", "1"], True), ([], False)]
 
 
 def test_an_unknown_profile():
