@@ -152,7 +152,8 @@ class Recipe:
             "choices": PADDING,
             "help": "How a batch is laid out: none, its sentences one after the other; chunks, in 8 chunks of similar "
             "length; batch, padded to its longest.  auto: none on a CPU (chunks, for encoders other than BERT's kind), "
-            "batch on a GPU and with --pad_to_max_length.  The same mathematics; dropout draws other masks.",
+            "batch on a GPU and with --pad_to_max_length.  The same mathematics; dropout draws other masks, on a CPU "
+            "with 16 random bits an element unless it is batch (0.1 becomes 0.100006).",
         },
     )
     embedding_chunk_size: int | None = field(

@@ -156,7 +156,7 @@ def make_trainer(
         rows=args.embedding_chunk_size,
         trim=not data_args.pad_to_max_length,
     )
-    if args.device.type == "cpu":
+    if args.device.type == "cpu" and padding != "batch":
         use_fast_dropout(model)
     collator = ContrastiveCollator(
         model.tokenizer,

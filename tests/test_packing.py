@@ -195,6 +195,15 @@ def test_which_layout_is_chosen(tiny_sizes, tokenizer):
         chosen("bert", cpu, padding="chunks", fixed=True)
 
 
+@pytest.mark.parametrize(("padding", "fast"), [("none", True), ("chunks", True), ("batch", False)])
+def test_padded_to_the_longest_all_is_torchs_own(command, monkeypatch, padding, fast):
+    models = []
+    monkeypatch.setattr(training, "MixCSETrainer", lambda model, *_, **__: models.append(model) or 1 / 0)
+    with pytest.raises(UserError, match="ZeroDivisionError"):
+        training.main([*command, "--padding", padding])
+    assert any(isinstance(module, FastDropout) for module in models[0].modules()) == fast
+
+
 def test_runs_of_every_layout(command, tmp_path, monkeypatch):
     """Without dropout they are one run."""
     monkeypatch.setattr(training, "_draw", lambda folder: None)
