@@ -71,10 +71,10 @@ def show(measured: dict[str, dict[str, float]]) -> None:
     if compiled.get("compile_seconds") is None:
         print("the last row is not compiled: that failed, for the reason above")  # noqa: T201
         return
-    gain = max(fixed["ms"] - compiled["ms"], 1e-9) / 1000
+    gain = (fixed["ms"] - compiled["ms"]) / 1000  # seconds a step
+    pays = f"pays from {compiled['compile_seconds'] / gain:,.0f} steps" if gain > 0 else "does not pay here"
     print(  # noqa: T201
-        f"compiling: {compiled['compile_seconds']:.0f} s; it pays from "
-        f"{compiled['compile_seconds'] / gain:,.0f} steps (done from {gpu_recipe.COMPILE_FROM_STEPS:,})"
+        f"compiling: {compiled['compile_seconds']:.0f} s; it {pays} (done from {gpu_recipe.COMPILE_FROM_STEPS:,})"
     )
 
 
