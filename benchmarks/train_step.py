@@ -18,7 +18,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -168,9 +167,9 @@ def _logging_forward(trainer: ReleasedTrainer, options: argparse.Namespace) -> f
     return time.perf_counter() - start
 
 
-def _memory_of(way: str, flags: Sequence[str] = ()) -> float:
+def _memory_of(way: str) -> float:
     """Peak memory, in MB, of this program running one way alone."""
-    command = [sys.executable, __file__, *sys.argv[1:], *flags, "--memory_of", way]
+    command = [sys.executable, __file__, *sys.argv[1:], "--memory_of", way]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 

@@ -127,7 +127,7 @@ class _Moved(torch.autograd.Function):
 
 
 def can_pack(encoder: PreTrainedModel) -> bool:
-    """Whether it is built of layers that `embed_packed` knows, with positions counted from a row's start."""
+    """Whether it is built of layers that `encode_packed` knows, with positions counted from a row's start."""
     return (
         layers_of_berts_kind(encoder) is not None
         and encoder.config._attn_implementation == "sdpa"
