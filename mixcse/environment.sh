@@ -1,5 +1,5 @@
 # Sourced by run_unsup_example.sh and tests/run.sh, from the repository root:
-#   . mixcse/environment.sh [an extra of pyproject.toml]
+#   . mixcse/environment.sh 'an extra of pyproject.toml, or nothing'
 # An active virtual environment is used as it is: what it already satisfies of pyproject.toml is
 # left alone.  Otherwise .venv is made or reused, with requirements.txt's pins.  Nothing is
 # installed again until requirements.txt or pyproject.toml change.

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -258,11 +259,23 @@ def test_the_demo_table_adds_up():
     assert cells[3] == ["gain", "-1.00", "+1.00", "+3.50", "+2.25"]
 
 
+def test_the_first_option_is_no_extra_to_install(tmp_path):
+    """A sourced script without arguments has those of the script that sources it."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    shutil.copy(fetch.ROOT / "run_unsup_example.sh", tmp_path)
+    (tmp_path / "mixcse").mkdir()
+    (tmp_path / "mixcse" / "environment.sh").write_text('python() { :; }; echo "extra: [${1:-}]"; exit 0\n')
+    script = str(tmp_path / "run_unsup_example.sh")
+    run = subprocess.run([bash, script, "--profile", "demo"], capture_output=True, text=True, check=True)
+    assert run.stdout == "extra: []\n"
+
+
 def test_the_environment_script_is_valid_shell():
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("needs bash")
-    import subprocess
 
     for script in ("run_unsup_example.sh", "tests/run.sh", "mixcse/environment.sh"):
         subprocess.run([bash, "-n", str(fetch.ROOT / script)], check=True)
