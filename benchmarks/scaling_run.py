@@ -43,7 +43,7 @@ def train(*argv: str) -> dict[str, float]:
     """`train.py argv`; memory is that of the steps, not of start and end."""
     from transformers import TrainerCallback
 
-    from mixcse import training
+    from mixcse import preparation, training
 
     ends: list[float] = []  # of steps
     measured: dict[str, float] = {}
@@ -58,12 +58,12 @@ def train(*argv: str) -> dict[str, float]:
         def on_train_end(self, *_: Any, **__: Any) -> None:
             measured.update(self.memory.stop())
 
-    class WatchedTrainer(training.MixCSETrainer):
+    class WatchedTrainer(preparation.MixCSETrainer):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.add_callback(Watch())
 
-    training.MixCSETrainer = WatchedTrainer
+    preparation.MixCSETrainer = WatchedTrainer
     start = time.perf_counter()
     training.main(list(argv))
     return {"step_seconds": float(np.median(np.diff(ends))), "first_step_after": ends[0] - start} | measured

@@ -23,9 +23,9 @@ from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.batching import ContrastiveCollator
 from mixcse.data import load_training_data
 from mixcse.modeling import SentenceModel
+from mixcse.preparation import make_trainer
 from mixcse.train_arguments import TrainArguments
 from mixcse.trainer import MixCSETrainer
-from mixcse.training import make_trainer
 
 TEMPERATURE, MIXING_LAMBDA, MAX_LENGTH = 0.05, 0.2, 32
 POOLER = "cls_before_pooler"

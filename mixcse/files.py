@@ -41,7 +41,7 @@ def read_json(path: str | Path) -> Any:
 
 @contextmanager
 def written_aside(folder: str | Path) -> Iterator[Path]:
-    """Gives an empty folder to write into; on success its files move into `folder`."""
+    """Gives an empty folder to write into; on success its files move into `folder`, subfolders too."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
@@ -49,9 +49,11 @@ def written_aside(folder: str | Path) -> Iterator[Path]:
         yield aside
         umask = os.umask(0)
         os.umask(umask)
-        for file in sorted(aside.iterdir()):
+        for file in sorted(path for path in aside.rglob("*") if path.is_file()):
             file.chmod(0o666 & ~umask)  # safetensors makes its files private
-            os.replace(file, folder / file.name)
+            place = folder / file.relative_to(aside)
+            place.parent.mkdir(exist_ok=True)
+            os.replace(file, place)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

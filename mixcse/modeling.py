@@ -8,14 +8,15 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from mixcse.chunking import Chunking, in_chunks
-from mixcse.console import UserError, first_line, warn
+from mixcse.console import UserError, warn
 from mixcse.distributed import sum_over_processes, world_size
 from mixcse.first_token import first_token_only, layers_of_berts_kind
 from mixcse.gpu_recipe import CompiledEmbedding
+from mixcse.loading import load_encoder
 from mixcse.packing import can_pack, encode_packed
 from mixcse.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
 
@@ -69,16 +70,7 @@ class SentenceModel(nn.Module):
             UserError: nothing loadable is there, or encoder weights are missing in it.
         """
         name = str(name_or_path)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(name, **hub)
-            encoder, info = AutoModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **hub)
-        except Exception as error:  # damaged files raise nearly anything; for the user it is one thing
-            raise UserError(_why_not_loaded(name, error)) from error
-        if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in _tokenizer_files(tokenizer)):
-            raise UserError(f"{name}: no tokenizer in it ({' or '.join(_tokenizer_files(tokenizer))})")
-        missing = sorted(info["missing_keys"])
-        if lost := [key for key in missing if not key.startswith("pooler.")]:
-            raise UserError(f"{name}: {len(lost)} of the encoder's weights are not in it, such as {lost[0]}")
+        encoder, tokenizer, missing = load_encoder(name, **hub)
         model = cls(encoder, tokenizer)
         model.has_cls_head = model._owns_pooler() and not missing and getattr(encoder.config, HAS_CLS_HEAD, True)
         heads = _load_heads(name)
@@ -260,18 +252,3 @@ def _load_heads(folder: str | Path) -> dict[str, Tensor]:
         return load_file(file) if file.is_file() else {}
     except Exception as error:  # safetensors has its own kinds
         raise UserError(f"{file} is damaged ({error})") from error
-
-
-def _tokenizer_files(tokenizer: Tokenizer) -> list[str]:
-    # Without them transformers makes up a vocabulary of special tokens, in silence.
-    return sorted({"tokenizer.json", *tokenizer.vocab_files_names.values()})
-
-
-def _why_not_loaded(name: str, error: Exception) -> str:
-    reason = first_line(error)
-    if Path(name).is_dir():
-        return f"{name}: not a usable model folder ({reason})"
-    return (
-        f"{name}: no such folder, and the Hugging Face Hub did not give it ({reason}); "
-        "check the name and the network, or pass a local folder with config.json, tokenizer and weights"
-    )

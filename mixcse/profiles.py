@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixcse import evaluation, training
+from mixcse import evaluation, preparation, training
 from mixcse.console import say
 from mixcse.demo_encoder import demo_encoder
 from mixcse.encoder import SentenceEncoder
@@ -59,7 +59,7 @@ def run_paper(flags: list[str], gpu: bool, *, faithful_precision: bool = False) 
         *flags,
     ]
     _, data_args, args = parse_training_arguments(arguments)  # a wrong option is said before anything is downloaded
-    training.check_devices(args)
+    preparation.check_devices(args)
     if Path(data_args.train_file) == CORPUS_PATH:
         fetch_corpus()
     senteval_data = find_senteval_data(data_args.senteval_data)

@@ -5,21 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from transformers import TrainerCallback, TrainerState, set_seed
 
 from mixcse.arguments import DataArguments, ModelArguments
-from mixcse.batching import ContrastiveCollator
-from mixcse.chunking import LENGTH_CHUNKS, Chunking
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
-from mixcse.data import check_train_file, load_training_data
+from mixcse.data import load_training_data
 from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, leave
-from mixcse.fast_dropout import use_fast_dropout
 from mixcse.files import write_json
-from mixcse.modeling import SentenceModel
-from mixcse.packing import can_pack
 from mixcse.parsing import parse_training_arguments
+from mixcse.preparation import check_metric, check_options, load_model, make_trainer
 from mixcse.runs import COSINES_FILE, FINISHED_FILE, REPORT_FILE, RunFolder, resolved_options
 from mixcse.train_arguments import TrainArguments
 from mixcse.trainer import MixCSETrainer
@@ -45,7 +40,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
         UserError: options, data or model are unusable (an earlier run in the folder is
             untouched then), or the training diverged.
     """
-    _check(model_args, data_args, args)
+    check_options(model_args, data_args, args)
     folder = RunFolder(args.output_dir, resolved_options(data_args.train_file, model_args, data_args, args))
     afresh, checkpoint = args.overwrite_output_dir, None
     if not afresh:
@@ -60,9 +55,9 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     dev_sets = None
     if args.do_eval:
         dev_sets = DevSets.load(data_args.senteval_data, args.eval_path, transfer=args.eval_transfer)
-    _check_metric(args, dev_sets)
+    check_metric(args, dev_sets)
     set_seed(args.seed)
-    model = _load_model(model_args, data_args)
+    model = load_model(model_args, data_args)
     with args.main_process_first(desc="tokenising"):  # the others read what it has cached
         data = load_training_data(
             data_args.train_file,
@@ -127,63 +122,6 @@ class _Begin(TrainerCallback):
         self.done = True
 
 
-def _load_model(model_args: ModelArguments, data_args: DataArguments) -> SentenceModel:
-    model = SentenceModel.from_pretrained(model_args.model_name_or_path, **model_args.hub)
-    if not 3 <= data_args.max_seq_length <= model.max_length:
-        raise UserError(
-            f"--max_seq_length {data_args.max_seq_length} is outside 3 to {model.max_length}, the model's limit"
-        )
-    if model_args.do_mlm and model.tokenizer.mask_token is None:
-        raise UserError(f"--do_mlm: the tokenizer of {model_args.model_name_or_path} has no mask token; drop the flag")
-    mlm_from = model_args.model_name_or_path if model_args.do_mlm else None
-    model.prepare_training(model_args.pooler_type, mlm_from=mlm_from, **model_args.hub)
-    return model
-
-
-def make_trainer(
-    model: SentenceModel,
-    model_args: ModelArguments,
-    data_args: DataArguments,
-    args: TrainArguments,
-    data: Dataset,
-    dev_sets: DevSets | None,
-) -> MixCSETrainer:
-    """The trainer of a prepared model, which is told how to lay out its batches."""
-    padding = _padding(model, data_args, args)
-    model.packed = padding == "none"
-    model.chunking = Chunking(
-        count=1 if padding == "batch" else LENGTH_CHUNKS,
-        rows=args.embedding_chunk_size,
-        trim=not data_args.pad_to_max_length,
-    )
-    if args.device.type == "cpu" and padding != "batch":
-        use_fast_dropout(model)
-    collator = ContrastiveCollator(
-        model.tokenizer,
-        pad_to=data_args.max_seq_length if data_args.pad_to_max_length else None,
-        mlm_probability=data_args.mlm_probability if model_args.do_mlm else None,
-    )
-    return MixCSETrainer(
-        model, args, model_args=model_args, data_collator=collator, train_dataset=data, dev_sets=dev_sets
-    )
-
-
-def _padding(model: SentenceModel, data_args: DataArguments, args: TrainArguments) -> str:
-    if args.padding == "none" and args.device.type != "cpu":
-        raise UserError("--padding none is for a CPU; leave it out")
-    if args.padding == "none" and not can_pack(model.encoder):
-        raise UserError(
-            f"--padding none is for encoders of BERT's kind, not {type(model.encoder).__name__}; leave it out"
-        )
-    if args.padding in ("none", "chunks") and data_args.pad_to_max_length:
-        raise UserError(f"--padding {args.padding} and --pad_to_max_length contradict each other; leave one out")
-    if args.padding != "auto":
-        return args.padding
-    if args.device.type != "cpu" or data_args.pad_to_max_length:
-        return "batch"
-    return "none" if can_pack(model.encoder) else "chunks"
-
-
 def _finish(trainer: MixCSETrainer, output_dir: Path, scores: dict[str, Any] | None, metrics: dict[str, Any]) -> None:
     aside = output_dir / ".trainer_state.json"
     trainer.state.save_to_json(str(aside))
@@ -211,44 +149,6 @@ def _scores_of_kept_step(trainer: MixCSETrainer) -> dict[str, Any]:
     kept = best or state.global_step
     logged = [log for log in state.log_history if log["step"] == kept and any(key.startswith("eval_") for key in log)]
     return logged[-1] if logged else trainer.evaluate() | {"step": kept}
-
-
-def _check(model_args: ModelArguments, data_args: DataArguments, args: TrainArguments) -> None:
-    if not args.do_train:
-        raise UserError("--do_train is off: nothing to do; evaluation.py scores a trained folder")
-    if not data_args.train_file:
-        raise UserError("--train_file is missing: give a .txt file with a sentence a line, or a .csv or .tsv")
-    check_train_file(Path(data_args.train_file))
-    check_devices(args)
-    if args.gpu_recipe:
-        data_args.pad_to_max_length = True  # one shape
-    if model_args.mlp_only_train and model_args.pooler_type != "cls":
-        warn(f"--mlp_only_train does nothing with --pooler_type {model_args.pooler_type}: only cls has an MLP head")
-    if model_args.variant in ("paper", "simcse") and model_args.mixed_views != "both":
-        warn(f"--mixed_views does nothing with --variant {model_args.variant}: the released variants have two kinds")
-    if model_args.variant == "simcse" and not model_args.stop_gradient:
-        warn("--no_stop_gradient does nothing with --variant simcse: it has no mixes")
-
-
-def check_devices(args: TrainArguments) -> None:
-    """Raises UserError unless training can run here: on one device, in a precision it has."""
-    if args.fp16 and not torch.cuda.is_available():
-        raise UserError("--fp16 needs a CUDA GPU, and there is none; leave it out")
-    if args.n_gpu > 1:
-        raise UserError(
-            f"{args.n_gpu} GPUs are visible, and one process would use them wrongly: launch one process for each, "
-            f"torchrun --nproc_per_node={args.n_gpu} train.py …, or set CUDA_VISIBLE_DEVICES=0"
-        )
-
-
-def _check_metric(args: TrainArguments, dev_sets: DevSets | None) -> None:
-    if dev_sets is None:
-        return
-    metric = args.metric_for_best_model.removeprefix("eval_")
-    if metric not in dev_sets.metrics:
-        raise UserError(
-            f"--metric_for_best_model {metric} is not scored here; choose from {', '.join(dev_sets.metrics)}"
-        )
 
 
 def _announce(trainer: MixCSETrainer, examples: int, checkpoint: Path | None) -> None:

@@ -13,7 +13,7 @@ import torch
 from run_folder import logged, same_weights, weights
 from test_training import own_pairs
 
-from mixcse import training
+from mixcse import preparation, training
 from mixcse.console import UserError
 from mixcse.distributed import from_main_process, gather_rows, leave, rank, sum_over_processes, world_size
 from mixcse.files import ROOT, write_json
@@ -115,9 +115,9 @@ def test_alone_nothing_happens():
 
 def test_several_gpus_without_a_launcher_are_refused():
     with pytest.raises(UserError, match="3 GPUs are visible.*torchrun --nproc_per_node=3 train.py .*CUDA_VISIBLE_DEV"):
-        training.check_devices(SimpleNamespace(fp16=False, n_gpu=3))
+        preparation.check_devices(SimpleNamespace(fp16=False, n_gpu=3))
     for count in (0, 1):
-        training.check_devices(SimpleNamespace(fp16=False, n_gpu=count))
+        preparation.check_devices(SimpleNamespace(fp16=False, n_gpu=count))
 
 
 def test_a_checkpoint_is_complete_when_every_process_has_saved(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from batches import SHORTENED, assert_equal, calls_of, differ, loss_and_gradients, model_of, random_batch, set_dropout
 from run_folder import logged
 
-from mixcse import training
+from mixcse import preparation, training
 from mixcse.chunking import Chunking
 from mixcse.console import UserError
 from mixcse.fast_dropout import FastDropout, fast_dropout, use_fast_dropout
@@ -180,7 +180,7 @@ def test_which_layout_is_chosen(tiny_sizes, tokenizer):
     def chosen(kind, device, padding="auto", fixed=False):
         args = SimpleNamespace(padding=padding, device=device)
         data_args = SimpleNamespace(pad_to_max_length=fixed)
-        return training._padding(model_of(kind, tiny_sizes, tokenizer), data_args, args)
+        return preparation._padding(model_of(kind, tiny_sizes, tokenizer), data_args, args)
 
     assert chosen("bert", cpu) == "none"
     assert chosen("mpnet", cpu) == "chunks"
@@ -198,7 +198,7 @@ def test_which_layout_is_chosen(tiny_sizes, tokenizer):
 @pytest.mark.parametrize(("padding", "fast"), [("none", True), ("chunks", True), ("batch", False)])
 def test_padded_to_the_longest_all_is_torchs_own(command, monkeypatch, padding, fast):
     models = []
-    monkeypatch.setattr(training, "MixCSETrainer", lambda model, *_, **__: models.append(model) or 1 / 0)
+    monkeypatch.setattr(preparation, "MixCSETrainer", lambda model, *_, **__: models.append(model) or 1 / 0)
     with pytest.raises(UserError, match="ZeroDivisionError"):
         training.main([*command, "--padding", padding])
     assert any(isinstance(module, FastDropout) for module in models[0].modules()) == fast
@@ -207,13 +207,13 @@ def test_padded_to_the_longest_all_is_torchs_own(command, monkeypatch, padding, 
 def test_runs_of_every_layout(command, tmp_path, monkeypatch):
     """Without dropout they are one run."""
     monkeypatch.setattr(training, "_draw", lambda folder: None)
-    prepare = training.SentenceModel.prepare_training
+    prepare = preparation.SentenceModel.prepare_training
 
     def without_dropout(model, *args, **hub):
         prepare(model, *args, **hub)
         set_dropout(model, 0)
 
-    monkeypatch.setattr(training.SentenceModel, "prepare_training", without_dropout)
+    monkeypatch.setattr(preparation.SentenceModel, "prepare_training", without_dropout)
     scores = {}
     for padding in ("none", "chunks", "batch"):
         out = tmp_path / padding
