@@ -33,6 +33,14 @@ def warn(message: str) -> None:
     say(f"warning: {message}")
 
 
+class WithExamples(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that shows defaults where there are any, and examples as they are written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        nothing = action.default in (None, False, [])
+        return action.help if nothing else super()._get_help_string(action)
+
+
 class OneLineParser(argparse.ArgumentParser):
     """Answers a wrong command line with a `UserError`, one line, instead of its usage."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import senteval
 from mixcse import __version__
-from mixcse.console import OneLineParser, UserError, quiet_libraries, say, warn
+from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say, warn
 from mixcse.files import write_json
 from mixcse.names import MODES, POOLERS, TASK_SETS
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:  # torch and transformers are imported once the command line i
     from mixcse.scores import Finished, Report
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str], prog: str = "evaluation.py") -> None:
     """Evaluates as the command line says; raises UserError for what the user can put right."""
-    options = _parse(argv)
+    options = _parse(argv, prog)
     from mixcse.encoder import SentenceEncoder
     from mixcse.eval_data import find_senteval_data
     from mixcse.scores import Finished, evaluate
@@ -79,11 +79,15 @@ def _as_json(
     }
 
 
-def _parse(argv: list[str]) -> argparse.Namespace:
+def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     parser = OneLineParser(
-        prog="evaluation.py",
+        prog=prog,
         description="Scores a sentence encoder on SentEval's tasks.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=f"""examples:
+  {prog} --model_name_or_path out --task_set sts
+  {prog} --model_name_or_path out --tasks STSBenchmark MRPC --output_json scores.json
+  {prog} --model_name_or_path out --task_set na --eval_path pairs.csv""",
+        formatter_class=WithExamples,
         allow_abbrev=False,
     )
     add = parser.add_argument

@@ -16,7 +16,7 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 
 import senteval
-from mixcse.console import UserError, first_line, quiet_libraries, run_cli, say
+from mixcse.console import OneLineParser, UserError, first_line, quiet_libraries, run_cli, say
 from mixcse.files import ROOT, read_json, sha256, write_json
 from mixcse.names import STS_TASKS, TRANSFER_TASKS
 
@@ -145,10 +145,14 @@ def _check_recorded(path: Path) -> None:
     write_json(record_path, record)
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str], prog: str = "python -m mixcse.fetch") -> None:
     """Fetches both and says where they are."""
-    if argv:
-        raise UserError(f"unexpected argument {argv[0]!r}: python -m mixcse.fetch takes none")
+    OneLineParser(
+        prog=prog,
+        description=f"Downloads {CORPUS} and {ARCHIVE} from the Hub data set {HUB_DATASET}, checks and unpacks them.  "
+        "What is there already is checked and kept; without network it says which files to bring.",
+        allow_abbrev=False,
+    ).parse_args(argv)
     quiet_libraries()
     steps: tuple[Callable[[], Path], ...] = (fetch_corpus, fetch_senteval)
     for step in steps:

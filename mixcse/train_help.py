@@ -15,14 +15,20 @@ COMMON = (
     "seed", "do_eval", "max_steps", "bf16", "fp16", "use_cpu", "warmup_steps", "weight_decay", "lr_scheduler_type",
     "gradient_accumulation_steps", "report_to", "disable_tqdm",
 )  # fmt: skip
+EXAMPLES = """
+examples:
+  {prog} --train_file sentences.txt --output_dir out
+  {prog} --model_name_or_path roberta-base --train_file pairs.csv --output_dir out --variant simcse
+  {prog} --train_file sentences.txt --output_dir out --do_eval --eval_steps 125 --senteval_data SentEval/data
+"""
 VALUES = {int: "N", float: "X", str: "TEXT"}
 
 
-def answer_help(argv: Sequence[str], before: str = "") -> None:
+def answer_help(argv: Sequence[str], before: str = "", prog: str = "train.py") -> None:
     """Where the arguments ask for help, prints it, after `before`, and exits."""
     if not {*HELP} & {*argv}:
         return
-    sys.stdout.write(before + help_text())
+    sys.stdout.write(before + help_text(prog))
     sys.stdout.flush()
     sys.exit(0)
 
@@ -34,10 +40,10 @@ def add_help_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(*HELP_ALL, action="help", help="list every option, transformers' own too, and exit (slow)")
 
 
-def help_text() -> str:
+def help_text(prog: str = "train.py") -> str:
     """Our options by group, and where to find transformers' own."""
     parser = argparse.ArgumentParser(
-        prog="train.py",
+        prog=prog,
         usage="%(prog)s --train_file FILE --output_dir DIR [option ...]\n       %(prog)s recipe.json [option ...]",
         description="Trains a sentence encoder.  A JSON file gives options by name.  Hyphens may stand for "
         "underscores, and a flag takes a value too, as in --do_train False.",
@@ -51,7 +57,7 @@ def help_text() -> str:
         types = get_type_hints(kind)
         for field in dataclasses.fields(kind):
             group.add_argument(f"--{field.name}", **_shown(field, types[field.name]))
-    return parser.format_help()
+    return parser.format_help() + EXAMPLES.format(prog=prog)
 
 
 def _shown(field: dataclasses.Field, kind: Any) -> dict[str, Any]:

@@ -6,4 +6,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . mixcse/environment.sh test
 ruff check .
 ruff format --check .
-exec python -m pytest "$@"
+# As many at once as there are cores: each test keeps to one thread.
+exec python -m pytest -n auto --dist worksteal "$@"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prettytable import PrettyTable
 
-from mixcse.console import OneLineParser, UserError, quiet_libraries, say
+from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say
 from mixcse.files import ROOT
 from mixcse.reproduce.experiments import NAMES, SCALES, Scale, load_experiments, load_scale
 
@@ -18,18 +18,23 @@ if TYPE_CHECKING:  # transformers' options are imported when something is run
 RESULTS, WORK = ROOT / "results", ROOT / "result" / "reproduce"
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str], prog: str = "python -m mixcse.reproduce") -> None:
     """Does what the command line says; raises UserError for what the user can put right."""
-    options, rest = _parser().parse_known_args(argv)
+    options, rest = _parser(prog).parse_known_args(argv)
     if rest and options.command != "run":
         raise UserError(f"unexpected argument {rest[0]!r} (see --help)")
     {"list": _list, "run": lambda options: _run(options, rest), "report": _report}[options.command](options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = OneLineParser(
-        prog="python -m mixcse.reproduce",
+        prog=prog,
         description="Reproduces the papers' tables: what there is to run, running it, reporting it.",
+        epilog=f"""examples:
+  {prog} list
+  {prog} run main --scale demo --train_file sentences.txt --seeds 42
+  {prog} report""",
+        formatter_class=WithExamples,
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=OneLineParser)
@@ -39,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         help="run experiments; what is finished is skipped, what was stopped continues",
         description="Runs experiments.  Any further option of train.py (--train_file, --max_steps, …) holds for every "
         "run, unless the experiment itself varies it.",
-        epilog="example: python -m mixcse.reproduce run main lambda --scale demo --seeds 42 0 1",
+        epilog=f"example: {prog} run main lambda --scale demo --seeds 42 0 1",
         allow_abbrev=False,
     )
     run.add_argument("experiments", nargs="+", metavar="NAME", help="names of `list`, or all")

@@ -1,0 +1,37 @@
+"""What `encode` and `search` have in common."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mixcse.console import UserError
+from mixcse.names import DTYPES, POOLERS
+
+if TYPE_CHECKING:  # torch is imported once the command line is known to be right
+    from mixcse.encoder import SentenceEncoder
+
+
+def add_encoder_options(parser: argparse.ArgumentParser) -> None:
+    """Which model, and how it is to be run."""
+    group = parser.add_argument_group("model")
+    add = group.add_argument
+    add("--model", "--model_name_or_path", dest="model", required=True, help="a trained folder or a Hub id")
+    add("--pooler", choices=POOLERS, help="default: the one that the model records, else cls_before_pooler")
+    add("--max_seq_length", type=int, metavar="N", help="tokens; longer sentences are cut (default: the model's limit)")
+    add("--batch_size", type=int, default=64, metavar="N", help="sentences of 64 tokens in a forward pass")
+    add("--device", help="such as cpu or cuda:1 (default: the GPU if there is one)")
+    add("--dtype", choices=DTYPES, default=DTYPES[0], help="precision of the model")
+
+
+def load_encoder(options: argparse.Namespace) -> "SentenceEncoder":
+    """The encoder that `add_encoder_options` describes; raises UserError if it cannot be loaded."""
+    if options.batch_size < 1:
+        raise UserError(f"--batch_size must be at least 1, not {options.batch_size}")
+    from mixcse.encoder import SentenceEncoder
+
+    return SentenceEncoder.from_pretrained(
+        options.model,
+        pooler=options.pooler,
+        device=options.device,
+        max_seq_length=options.max_seq_length,
+        dtype=options.dtype,
+    )
