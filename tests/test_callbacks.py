@@ -13,10 +13,7 @@ from mixcse.dev import DevSets
 from mixcse.parsing import parse_training_arguments
 from mixcse.trainer import MixCSETrainer
 
-
-@pytest.fixture(autouse=True)
-def _no_drawing(monkeypatch):
-    monkeypatch.setattr(training, "_draw", lambda folder: None)  # most of a tiny run's time
+pytestmark = pytest.mark.usefixtures("bare_runs")
 
 
 @pytest.fixture()

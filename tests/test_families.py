@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from batches import checkpoint_activations
 from families import BERT, FAMILIES, LENGTH, tokenizer_of, write_family
 from run_folder import same_weights
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
@@ -19,6 +20,7 @@ from mixcse.modeling import HEADS_FILE, SentenceModel
 from mixcse.objective import contrastive_loss
 from mixcse.packing import can_pack
 
+pytestmark = pytest.mark.usefixtures("bare_runs")
 OF_BERTS_KIND = ("bert", "electra", "roberta", "xlm-roberta")
 SENTENCES = ["the cat sat on the mat", "a dog ran", "", "the dog saw a cat, a bird and the mat", "zzz"]
 # Beside pooler cls with the masked-LM loss, which all are trained with.
@@ -39,11 +41,6 @@ def folders(tmp_path_factory):
     """An encoder of each family under a masked-LM head, as the Hub has them; do not write into them."""
     root = tmp_path_factory.mktemp("families")
     return {family: write_family(root / family, family, masked_lm=True) for family in FAMILIES}
-
-
-@pytest.fixture(autouse=True)
-def _no_drawing(monkeypatch):
-    monkeypatch.setattr(training, "_draw", lambda folder: None)  # most of a tiny run's time
 
 
 def model_of(folder, **options):
@@ -148,7 +145,7 @@ def test_gradients_reach_all_that_is_trained_however_a_batch_is_laid_out(family,
     assert can_pack(model.encoder) == (family in OF_BERTS_KIND)
     ways = [(Chunking(), True), (Chunking(rows=3), False)]
     if model.encoder.supports_gradient_checkpointing:  # MPNet's does not
-        model.activation_checkpointing_enable()
+        checkpoint_activations(model.encoder)
         assert not can_pack(model.encoder)
         ways.append((Chunking(), True))
     for way in ways:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from batches import checkpoint_activations
 from families import write_family
 from run_folder import same_weights, weights
 from transformers import AutoModel
@@ -22,12 +23,8 @@ from mixcse.parsing import parse_training_arguments
 from mixcse.preparation import make_trainer
 
 peft = pytest.importorskip("peft")
+pytestmark = pytest.mark.usefixtures("bare_runs")
 SENTENCES = ["the cat sat on the mat", "a dog ran", "the dog saw a cat, a bird and the mat", "zzz"]
-
-
-@pytest.fixture(autouse=True)
-def _no_drawing(monkeypatch):
-    monkeypatch.setattr(training, "_draw", lambda folder: None)  # most of a tiny run's time
 
 
 def with_random_adapters(folder, **options):
@@ -63,7 +60,7 @@ def test_adapters_count_and_are_trained_in_every_layout(targets, tiny_bert):
     assert all(tensor.abs().sum() > 0 for tensor in padded.values())
     torch.testing.assert_close(gradients(model, packed=True), padded, rtol=1e-3, atol=1e-5)
     if targets is None:
-        model.activation_checkpointing_enable()
+        checkpoint_activations(model.encoder)
         torch.testing.assert_close(gradients(model, packed=True), padded, rtol=1e-3, atol=1e-5)
 
 
