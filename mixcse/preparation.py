@@ -128,8 +128,9 @@ def _padding(model: SentenceModel, data_args: DataArguments, args: TrainArgument
     if args.padding == "none" and args.device.type != "cpu":
         raise UserError("--padding none is for a CPU; leave it out")
     if args.padding == "none" and not can_pack(model.encoder):
+        adapted = "" if model.adapters is None else " with adapters in its last keys and values"
         raise UserError(
-            f"--padding none is for encoders of BERT's kind, not {type(model.encoder).__name__}; leave it out"
+            f"--padding none is for encoders of BERT's kind, not {type(model.encoder).__name__}{adapted}; leave it out"
         )
     if args.padding in ("none", "chunks") and data_args.pad_to_max_length:
         raise UserError(f"--padding {args.padding} and --pad_to_max_length contradict each other; leave one out")
