@@ -50,6 +50,29 @@ class ModelArguments:
     )
     do_mlm: bool = field(default=False, metadata={"help": "Add the masked-LM loss."})
     mlm_weight: float = field(default=0.1, metadata={"help": "Weight of the masked-LM loss."})
+    dropout: float | None = field(
+        default=None,
+        metadata={
+            "help": "The encoder's dropout probability, which makes the two views of a sentence differ (default: "
+            "its own, 0.1 for BERT; ModernBERT has none)."
+        },
+    )
+    lora_rank: int | None = field(
+        default=None,
+        metadata={
+            "help": "Train adapters of this rank (LoRA, with peft) and the cls head, in place of the encoder's "
+            "weights; they want a larger --learning_rate, about ten times."
+        },
+    )
+    lora_alpha: float | None = field(
+        default=None, metadata={"help": "Scale of the adapters, over their rank (default: twice the rank)."}
+    )
+    lora_dropout: float | None = field(
+        default=None, metadata={"help": "Dropout of what the adapters read (default: 0.1)."}
+    )
+    lora_target_modules: list[str] | None = field(
+        default=None, metadata={"help": "Names of the layers that get adapters (default: all linear ones)."}
+    )
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -59,6 +82,13 @@ class ModelArguments:
                 raise UserError(f"--{name} must be a finite number, not {getattr(self, name)}")
         if not 0 <= self.mixing_lambda <= 1:
             raise UserError(f"--mixing_lambda must lie in 0 to 1, not {self.mixing_lambda}")
+        for name in ("dropout", "lora_dropout"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
+                raise UserError(f"--{name} must be at least 0 and below 1, not {getattr(self, name)}")
+        if self.lora_rank is not None and self.lora_rank < 1:
+            raise UserError(f"--lora_rank must be at least 1, not {self.lora_rank}")
+        if self.lora_alpha is not None and not 0 < self.lora_alpha < math.inf:
+            raise UserError(f"--lora_alpha must be a finite number above 0, not {self.lora_alpha}")
 
     @property
     def hub(self) -> dict[str, object]:
@@ -205,4 +235,11 @@ class Recipe:
             "nargs": "?",
             "const": True,
         },
+    )
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata={"help": "Stop after this many evaluations in a row without a better --metric_for_best_model."},
+    )
+    early_stopping_threshold: float | None = field(
+        default=None, metadata={"help": "A score is better if it is by more than this (default: 0)."}
     )

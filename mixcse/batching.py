@@ -1,5 +1,7 @@
 """Token lists to tensors."""
 
+import zlib
+
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -44,6 +46,8 @@ class ContrastiveCollator:
         batch = {name: tensor.view(len(groups), len(groups[0]), -1) for name, tensor in rows.items()}
         if self.masker:
             views = batch["input_ids"].repeat(1, 2 if len(groups[0]) == 1 else 1, 1)
+            # By the tokens: batches are made ahead, and a continued run could not draw what was drawn for them.
+            self.masker.generator = torch.Generator().manual_seed(zlib.crc32(views.numpy().tobytes()))
             ids, labels = self.masker.torch_mask_tokens(views.flatten(0, 1).clone())
             batch["mlm_input_ids"], batch["mlm_labels"] = ids.view_as(views), labels.view_as(views)
         return batch

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 POOLERS_OF_FIRST_TOKEN = ("cls", "cls_before_pooler")
 LAYERS_OF_BERTS_KIND = ("BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer", "ElectraLayer")
+TRANSFORMERS = "transformers.models."
 
 
 @contextmanager
@@ -30,7 +31,10 @@ def first_token_only(encoder: nn.Module, pooler: str) -> Iterator[None]:
 def layers_of_berts_kind(encoder: nn.Module) -> nn.ModuleList | None:
     """The encoder's layers, if they are known to be BERT's or copies of them."""
     layers = getattr(getattr(encoder, "encoder", None), "layer", None)
-    return layers if layers and type(layers[-1]).__name__ in LAYERS_OF_BERTS_KIND else None
+    kind = type(layers[-1]) if layers else None
+    # A model that brings its own code may call anything by these names.
+    known = kind is not None and kind.__name__ in LAYERS_OF_BERTS_KIND and kind.__module__.startswith(TRANSFORMERS)
+    return layers if known else None
 
 
 def is_checkpointing(encoder: nn.Module) -> bool:

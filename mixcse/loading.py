@@ -1,35 +1,81 @@
 """An encoder and its tokenizer from a folder or the Hub; for the user, whatever fails there is one kind of error."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from mixcse.console import UserError, first_line
 
+# Probabilities in a config.json that act within the encoder, not in a classifier on top of it.
+DROPOUT = re.compile(r"(?!.*(classif|qa_|summary|pooler)).*(dropout(_prob)?|_pdrop)")
 
-def load_encoder(name: str, **hub: Any) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
+
+def load_encoder(
+    name: str, *, dropout: float | None = None, **hub: Any
+) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
     """The encoder in float32, its tokenizer, and the names of its pooler's weights if they are not there.
 
     Args:
+        dropout: the probability of all its dropout; None leaves it as it is.
         hub: `revision`, `cache_dir`, `trust_remote_code`, as for `AutoModel`.
 
     Raises:
-        UserError: nothing loadable is there, or weights are missing that are not the pooler's.
+        UserError: nothing loadable is there, weights are missing that are not the pooler's, or
+            it is no encoder whose tokens see each other.
     """
     try:
+        config = AutoConfig.from_pretrained(name, **hub)
         tokenizer = AutoTokenizer.from_pretrained(name, **hub)
-        encoder, info = AutoModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **hub)
     except Exception as error:  # damaged files raise nearly anything
+        raise UserError(_why_not_loaded(name, error)) from error
+    if config.is_encoder_decoder:
+        raise UserError(f"{name}: an encoder and a decoder ({config.model_type}); only models that encode can be used")
+    if dropout is not None:
+        _set_dropout(name, config, dropout)
+    try:
+        encoder, info = AutoModel.from_pretrained(
+            name, config=config, dtype=torch.float32, output_loading_info=True, **hub
+        )
+    except Exception as error:
         raise UserError(_why_not_loaded(name, error)) from error
     if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in _tokenizer_files(tokenizer)):
         raise UserError(f"{name}: no tokenizer in it ({' or '.join(_tokenizer_files(tokenizer))})")
     missing = sorted(info["missing_keys"])
     if lost := [key for key in missing if not key.startswith("pooler.")]:
         raise UserError(f"{name}: {len(lost)} of the encoder's weights are not in it, such as {lost[0]}")
+    if _is_causal(name, encoder):
+        raise UserError(
+            f"{name}: a decoder ({config.model_type}), whose tokens see only what is before them; choose an encoder, "
+            "such as bert-base-uncased"
+        )
+    if tokenizer.pad_token is None:
+        raise UserError(f"{name}: its tokenizer has no padding token; set tokenizer.pad_token and save it there")
     return encoder, tokenizer, missing
+
+
+def _set_dropout(name: str, config: PreTrainedConfig, probability: float) -> None:
+    fields = [field for field in config.to_dict() if DROPOUT.fullmatch(field)]
+    if not fields:
+        raise UserError(f"--dropout: the config.json of {name} has no dropout probability; leave it out")
+    for field in fields:
+        setattr(config, field, probability)
+
+
+def _is_causal(name: str, encoder: PreTrainedModel) -> bool:
+    """Whether a first token is the same whatever follows it: poolers would read nothing from it."""
+    pad = getattr(encoder.config, "pad_token_id", None)
+    one, other, *_ = (token for token in range(4) if token != pad)
+    ids = torch.tensor([[one, one, one], [one, one, other]])
+    try:
+        with torch.no_grad():
+            first = encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
+    except Exception as error:  # of whatever takes no tokens
+        raise UserError(f"{name}: {type(encoder).__name__} is no encoder of text ({first_line(error)})") from error
+    return torch.allclose(first[0], first[1], rtol=1e-6, atol=1e-6)
 
 
 def _tokenizer_files(tokenizer: Tokenizer) -> list[str]:

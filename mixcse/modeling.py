@@ -17,6 +17,7 @@ from mixcse.distributed import sum_over_processes, world_size
 from mixcse.first_token import first_token_only, layers_of_berts_kind
 from mixcse.gpu_recipe import CompiledEmbedding
 from mixcse.loading import load_encoder
+from mixcse.lora import as_peft_model, load_adapters, merged, save_adapters, with_adapters
 from mixcse.packing import can_pack, encode_packed
 from mixcse.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
 
@@ -37,7 +38,9 @@ class SentenceModel(nn.Module):
     `mixcse_heads.safetensors`.
 
     Attributes:
-        encoder: what `AutoModel` gave; anything that returns `last_hidden_state`.
+        encoder: what `AutoModel` gave; anything that returns `last_hidden_state`.  Of a model of
+            peft's, the one with the adapters in its layers.
+        adapters: that model of peft's, if there is one.
         head: the MLP head where the encoder has no pooler, else None.
         masked_lm: the same encoder under its masked-LM head, for the auxiliary loss.
         pooler: the pooler of `forward`, which training uses.
@@ -49,7 +52,7 @@ class SentenceModel(nn.Module):
 
     def __init__(self, encoder: PreTrainedModel, tokenizer: Tokenizer, *, pooler: str = "cls_before_pooler") -> None:
         super().__init__()
-        self.encoder = encoder
+        self._set_encoder(encoder)
         self.tokenizer = tokenizer
         self.pooler = pooler
         self.head: MLPHead | None = None
@@ -60,17 +63,18 @@ class SentenceModel(nn.Module):
         self.compiled: CompiledEmbedding | None = None
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, **hub: Any) -> "SentenceModel":
+    def from_pretrained(cls, name_or_path: str | Path, *, dropout: float | None = None, **hub: Any) -> "SentenceModel":
         """Loads a folder or a Hub id in float32, silently.
 
         Args:
+            dropout: the probability of all the encoder's dropout; None leaves it as it is.
             hub: `revision`, `cache_dir`, `trust_remote_code`, as for `AutoModel`.
 
         Raises:
-            UserError: nothing loadable is there, or encoder weights are missing in it.
+            UserError: nothing loadable is there, encoder weights are missing in it, or it is no encoder.
         """
         name = str(name_or_path)
-        encoder, tokenizer, missing = load_encoder(name, **hub)
+        encoder, tokenizer, missing = load_encoder(name, dropout=dropout, **hub)
         model = cls(encoder, tokenizer)
         model.has_cls_head = model._owns_pooler() and not missing and getattr(encoder.config, HAS_CLS_HEAD, True)
         heads = _load_heads(name)
@@ -122,7 +126,7 @@ class SentenceModel(nn.Module):
             if not self._owns_pooler():
                 self.head = MLPHead(self.encoder.config.hidden_size)
             std = getattr(self.encoder.config, "initializer_range", 0.02)
-            initialise_head(self.head or self.encoder.pooler, std)
+            initialise_head((self.head or self.encoder.pooler).requires_grad_(True), std)
             self.has_cls_head = True
         elif self._owns_pooler():
             self.encoder.pooler.requires_grad_(False)
@@ -138,6 +142,17 @@ class SentenceModel(nn.Module):
                 warn(f"--do_mlm: {mlm_from} brings no masked-LM head; a fresh one is trained")
             setattr(self.masked_lm, self.masked_lm.base_model_prefix, self.encoder)
             self.masked_lm.tie_weights()
+
+    def add_adapters(self, **options: Any) -> None:
+        """From now on, adapters and heads alone are trained; `options` are those of `with_adapters`."""
+        self._set_encoder(with_adapters(self.encoder, **options))
+        if self._owns_pooler():
+            self.encoder.pooler.requires_grad_(self.pooler == "cls")
+
+    def _set_encoder(self, encoder: PreTrainedModel) -> None:
+        # Not a submodule: its parameters are the encoder's.
+        object.__setattr__(self, "adapters", as_peft_model(encoder))
+        self.encoder = encoder if self.adapters is None else encoder.get_base_model()
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, pooler: str) -> Tensor:
         """Embeddings of rows: (rows, length) twice -> (rows, d)."""
@@ -220,7 +235,9 @@ class SentenceModel(nn.Module):
         """
         setattr(self.encoder.config, RECORDED_POOLER, recorded_pooler)
         setattr(self.encoder.config, HAS_CLS_HEAD, self.has_cls_head)
-        self.encoder.save_pretrained(folder)
+        (self.encoder if self.adapters is None else merged(self.adapters)).save_pretrained(folder)
+        if self.adapters is not None:
+            save_adapters(self.adapters, folder)
         self.tokenizer.save_pretrained(folder)
         heads = {name: tensor.contiguous().cpu() for name, tensor in self._heads().items()}
         if heads:
@@ -229,7 +246,14 @@ class SentenceModel(nn.Module):
     def load_weights(self, folder: str | Path) -> None:
         """Takes over the weights that `save_pretrained` wrote; the architecture is the same."""
         saved = AutoModel.from_pretrained(str(folder), dtype=torch.float32)
-        self.encoder.load_state_dict(saved.state_dict())
+        if self.adapters is None:
+            self.encoder.load_state_dict(saved.state_dict())
+        else:  # the layers' own weights are frozen, and as they were
+            load_adapters(self.adapters, folder)
+            trained = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
+            with torch.no_grad():
+                for name in trained.keys() & saved.state_dict().keys():
+                    trained[name].copy_(saved.state_dict()[name])
         self._load_heads(_load_heads(folder))
 
     def _owns_pooler(self) -> bool:

@@ -134,7 +134,13 @@ def can_pack(encoder: PreTrainedModel) -> bool:
         and not is_checkpointing(encoder)
         and getattr(encoder.config, "position_embedding_type", "absolute") == "absolute"
         and not getattr(encoder.config, "is_decoder", False)
+        and _are_plain(encoder.encoder.layer[-1].attention.self)
     )
+
+
+def _are_plain(attention: nn.Module) -> bool:
+    # `_last_layer` takes these weights for all that the layers do; with adapters, they do more.
+    return type(attention.key) is nn.Linear and type(attention.value) is nn.Linear
 
 
 def encode_packed(encoder: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, pooler: str) -> Any:

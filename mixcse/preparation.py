@@ -1,9 +1,11 @@
 """What a training run is made of: options that go together, a model, a trainer."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from datasets import Dataset
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.batching import ContrastiveCollator
@@ -34,6 +36,11 @@ def check_options(model_args: ModelArguments, data_args: DataArguments, args: Tr
         warn(f"--mixed_views does nothing with --variant {model_args.variant}: the released variants have two kinds")
     if model_args.variant == "simcse" and not model_args.stop_gradient:
         warn("--no_stop_gradient does nothing with --variant simcse: it has no mixes")
+    for name in ("lora_alpha", "lora_dropout", "lora_target_modules"):
+        if model_args.lora_rank is None and getattr(model_args, name) is not None:
+            warn(f"--{name} does nothing without --lora_rank")
+    if args.early_stopping_threshold is not None and args.early_stopping_patience is None:
+        warn("--early_stopping_threshold does nothing without --early_stopping_patience")
 
 
 def check_devices(args: TrainArguments) -> None:
@@ -60,7 +67,7 @@ def check_metric(args: TrainArguments, dev_sets: DevSets | None) -> None:
 
 def load_model(model_args: ModelArguments, data_args: DataArguments) -> SentenceModel:
     """The model that training starts from, with the heads it needs; raises UserError if options do not fit it."""
-    model = SentenceModel.from_pretrained(model_args.model_name_or_path, **model_args.hub)
+    model = SentenceModel.from_pretrained(model_args.model_name_or_path, dropout=model_args.dropout, **model_args.hub)
     if not 3 <= data_args.max_seq_length <= model.max_length:
         raise UserError(
             f"--max_seq_length {data_args.max_seq_length} is outside 3 to {model.max_length}, the model's limit"
@@ -69,6 +76,13 @@ def load_model(model_args: ModelArguments, data_args: DataArguments) -> Sentence
         raise UserError(f"--do_mlm: the tokenizer of {model_args.model_name_or_path} has no mask token; drop the flag")
     mlm_from = model_args.model_name_or_path if model_args.do_mlm else None
     model.prepare_training(model_args.pooler_type, mlm_from=mlm_from, **model_args.hub)
+    if model_args.lora_rank is not None:
+        model.add_adapters(
+            rank=model_args.lora_rank,
+            alpha=model_args.lora_alpha,
+            dropout=model_args.lora_dropout,
+            targets=model_args.lora_target_modules,
+        )
     return model
 
 
@@ -79,6 +93,7 @@ def make_trainer(
     args: TrainArguments,
     data: Dataset,
     dev_sets: DevSets | None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> MixCSETrainer:
     """The trainer of a prepared model, which is told how to lay out its batches."""
     padding = _padding(model, data_args, args)
@@ -95,8 +110,17 @@ def make_trainer(
         pad_to=data_args.max_seq_length if data_args.pad_to_max_length else None,
         mlm_probability=data_args.mlm_probability if model_args.do_mlm else None,
     )
+    if args.early_stopping_patience is not None:
+        stopping = EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold or 0.0)
+        callbacks = [*callbacks, stopping]
     return MixCSETrainer(
-        model, args, model_args=model_args, data_collator=collator, train_dataset=data, dev_sets=dev_sets
+        model,
+        args,
+        model_args=model_args,
+        data_collator=collator,
+        train_dataset=data,
+        dev_sets=dev_sets,
+        callbacks=callbacks,
     )
 
 
@@ -104,8 +128,9 @@ def _padding(model: SentenceModel, data_args: DataArguments, args: TrainArgument
     if args.padding == "none" and args.device.type != "cpu":
         raise UserError("--padding none is for a CPU; leave it out")
     if args.padding == "none" and not can_pack(model.encoder):
+        adapted = "" if model.adapters is None else " with adapters in its last keys and values"
         raise UserError(
-            f"--padding none is for encoders of BERT's kind, not {type(model.encoder).__name__}; leave it out"
+            f"--padding none is for encoders of BERT's kind, not {type(model.encoder).__name__}{adapted}; leave it out"
         )
     if args.padding in ("none", "chunks") and data_args.pad_to_max_length:
         raise UserError(f"--padding {args.padding} and --pad_to_max_length contradict each other; leave one out")

@@ -10,6 +10,7 @@ from typing import Any
 from mixcse.console import UserError, warn
 from mixcse.distributed import world_size
 from mixcse.files import read_json, sha256, write_json
+from mixcse.lora import ADAPTER_FILES, ADAPTER_FOLDER, ADAPTER_WEIGHTS
 from mixcse.parsing import CHECKSUM, PROCESSES
 from mixcse.train_arguments import TrainArguments
 
@@ -19,7 +20,7 @@ COSINES_FILE = "cosines.json"
 REPORT_FILE, CURVES_FILE = "report.html", "curves.png"
 WRITTEN_FILES = (
     ARGUMENTS_FILE, FINISHED_FILE, COSINES_FILE, REPORT_FILE, CURVES_FILE, "eval_results.json", "trainer_state.json",
-    "config.json", "model.safetensors", "mixcse_heads.safetensors",
+    "config.json", "model.safetensors", "mixcse_heads.safetensors", *ADAPTER_FILES,
 )  # fmt: skip
 CHECKPOINT_FILES = ("config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
 # Options that say how or where a run goes, not what it computes.
@@ -86,10 +87,11 @@ class RunFolder:
         """
         processes = self.options[PROCESSES]
         generators = ["rng_state.pth"] if processes == 1 else [f"rng_state_{i}.pth" for i in range(processes)]
+        adapters = [ADAPTER_WEIGHTS] if self.options.get("lora_rank") else []
         complete = {
             int(folder.name.removeprefix("checkpoint-")): folder
             for folder in self._checkpoints()
-            if all((folder / name).is_file() for name in (*CHECKPOINT_FILES, *generators))
+            if all((folder / name).is_file() for name in (*CHECKPOINT_FILES, *generators, *adapters))
         }
         if not complete and self._checkpoints():
             warn(f"no checkpoint in {self.path} is complete; starting from step 0")
@@ -104,6 +106,8 @@ class RunFolder:
                 shutil.rmtree(folder)
             for name in WRITTEN_FILES:
                 (self.path / name).unlink(missing_ok=True)
+            if (adapters := self.path / ADAPTER_FOLDER).is_dir() and not any(adapters.iterdir()):
+                adapters.rmdir()
         write_json(self.path / ARGUMENTS_FILE, self.options)
 
     def _checkpoints(self) -> list[Path]:

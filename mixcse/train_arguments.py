@@ -56,9 +56,11 @@ class TrainArguments(Recipe, TrainingArguments):
         for name in ("learning_rate", "num_train_epochs"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"--{name} must be a finite number above 0, not {getattr(self, name)}")
-        for name in ("eval_steps", "save_steps", "logging_steps", "embedding_chunk_size"):
+        for name in ("eval_steps", "save_steps", "logging_steps", "embedding_chunk_size", "early_stopping_patience"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= (self.early_stopping_threshold or 0) < math.inf:
+            raise UserError(f"--early_stopping_threshold must be at least 0, not {self.early_stopping_threshold}")
         if self.max_steps < 1 and self.max_steps != -1:
             raise UserError(f"--max_steps must be at least 1, or -1 for whole epochs, not {self.max_steps}")
         if not 0 <= self.seed < 2**32:
@@ -91,3 +93,7 @@ class TrainArguments(Recipe, TrainingArguments):
             default = "stsb_spearman" if self.eval_path is None else "dev_spearman"
             self.metric_for_best_model = self.metric_for_best_model or default
             self.greater_is_better = True if self.greater_is_better is None else self.greater_is_better
+        if self.early_stopping_patience is not None:
+            if not self.do_eval:
+                raise UserError("--early_stopping_patience needs dev scores, and there are none; add --do_eval")
+            self.restore_callback_states_from_checkpoint = True  # a continued run counts on

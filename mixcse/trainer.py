@@ -1,5 +1,6 @@
 """The Trainer subclass: hooks only."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class MixCSETrainer(Trainer):
         model: prepared for training (`SentenceModel.prepare_training`).
         model_args: the objective and its poolers.
         dev_sets: what `evaluate` scores; None if the run has no dev evaluation.
+        callbacks: of transformers' kind, besides those it has.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class MixCSETrainer(Trainer):
         data_collator: ContrastiveCollator,
         train_dataset: Dataset,
         dev_sets: DevSets | None,
+        callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self.model_args = model_args
         self.signals = Signals()
@@ -55,6 +58,7 @@ class MixCSETrainer(Trainer):
             data_collator=data_collator,
             train_dataset=train_dataset,
             eval_dataset=dev_sets,
+            callbacks=list(callbacks),
         )
         self.loss_is_scaled_for_ga = False  # a mean over the batch: accumulation has to divide it
         for callback in (PrinterCallback, ProgressCallback):
@@ -130,6 +134,20 @@ class MixCSETrainer(Trainer):
                     totals[kind] = totals.get(kind, 0) + torch.tensor(counts)
         self.model.train(was_training)
         return {kind: counts.tolist() for kind, counts in totals.items()}
+
+    @torch.no_grad()
+    def views_are_equal(self) -> bool:
+        """Whether the two views of a sentence are, for there is no dropout; never of sentences given in pairs."""
+        if len(self.train_dataset[0]["input_ids"]) > 1:
+            return False
+        batch = self.data_collator([self.train_dataset[0]])
+        inputs = {name: tensor.to(self.args.device) for name, tensor in batch.items() if "mlm" not in name}
+        was_training = self.model.training
+        self.model.train()
+        with preserved_rng(), autocast(self.args):
+            first, second = self.model(**inputs)["embeddings"][0]
+        self.model.train(was_training)
+        return torch.allclose(first, second)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         if not all(parameter.isfinite().all() for parameter in self.model.parameters()):

@@ -1,11 +1,12 @@
 """`train.py`: from options to a trained folder."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerState, set_seed
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, set_seed
 
 from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
@@ -13,6 +14,7 @@ from mixcse.data import load_training_data
 from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, leave
 from mixcse.files import write_json
+from mixcse.lora import trained_share
 from mixcse.parsing import parse_training_arguments
 from mixcse.preparation import check_metric, check_options, load_model, make_trainer
 from mixcse.runs import COSINES_FILE, FINISHED_FILE, REPORT_FILE, RunFolder, resolved_options
@@ -27,7 +29,12 @@ def main(argv: list[str]) -> None:
     leave()
 
 
-def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArguments) -> None:
+def train(
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    args: TrainArguments,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> None:
     """Trains a model into `args.output_dir`, continues there, or says that it is finished.
 
     Under `torchrun` every process calls this; the first one alone scores, writes and speaks.
@@ -35,6 +42,9 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     At the end `output_dir` holds the best checkpoint by `metric_for_best_model` (the last
     step without dev scores) as a plain Hugging Face folder, `train_results.json`,
     `eval_results.json`, `trainer_state.json` and `arguments.json`.
+
+    Args:
+        callbacks: of transformers' kind, for the Trainer.
 
     Raises:
         UserError: options, data or model are unusable (an earlier run in the folder is
@@ -70,7 +80,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     begin = _Begin(folder, afresh)
     start = time.time()
     try:
-        trainer = make_trainer(model, model_args, data_args, args, data, dev_sets)
+        trainer = make_trainer(model, model_args, data_args, args, data, dev_sets, callbacks)
         trainer.add_callback(begin)
         _announce(trainer, len(data), checkpoint)
         untrained_cosines = trainer.cosines()  # also on a resume: the checkpoint's weights come later
@@ -99,13 +109,24 @@ def _train_or_take_over(trainer: MixCSETrainer, checkpoint: Path | None, begin: 
         return trainer.train().metrics
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     resumed = {"resumed_from_step": state.global_step}  # time and loss are of what follows it
-    if state.global_step < state.max_steps:
+    if state.global_step < state.max_steps and not _out_of_patience(trainer, state):
         return trainer.train(resume_from_checkpoint=str(checkpoint)).metrics | resumed
     trainer.state = state
     best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     trainer.model.load_weights(best or checkpoint)
     begin.on_train_begin(trainer.args)
     return resumed
+
+
+def _out_of_patience(trainer: MixCSETrainer, state: TrainerState) -> bool:
+    """Whether early stopping ended the training: as it stands, or as a checkpoint says."""
+    counting = [c for c in trainer.callback_handler.callbacks if isinstance(c, EarlyStoppingCallback)]
+    if not counting:
+        return False
+    saved = state.stateful_callbacks.get(EarlyStoppingCallback.__name__, [])
+    states = [*(saved if isinstance(saved, list) else [saved]), *(callback.state() for callback in counting)]
+    counter, patience = "early_stopping_patience_counter", "early_stopping_patience"
+    return any(state["attributes"][counter] >= state["args"][patience] for state in states)
 
 
 class _Begin(TrainerCallback):
@@ -164,12 +185,24 @@ def _announce(trainer: MixCSETrainer, examples: int, checkpoint: Path | None) ->
     )
     if checkpoint is not None:
         say(f"continuing from {checkpoint}")
+    if trainer.model.adapters is not None:
+        say(f"adapters and heads alone are trained: {trained_share(trainer.model)}")
+    if trainer.views_are_equal():
+        warn(
+            "without dropout the two views of a sentence are the same, and nothing is learned from them; "
+            "give the encoder some, such as --dropout 0.1"
+        )
     if trainer.eval_dataset is None:
         say("no dev scores (--do_eval is not given): the last step will be kept")
 
 
 def _report(trainer: MixCSETrainer) -> None:
     args, state = trainer.args, trainer.state
+    if state.global_step < state.max_steps:
+        why = "a callback asked for it"
+        if _out_of_patience(trainer, state):
+            why = f"no better {args.metric_for_best_model.removeprefix('eval_')} for as long as patience lasts"
+        say(f"stopped early, at step {state.global_step} of {state.max_steps}: {why}")
     if args.load_best_model_at_end and state.best_global_step:
         metric = args.metric_for_best_model.removeprefix("eval_")
         start = next((log[f"eval_{metric}"] for log in state.log_history if f"eval_{metric}" in log), None)

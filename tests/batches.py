@@ -58,6 +58,11 @@ def calls_of(module):
     return calls
 
 
+def checkpoint_activations(encoder):
+    newer = getattr(encoder, "activation_checkpointing_enable", None)  # transformers renamed it
+    (newer or encoder.gradient_checkpointing_enable)()
+
+
 def assert_equal(one, other):
     torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
 

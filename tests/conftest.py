@@ -1,5 +1,6 @@
 """Shared fixtures: a tiny random BERT with its tokenizer, and the real data where it is at hand."""
 
+import gc
 import os
 import string
 from pathlib import Path
@@ -138,6 +139,16 @@ def command(tiny_bert, tmp_path, toy_sentences, toy_senteval):
         *("--max_steps", "6", "--per_device_train_batch_size", "8", "--learning_rate", "1e-2"),
         *("--do_train", "--do_eval", "--eval_steps", "2"),
     ]
+
+
+@pytest.fixture()
+def bare_runs(monkeypatch):
+    """Runs without figures and histograms of cosines, which are most of a tiny run's time."""
+    from mixcse import training
+
+    monkeypatch.setattr(training, "_draw", lambda folder: None)
+    monkeypatch.setattr(training.MixCSETrainer, "cosines", lambda self: {})
+    gc.freeze()  # the Trainer collects garbage, and would look through all that the libraries have made
 
 
 @pytest.fixture()
