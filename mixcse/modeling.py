@@ -15,6 +15,7 @@ from mixcse.chunking import Chunking, in_chunks
 from mixcse.console import UserError, warn
 from mixcse.distributed import sum_over_processes, world_size
 from mixcse.first_token import first_token_only, layers_of_berts_kind
+from mixcse.folder_files import write_sentence_transformers_files
 from mixcse.gpu_recipe import CompiledEmbedding
 from mixcse.loading import load_encoder
 from mixcse.packing import can_pack, encode_packed
@@ -213,7 +214,7 @@ class SentenceModel(nn.Module):
         return losses.sum(dim=1)
 
     def save_pretrained(self, folder: str | Path, *, recorded_pooler: str) -> None:
-        """Writes a plain Hugging Face folder, and the heads that the encoder has no place for.
+        """Writes a plain Hugging Face folder that sentence-transformers loads too, and heads without a place there.
 
         Args:
             recorded_pooler: the pooler to test the model with; kept in `config.json`.
@@ -221,10 +222,12 @@ class SentenceModel(nn.Module):
         setattr(self.encoder.config, RECORDED_POOLER, recorded_pooler)
         setattr(self.encoder.config, HAS_CLS_HEAD, self.has_cls_head)
         self.encoder.save_pretrained(folder)
+        self.tokenizer.padding_side = "right"  # as `pad_rows` pads whatever the tokenizer prefers
         self.tokenizer.save_pretrained(folder)
         heads = {name: tensor.contiguous().cpu() for name, tensor in self._heads().items()}
         if heads:
             save_file(heads, Path(folder) / HEADS_FILE)
+        write_sentence_transformers_files(folder, self, recorded_pooler)
 
     def load_weights(self, folder: str | Path) -> None:
         """Takes over the weights that `save_pretrained` wrote; the architecture is the same."""

@@ -4,12 +4,14 @@ import dataclasses
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mixcse.console import UserError, warn
 from mixcse.distributed import world_size
 from mixcse.files import read_json, sha256, write_json
+from mixcse.folder_files import MODULE_FILES, MODULE_FOLDERS, MODULES_FILE, TRANSFORMER_FILE
 from mixcse.parsing import CHECKSUM, PROCESSES
 from mixcse.train_arguments import TrainArguments
 
@@ -19,7 +21,8 @@ COSINES_FILE = "cosines.json"
 REPORT_FILE, CURVES_FILE = "report.html", "curves.png"
 WRITTEN_FILES = (
     ARGUMENTS_FILE, FINISHED_FILE, COSINES_FILE, REPORT_FILE, CURVES_FILE, "eval_results.json", "trainer_state.json",
-    "config.json", "model.safetensors", "mixcse_heads.safetensors",
+    "config.json", "model.safetensors", "mixcse_heads.safetensors", "README.md", MODULES_FILE, TRANSFORMER_FILE,
+    *(f"{folder}/{file}" for folder in MODULE_FOLDERS for file in MODULE_FILES),
 )  # fmt: skip
 CHECKPOINT_FILES = ("config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
 # Options that say how or where a run goes, not what it computes.
@@ -104,6 +107,9 @@ class RunFolder:
                 shutil.rmtree(folder)
             for name in WRITTEN_FILES:
                 (self.path / name).unlink(missing_ok=True)
+            for name in MODULE_FOLDERS:
+                with suppress(OSError):  # it is not there, or holds files of someone else's
+                    (self.path / name).rmdir()
         write_json(self.path / ARGUMENTS_FILE, self.options)
 
     def _checkpoints(self) -> list[Path]:
