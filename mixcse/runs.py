@@ -17,10 +17,10 @@ from mixcse.train_arguments import TrainArguments
 
 ARGUMENTS_FILE = "arguments.json"
 FINISHED_FILE = "train_results.json"  # written last
-COSINES_FILE = "cosines.json"
+COSINES_FILE, SCORES_FILE = "cosines.json", "eval_results.json"
 REPORT_FILE, CURVES_FILE = "report.html", "curves.png"
 WRITTEN_FILES = (
-    ARGUMENTS_FILE, FINISHED_FILE, COSINES_FILE, REPORT_FILE, CURVES_FILE, "eval_results.json", "trainer_state.json",
+    ARGUMENTS_FILE, FINISHED_FILE, COSINES_FILE, REPORT_FILE, CURVES_FILE, SCORES_FILE, "trainer_state.json",
     "config.json", "model.safetensors", "mixcse_heads.safetensors", "README.md", MODULES_FILE, TRANSFORMER_FILE,
     *(f"{folder}/{file}" for folder in MODULE_FOLDERS for file in MODULE_FILES),
 )  # fmt: skip
@@ -29,7 +29,8 @@ CHECKPOINT_FILES = ("config.json", "model.safetensors", "optimizer.pt", "schedul
 NOT_COMPARED = {
     "output_dir", "overwrite_output_dir", "overwrite_cache", "preprocessing_num_workers", "disable_tqdm",
     "dataloader_num_workers", "dataloader_pin_memory", "senteval_data", "cache_dir", "local_rank", "log_level",
-    "ddp_timeout",
+    "ddp_timeout", "push_to_hub", "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push",
+    "hub_revision",
 }  # fmt: skip
 
 
