@@ -50,9 +50,10 @@ def push_checkpoint(trainer: "MixCSETrainer", folder: str) -> None:
 
     (That pickle would hold `--hub_token`.)
     """
-    args, pending = trainer.args, trainer.push_in_progress
+    args = trainer.args
     if not trainer.is_world_process_zero() or args.hub_strategy == HubStrategy.END:
         return
+    pending = trainer.push_in_progress
     busy = pending is not None and not pending.is_done()
     if busy and not args.hub_always_push:
         return

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+import sentence_transformers
 import torch
 from batches import model_of
 from scipy.stats import spearmanr
@@ -14,8 +15,6 @@ from mixcse.files import read_json
 from mixcse.modeling import SentenceModel
 from mixcse.names import POOLERS
 from mixcse.runs import RunFolder
-
-sentence_transformers = pytest.importorskip("sentence_transformers")
 
 SENTENCES = ["the cat sat on the mat", "", "a dog", " ".join(["cat"] * 90), "a dog ran to the mat"]
 
@@ -125,7 +124,7 @@ def test_starting_afresh_spares_a_strangers_file(tmp_path):
 
 
 def test_mteb_scores_it_as_we_do(trained_heads, toy_sentences, tmp_path):
-    mteb = pytest.importorskip("mteb")
+    import mteb
     from datasets import Dataset, DatasetDict
     from mteb.abstasks.sts import AbsTaskSTS
 

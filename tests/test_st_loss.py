@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import sentence_transformers
 import torch
 from batches import assert_equal, calls_of, differ, set_dropout
 from datasets import Dataset
@@ -14,14 +15,7 @@ from mixcse import chunking
 from mixcse.modeling import SentenceModel
 from mixcse.names import VARIANTS
 from mixcse.objective import contrastive_loss
-
-sentence_transformers = pytest.importorskip("sentence_transformers")
-
-from mixcse.sentence_transformers import (  # noqa: E402
-    CachedMixedNegativesLoss,
-    MixedNegativesLoss,
-    merge_columns,
-)
+from mixcse.sentence_transformers import CachedMixedNegativesLoss, MixedNegativesLoss, merge_columns
 
 
 @pytest.fixture(scope="module")
