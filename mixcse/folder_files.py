@@ -67,16 +67,17 @@ def write_sentence_transformers_files(folder: str | Path, model: "SentenceModel"
 
 
 def _modules(model: "SentenceModel", pooler: str) -> list[_Module]:
-    dim, layers = model.encoder.config.hidden_size, model.encoder.config.num_hidden_layers
+    dim = model.encoder.config.hidden_size
     if pooler == "cls_before_pooler":
         return [_pooling(dim, "cls_token")]
     if pooler == "avg":
         return [_pooling(dim, "mean_tokens")]
     if pooler == "avg_top2":
-        return [_weighted_layers(dim, layers, [1, 1]), _pooling(dim, "mean_tokens")]
+        return [_weighted_layers(model, [1, 1]), _pooling(dim, "mean_tokens")]
     if pooler == "avg_first_last":
+        layers = model.encoder.config.num_hidden_layers
         weights = [1, *[0] * (layers - 2), 1] if layers > 1 else [1]
-        return [_weighted_layers(dim, layers, weights), _pooling(dim, "mean_tokens")]
+        return [_weighted_layers(model, weights), _pooling(dim, "mean_tokens")]
     dense = _head(model)
     if dense is None:
         why = f"pooler {pooler} of {type(model.encoder).__name__} has no module here; load it with SentenceEncoder"
@@ -90,9 +91,13 @@ def _pooling(dim: int, mode: str) -> _Module:
     return _Module("Pooling", {"word_embedding_dimension": dim, **modes})
 
 
-def _weighted_layers(dim: int, layers: int, weights: Sequence[float]) -> _Module:
-    """The weighted mean of the last hidden states, the embedding layer's being number 0."""
-    config = {"word_embedding_dimension": dim, "layer_start": layers + 1 - len(weights), "num_hidden_layers": layers}
+def _weighted_layers(model: "SentenceModel", weights: Sequence[float]) -> _Module:
+    """The weighted mean of as many of the last hidden states; the first of all, number 0, is the embedding layer's."""
+    layers = model.encoder.config.num_hidden_layers
+    config = {
+        "word_embedding_dimension": model.encoder.config.hidden_size, "num_hidden_layers": layers,
+        "layer_start": layers + 1 - len(weights),
+    }  # fmt: skip
     return _Module("WeightedLayerPooling", config, {"layer_weights": torch.tensor(weights, dtype=torch.float32)})
 
 

@@ -34,8 +34,9 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     Under `torchrun` every process calls this; the first one alone scores, writes and speaks.
 
     At the end `output_dir` holds the best checkpoint by `metric_for_best_model` (the last
-    step without dev scores) as a plain Hugging Face folder, `train_results.json`,
-    `eval_results.json`, `trainer_state.json` and `arguments.json`.
+    step without dev scores) as a plain Hugging Face folder that sentence-transformers loads as
+    well, with a model card, `train_results.json`, `eval_results.json`, `trainer_state.json` and
+    `arguments.json`.  With `--push_to_hub` it is then pushed.
 
     Raises:
         UserError: options, data or model are unusable (an earlier run in the folder is
