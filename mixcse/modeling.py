@@ -15,6 +15,7 @@ from mixcse.chunking import Chunking, in_chunks
 from mixcse.console import UserError, warn
 from mixcse.distributed import sum_over_processes, world_size
 from mixcse.first_token import first_token_only, layers_of_berts_kind
+from mixcse.folder_files import write_sentence_transformers_files
 from mixcse.gpu_recipe import CompiledEmbedding
 from mixcse.loading import load_encoder
 from mixcse.lora import as_peft_model, load_adapters, merged, save_adapters, with_adapters
@@ -228,7 +229,7 @@ class SentenceModel(nn.Module):
         return losses.sum(dim=1)
 
     def save_pretrained(self, folder: str | Path, *, recorded_pooler: str) -> None:
-        """Writes a plain Hugging Face folder, and the heads that the encoder has no place for.
+        """Writes a plain Hugging Face folder that sentence-transformers loads too, and heads without a place there.
 
         Args:
             recorded_pooler: the pooler to test the model with; kept in `config.json`.
@@ -238,10 +239,12 @@ class SentenceModel(nn.Module):
         (self.encoder if self.adapters is None else merged(self.adapters)).save_pretrained(folder)
         if self.adapters is not None:
             save_adapters(self.adapters, folder)
+        self.tokenizer.padding_side = "right"  # as `pad_rows` pads whatever the tokenizer prefers
         self.tokenizer.save_pretrained(folder)
         heads = {name: tensor.contiguous().cpu() for name, tensor in self._heads().items()}
         if heads:
             save_file(heads, Path(folder) / HEADS_FILE)
+        write_sentence_transformers_files(folder, self, recorded_pooler)
 
     def load_weights(self, folder: str | Path) -> None:
         """Takes over the weights that `save_pretrained` wrote; the architecture is the same."""

@@ -14,6 +14,7 @@ from mixcse.console import UserError, warn
 from mixcse.data import check_train_file
 from mixcse.dev import DevSets
 from mixcse.fast_dropout import use_fast_dropout
+from mixcse.hub import check_hub
 from mixcse.modeling import SentenceModel
 from mixcse.packing import can_pack
 from mixcse.train_arguments import TrainArguments
@@ -28,6 +29,7 @@ def check_options(model_args: ModelArguments, data_args: DataArguments, args: Tr
         raise UserError("--train_file is missing: give a .txt file with a sentence a line, or a .csv or .tsv")
     check_train_file(Path(data_args.train_file))
     check_devices(args)
+    check_hub(args)
     if args.gpu_recipe:
         data_args.pad_to_max_length = True  # one shape
     if model_args.mlp_only_train and model_args.pooler_type != "cls":

@@ -4,30 +4,34 @@ import dataclasses
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mixcse.console import UserError, warn
 from mixcse.distributed import world_size
 from mixcse.files import read_json, sha256, write_json
+from mixcse.folder_files import MODULE_FILES, MODULE_FOLDERS, MODULES_FILE, TRANSFORMER_FILE
 from mixcse.lora import ADAPTER_FILES, ADAPTER_FOLDER, ADAPTER_WEIGHTS
 from mixcse.parsing import CHECKSUM, PROCESSES
 from mixcse.train_arguments import TrainArguments
 
 ARGUMENTS_FILE = "arguments.json"
 FINISHED_FILE = "train_results.json"  # written last
-COSINES_FILE = "cosines.json"
+COSINES_FILE, SCORES_FILE = "cosines.json", "eval_results.json"
 REPORT_FILE, CURVES_FILE = "report.html", "curves.png"
 WRITTEN_FILES = (
-    ARGUMENTS_FILE, FINISHED_FILE, COSINES_FILE, REPORT_FILE, CURVES_FILE, "eval_results.json", "trainer_state.json",
-    "config.json", "model.safetensors", "mixcse_heads.safetensors", *ADAPTER_FILES,
+    ARGUMENTS_FILE, FINISHED_FILE, COSINES_FILE, REPORT_FILE, CURVES_FILE, SCORES_FILE, "trainer_state.json",
+    "config.json", "model.safetensors", "mixcse_heads.safetensors", "README.md", MODULES_FILE, TRANSFORMER_FILE,
+    *(f"{folder}/{file}" for folder in MODULE_FOLDERS for file in MODULE_FILES), *ADAPTER_FILES,
 )  # fmt: skip
 CHECKPOINT_FILES = ("config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
 # Options that say how or where a run goes, not what it computes.
 NOT_COMPARED = {
     "output_dir", "overwrite_output_dir", "overwrite_cache", "preprocessing_num_workers", "disable_tqdm",
     "dataloader_num_workers", "dataloader_pin_memory", "senteval_data", "cache_dir", "local_rank", "log_level",
-    "ddp_timeout",
+    "ddp_timeout", "push_to_hub", "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push",
+    "hub_revision",
 }  # fmt: skip
 
 
@@ -106,8 +110,9 @@ class RunFolder:
                 shutil.rmtree(folder)
             for name in WRITTEN_FILES:
                 (self.path / name).unlink(missing_ok=True)
-            if (adapters := self.path / ADAPTER_FOLDER).is_dir() and not any(adapters.iterdir()):
-                adapters.rmdir()
+            for name in (*MODULE_FOLDERS, ADAPTER_FOLDER):
+                with suppress(OSError):  # it is not there, or holds files of someone else's
+                    (self.path / name).rmdir()
         write_json(self.path / ARGUMENTS_FILE, self.options)
 
     def _checkpoints(self) -> list[Path]:

@@ -17,12 +17,15 @@ from mixcse.console import UserError
 from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, gather_rows
 from mixcse.encoder import SentenceEncoder
-from mixcse.files import written_aside
+from mixcse.files import read_json, written_aside
 from mixcse.gpu_recipe import autocast, compile_pays
+from mixcse.hub import push_checkpoint
+from mixcse.model_card import write_model_card
 from mixcse.modeling import HEADS_FILE, SentenceModel
 from mixcse.objective import logit_blocks, loss_of_logits
 from mixcse.progress import ReadableProgress
 from mixcse.rng import preserved_rng
+from mixcse.runs import ARGUMENTS_FILE, SCORES_FILE
 from mixcse.signals import Signals, cosine_histograms
 from mixcse.train_arguments import TrainArguments
 
@@ -155,6 +158,27 @@ class MixCSETrainer(Trainer):
         with written_aside(output_dir or self.args.output_dir) as folder:
             self.model.save_pretrained(folder, recorded_pooler=self.model_args.test_pooler)
             (Path(output_dir or self.args.output_dir) / HEADS_FILE).unlink(missing_ok=True)  # an earlier run's
+
+    def create_model_card(self, model_name: str | None = None, **metadata: Any) -> None:
+        """`write_model_card` for `output_dir`, instead of the Trainer's own.
+
+        Args:
+            model_name: not used: the card names what loads the model.
+            metadata: entries of its front matter, such as `license` or `language`.
+        """
+        if not self.is_world_process_zero():
+            return
+        folder = Path(self.args.output_dir)
+        logged = [log for log in self.state.log_history if any(key.startswith("eval_") for key in log)]
+        kept = read_json(folder / SCORES_FILE) if (folder / SCORES_FILE).is_file() else logged[-1] if logged else None
+        options = read_json(folder / ARGUMENTS_FILE)
+        examples = len(self.train_dataset)
+        write_model_card(
+            folder, self.model, options, examples=examples, scores=kept, name=self.hub_model_id, **metadata
+        )
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        push_checkpoint(self, checkpoint_folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         self.model.load_weights(resume_from_checkpoint)

@@ -14,10 +14,11 @@ from mixcse.data import load_training_data
 from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, leave
 from mixcse.files import write_json
+from mixcse.hub import how_to_push, push
 from mixcse.lora import trained_share
 from mixcse.parsing import parse_training_arguments
 from mixcse.preparation import check_metric, check_options, load_model, make_trainer
-from mixcse.runs import COSINES_FILE, FINISHED_FILE, REPORT_FILE, RunFolder, resolved_options
+from mixcse.runs import COSINES_FILE, FINISHED_FILE, REPORT_FILE, SCORES_FILE, RunFolder, resolved_options
 from mixcse.train_arguments import TrainArguments
 from mixcse.trainer import MixCSETrainer
 
@@ -40,8 +41,9 @@ def train(
     Under `torchrun` every process calls this; the first one alone scores, writes and speaks.
 
     At the end `output_dir` holds the best checkpoint by `metric_for_best_model` (the last
-    step without dev scores) as a plain Hugging Face folder, `train_results.json`,
-    `eval_results.json`, `trainer_state.json` and `arguments.json`.
+    step without dev scores) as a plain Hugging Face folder that sentence-transformers loads as
+    well, with a model card, `train_results.json`, `eval_results.json`, `trainer_state.json` and
+    `arguments.json`.  With `--push_to_hub` it is then pushed.
 
     Args:
         callbacks: of transformers' kind, for the Trainer.
@@ -61,6 +63,8 @@ def train(
             if args.should_save and not (folder.path / REPORT_FILE).exists():  # it was killed before its page was drawn
                 _draw(folder.path)
             say(f"{folder.path}: this run is finished; nothing to do (--overwrite_output_dir starts afresh)")
+            if args.push_to_hub:
+                say(how_to_push(args))
             return
     dev_sets = None
     if args.do_eval:
@@ -93,11 +97,13 @@ def train(
         raise UserError(f"training did not start: {where} ({reason})") from error
     if trainer.state.global_step == 0:
         raise UserError("not one step was made; check --max_steps, --num_train_epochs and --dataloader_drop_last")
-    trainer.save_model()
+    trainer.save_model(_internal_call=True)  # the model is not pushed before its card is written
     scores = _scores_of_kept_step(trainer) if args.do_eval else None
     if args.should_save:
         write_json(folder.path / COSINES_FILE, {"untrained": untrained_cosines, "trained": trainer.cosines()})
         _finish(trainer, folder.path, scores, metrics | {"seconds": time.time() - start})
+    if args.push_to_hub:
+        push(trainer)
 
 
 def _train_or_take_over(trainer: MixCSETrainer, checkpoint: Path | None, begin: "_Begin") -> dict[str, Any]:
@@ -148,7 +154,11 @@ def _finish(trainer: MixCSETrainer, output_dir: Path, scores: dict[str, Any] | N
     trainer.state.save_to_json(str(aside))
     aside.replace(output_dir / "trainer_state.json")
     if scores is not None:
-        write_json(output_dir / "eval_results.json", scores)
+        write_json(output_dir / SCORES_FILE, scores)
+    try:
+        trainer.create_model_card()
+    except Exception as error:  # as with its curves, below
+        warn(f"{output_dir} has no model card: {type(error).__name__}: {first_line(error)}")
     write_json(output_dir / FINISHED_FILE, metrics)
     _draw(output_dir)
     _report(trainer)

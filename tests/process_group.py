@@ -103,6 +103,38 @@ def training_step(folder, rows_at_a_time=None):
     return losses | {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
+class Embedder(nn.Module):
+    """A model by sentence-transformers' conventions."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.dense = nn.Embedding(40, 6), nn.Linear(6, 6)
+
+    def forward(self, features):
+        mask = features["attention_mask"].unsqueeze(-1)
+        hidden = torch.tanh(self.dense(self.words(features["input_ids"])))
+        return {"sentence_embedding": (hidden * mask).sum(1) / mask.sum(1)}
+
+
+def sentence_transformers_loss(columns, **cached):
+    """Of a batch gathered from all processes, under DistributedDataParallel where there are several."""
+    from mixcse.sentence_transformers import CachedMixedNegativesLoss, MixedNegativesLoss
+
+    torch.manual_seed(0)
+    model = Embedder().double()
+    draw = torch.Generator().manual_seed(1)
+    features = []
+    for length in (9, 7, 8)[:columns]:
+        ids = torch.randint(5, 40, (BATCH, length), generator=draw)
+        mask = (torch.arange(length) < torch.randint(3, length + 1, (BATCH, 1), generator=draw)).long()
+        features.append({"input_ids": ids[own_slice()], "attention_mask": mask[own_slice()]})
+    wrapped = DistributedDataParallel(model) if world_size() > 1 else model
+    kind = CachedMixedNegativesLoss if cached else MixedNegativesLoss
+    loss = kind(wrapped, gather_across_devices=True, **cached)(features, None)
+    loss.backward()
+    return {"loss": loss.detach()} | {name: p.grad for name, p in model.named_parameters()}
+
+
 def everything():
     """By name."""
     found = {name: loss_and_gradients(objective) for name, objective in OBJECTIVES.items()}
@@ -118,6 +150,9 @@ def work(process, processes, folder, model_folder):
     if model_folder is not None:
         found["step"] = training_step(model_folder)
         found["step in chunks"] = training_step(model_folder, rows_at_a_time=5)
+        for columns in (1, 2, 3):
+            found[f"{columns} columns"] = sentence_transformers_loss(columns)
+            found[f"{columns} columns, cached"] = sentence_transformers_loss(columns, mini_batch_size=5)
     found |= {"rank": rank(), "world_size": world_size(), "heard": from_main_process(f"from {process}")}
     found["sum"] = sum_over_processes(torch.tensor([process, 1])).tolist()
     torch.save(found, f"{folder}/{process}.pt")

@@ -97,6 +97,19 @@ def test_a_model_with_masked_words_learns_the_same(together, still_bert):
         assert_equal(mean(together, how), alone, 1e-6)
 
 
+@pytest.mark.parametrize("together", [2], indirect=True)
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_the_losses_for_sentence_transformers_gather(together, columns):
+    """The processes' batches are one; DistributedDataParallel is called for every mini-batch, and again in replay."""
+    alone = process_group.sentence_transformers_loss(columns)
+    assert all(value.abs().sum() > 1e-3 for value in alone.values())
+    for how in (f"{columns} columns", f"{columns} columns, cached"):
+        assert_equal(mean(together, how), alone)
+        assert_equal({name: together[0][how][name] for name in alone if name != "loss"}, {
+            name: value for name, value in alone.items() if name != "loss"
+        })  # fmt: skip
+
+
 def test_alone_nothing_happens():
     z = torch.randn(3, 2, requires_grad=True)
     gathered, rows = gather_rows(z)

@@ -37,7 +37,11 @@ def test_three_libraries_give_one_embedding(trained):
     inputs = AutoTokenizer.from_pretrained(folder)(SENTENCES[:1], return_tensors="pt")
     with torch.inference_mode():
         states = plain(**inputs, output_hidden_states=True).hidden_states
-    pooled = {"cls": states[-1][0, 0], "avg": states[-1][0].mean(0), "avg_first_last": ((states[1] + states[-1]) / 2)[0].mean(0)}
+    pooled = {
+        "cls": states[-1][0, 0],
+        "avg": states[-1][0].mean(0),
+        "avg_first_last": ((states[1] + states[-1]) / 2)[0].mean(0),
+    }
     np.testing.assert_allclose(pooled[pooler].numpy(), embeddings[0], atol=1e-5)
 
 

@@ -1,0 +1,251 @@
+"""The objective as losses for `SentenceTransformerTrainer`, by that library's conventions.
+
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from mixcse.sentence_transformers import MixedNegativesLoss
+
+model = SentenceTransformer("bert-base-uncased")
+trainer = SentenceTransformerTrainer(model, train_dataset=dataset, loss=MixedNegativesLoss(model))
+
+The mathematics is `mixcse.objective`.
+"""
+
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from tqdm import tqdm
+
+from mixcse.chunking import Chunking, in_chunks
+from mixcse.citation import CITATION
+from mixcse.distributed import gather_rows
+from mixcse.objective import ALL, contrastive_loss
+
+if find_spec("sentence_transformers") is None:
+    raise ImportError(
+        "mixcse.sentence_transformers needs sentence-transformers, which is not installed: "
+        'pip install "mixcse[sentence-transformers]", or from a clone pip install -e ".[sentence-transformers]"'
+    )
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Features = dict[str, Any]  # what that library's collator makes of a text column; tensors are (batch, length)
+
+
+class MixedNegativesLoss(nn.Module):
+    """The MixCSE objective: in-batch negatives, and mixes of positives and negatives without gradient.
+
+    Text columns of the data set:
+
+        sentence                            two views of it, apart by dropout alone (unsupervised)
+        anchor, positive                    pairs
+        anchor, positive, hard negative     pairs with a hard negative each
+
+    All are embedded in one forward pass.  Labels are not used.  In evaluation there is no dropout, and
+    the two views of a single sentence are one.  Another row of the batch that means the same is a
+    false negative: `BatchSamplers.NO_DUPLICATES` helps.
+
+    Args:
+        model: the model to train.
+        scale: 1 / temperature, above 0.
+        mixing_lambda: the share of a mix's first part, 0 to 1.
+        variant: `released`, `adaptive`, `paper` or `simcse`; see `mixcse.objective`.
+        gather_across_devices: make the batches of all processes one, whose rows are each other's
+            negatives; gradients are those of one process with the whole batch.  Every process must
+            have as many rows (`dataloader_drop_last`).
+
+    Raises:
+        ValueError: a name is unknown, or a number out of range.
+    """
+
+    def __init__(
+        self,
+        model: "SentenceTransformer",
+        scale: float = 20.0,
+        mixing_lambda: float = 0.2,
+        variant: str = "released",
+        gather_across_devices: bool = False,
+    ) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise ValueError(f"scale must be above 0, not {scale}")
+        self.model = model
+        self.scale = scale
+        self.mixing_lambda = mixing_lambda
+        self.variant = variant
+        self.gather_across_devices = gather_across_devices
+        contrastive_loss(torch.ones(2, 2, 1), **self._objective)  # it checks names and numbers
+
+    @property
+    def _objective(self) -> dict[str, Any]:
+        return {"temperature": self.temperature, "mixing_lambda": self.mixing_lambda, "variant": self.variant}
+
+    @property
+    def temperature(self) -> float:
+        """1 / scale."""
+        return 1 / self.scale
+
+    def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> Tensor:
+        """The loss of a batch, a scalar; one entry of `sentence_features` a text column."""
+        return self.compute_loss_from_embeddings(self._embed(_columns(sentence_features)), labels)
+
+    def compute_loss_from_embeddings(self, embeddings: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
+        """The loss of 2 or 3 embedded columns, (batch, d) each; a scalar.  Labels are not used."""
+        z, rows = torch.stack(list(embeddings), dim=1), ALL  # (batch, 2 or 3, d)
+        if self.gather_across_devices:
+            z, rows = gather_rows(z)
+        return contrastive_loss(z, rows=rows, **self._objective)
+
+    def _embed(self, columns: list[Features]) -> list[Tensor]:
+        merged = merge_columns(columns)
+        if merged is None:
+            return [self.model(dict(column))["sentence_embedding"] for column in columns]
+        return list(self.model(merged)["sentence_embedding"].chunk(len(columns)))
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The arguments, for the model card."""
+        names = ("scale", "mixing_lambda", "variant", "gather_across_devices")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the paper, for the model card."""
+        return CITATION
+
+
+class CachedMixedNegativesLoss(MixedNegativesLoss):
+    """`MixedNegativesLoss` for batches that memory does not hold: the same loss, a mini-batch at a time (GradCache).
+
+    Rows are embedded twice: once for the loss of the whole batch and its gradient at the embeddings,
+    and once more, with the same dropout, for the gradient from there on.  See `mixcse.chunking`.
+
+    Args:
+        mini_batch_size: rows in a forward pass, of all columns together.
+        show_progress_bar: show one for each batch.
+    """
+
+    uses_gradient_cache = True  # so that MatryoshkaLoss cuts embeddings in `calculate_loss`, not in the model
+
+    def __init__(
+        self,
+        model: "SentenceTransformer",
+        scale: float = 20.0,
+        mixing_lambda: float = 0.2,
+        variant: str = "released",
+        gather_across_devices: bool = False,
+        mini_batch_size: int = 32,
+        show_progress_bar: bool = False,
+    ) -> None:
+        super().__init__(model, scale, mixing_lambda, variant, gather_across_devices)
+        if mini_batch_size < 1:
+            raise ValueError(f"mini_batch_size must be at least 1, not {mini_batch_size}")
+        self.mini_batch_size = mini_batch_size
+        self.show_progress_bar = show_progress_bar
+
+    def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> Tensor:
+        """As `MixedNegativesLoss.forward`."""
+        embeddings = self._embed(_columns(sentence_features))
+        if not torch.is_grad_enabled():
+            return self.calculate_loss([[z] for z in embeddings], labels)
+        embeddings = [z.to(torch.promote_types(z.dtype, torch.float32)) for z in embeddings]
+        leaves = [z.detach().requires_grad_() for z in embeddings]
+        loss = self.calculate_loss([[leaf] for leaf in leaves], labels, with_backward=True).detach()
+        # The gradient of the loss goes on from here, with a value of 0.
+        linear = sum((z * leaf.grad).sum() for z, leaf in zip(embeddings, leaves, strict=True))
+        return loss + linear - linear.detach()
+
+    def calculate_loss(
+        self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
+    ) -> Tensor:
+        """The loss of embeddings, of which each column is a list of mini-batches.
+
+        Args:
+            with_backward: leave the gradient in the embeddings, and give a loss without a graph.
+        """
+        loss = self.compute_loss_from_embeddings([torch.cat(column) for column in reps], labels)
+        if not with_backward:
+            return loss
+        loss.backward()
+        return loss.detach()
+
+    def _embed(self, columns: list[Features]) -> list[Tensor]:
+        merged = merge_columns(columns)
+        if merged is None:
+            raise ValueError(
+                f"{type(self).__name__} needs a model whose inputs are padded rows with an attention mask, "
+                "the same for all columns; use MixedNegativesLoss"
+            )
+        mask = merged.pop("attention_mask")
+        names = [name for name, value in merged.items() if _is_of_tokens(value, mask)]
+        chunking = Chunking(rows=self.mini_batch_size, trim=not _pads_left(mask))
+        passes = len(chunking.bounds(len(mask))) - 1
+        with tqdm(total=passes, desc="embedding mini-batches", disable=not self.show_progress_bar) as bar:
+
+            def embed(attention_mask: Tensor, *others: Tensor) -> Tensor:
+                bar.update()  # the bar is closed when gradients are computed
+                features = merged | {"attention_mask": attention_mask} | dict(zip(names, others, strict=True))
+                return self.model(features)["sentence_embedding"]
+
+            z = in_chunks(embed, chunking, mask, *(merged[name] for name in names))
+        return list(z.chunk(len(columns)))
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The arguments, for the model card."""
+        return super().get_config_dict() | {"mini_batch_size": self.mini_batch_size}
+
+
+def _columns(sentence_features: Iterable[Features]) -> list[Features]:
+    """Two or three columns: a single one stands for two views."""
+    columns = list(sentence_features)
+    if not 1 <= len(columns) <= 3:
+        raise ValueError(
+            f"the loss takes one text column, or a pair, or a pair and one hard negative, not {len(columns)} columns"
+        )
+    return columns * 2 if len(columns) == 1 else columns
+
+
+def merge_columns(columns: Sequence[Features]) -> Features | None:
+    """Columns one below the other, padded to a common length; None where they cannot be.
+
+    That is where they are not padded rows of tokens, or differ in something that is not of tokens.
+    """
+    masks = [column.get("attention_mask") for column in columns]
+    if any(not isinstance(mask, Tensor) or mask.dim() != 2 for mask in masks):
+        return None
+    if any(column.keys() != columns[0].keys() for column in columns):
+        return None
+    length = max(mask.size(1) for mask in masks)
+    left = any(_pads_left(mask) for mask in masks)
+    merged = {}
+    for name, value in columns[0].items():
+        values = [column[name] for column in columns]
+        if all(_is_of_tokens(value, mask) for value, mask in zip(values, masks, strict=True)):
+            # Padded with 0, also where the tokenizer has another number: the mask hides it.
+            merged[name] = torch.cat([_padded(value, length, left=left) for value in values])
+        elif all(_same(value, other) for other in values):
+            merged[name] = value
+        else:
+            return None
+    return merged
+
+
+def _is_of_tokens(value: Any, mask: Tensor) -> bool:
+    return isinstance(value, Tensor) and value.shape[:2] == mask.shape
+
+
+def _pads_left(mask: Tensor) -> bool:
+    return mask.size(1) > 0 and not bool(mask[:, 0].all())
+
+
+def _padded(value: Tensor, length: int, *, left: bool) -> Tensor:
+    missing = length - value.size(1)
+    sides = (missing, 0) if left else (0, missing)
+    return pad(value, (0, 0) * (value.dim() - 2) + sides)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and torch.equal(one, other)
+    return bool(one == other)
