@@ -15,7 +15,7 @@ COMMON = (
     "seed", "do_eval", "max_steps", "bf16", "fp16", "use_cpu", "warmup_steps", "weight_decay", "lr_scheduler_type",
     "gradient_accumulation_steps", "report_to", "disable_tqdm",
 )  # fmt: skip
-VALUES = {int: "N", float: "X", str: "TEXT"}
+VALUES = {int: "N", float: "X", str: "TEXT", list[str]: "FILE"}
 
 
 def answer_help(argv: Sequence[str], before: str = "") -> None:

@@ -12,8 +12,9 @@ from mixcse.reproduce.plan import FILES, PLACES, Run, resolve
 
 # What can change a number; how it is shown or stored cannot.
 SOURCES = (
-    "mixcse/arguments.py", "mixcse/batching.py", "mixcse/chunking.py", "mixcse/data.py", "mixcse/dev.py",
-    "mixcse/distributed.py", "mixcse/encoder.py", "mixcse/eval_data.py", "mixcse/evaluation.py",
+    "mixcse/arguments.py", "mixcse/batching.py", "mixcse/chunking.py", "mixcse/corpus.py", "mixcse/data.py",
+    "mixcse/dev.py", "mixcse/distributed.py", "mixcse/duplicates.py", "mixcse/encoder.py", "mixcse/eval_data.py",
+    "mixcse/evaluation.py", "mixcse/held_out.py", "mixcse/json_records.py", "mixcse/training_text.py",
     "mixcse/fast_dropout.py", "mixcse/first_token.py", "mixcse/gpu_recipe.py", "mixcse/loading.py", "mixcse/metrics.py",
     "mixcse/modeling.py", "mixcse/names.py", "mixcse/objective.py", "mixcse/packing.py", "mixcse/pooling.py",
     "mixcse/preparation.py", "mixcse/rng.py", "mixcse/scores.py", "mixcse/signals.py", "mixcse/train_arguments.py",
