@@ -59,7 +59,7 @@ def find_duplicates(text: Dataset, *, overwrite_cache: bool = False) -> Found:
             return Found(len(text), found["duplicates"], found["near_empty"])
     hashes, near_empty = np.empty(len(text), dtype=np.uint64), np.zeros(len(text), dtype=bool)
     at = 0
-    for batch in text.with_format("arrow").iter(batch_size=50_000):
+    for batch in text.with_format("arrow").iter(batch_size=10_000):
         columns = [[(sentence or "").strip() for sentence in column.to_pylist()] for column in batch.columns]
         rows = slice(at, at := at + batch.num_rows)
         keys = columns[0] if len(columns) == 1 else list(map("\n\0".join, zip(*columns, strict=True)))

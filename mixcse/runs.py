@@ -120,7 +120,7 @@ class RunFolder:
 def resolved_options(data_args: DataArguments, *groups: Any) -> dict[str, Any]:
     """All options with their values, flat and in JSON's types, the training data's checksum and the processes."""
     options: dict[str, Any] = {CHECKSUM: _checksum(data_args), PROCESSES: world_size()}
-    for group in (data_args, *groups):
+    for group in groups:
         values = group.to_dict() if isinstance(group, TrainArguments) else dataclasses.asdict(group)
         options |= {name: value for name, value in values.items() if not name.startswith("_")}
     if data_args.train_file and len(data_args.train_file) == 1:

@@ -42,7 +42,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TrainArgum
     """
     check_options(model_args, data_args, args)
     dev_sets = load_dev_sets(data_args, args)
-    folder = RunFolder(args.output_dir, resolved_options(data_args, model_args, args))
+    folder = RunFolder(args.output_dir, resolved_options(data_args, model_args, data_args, args))
     afresh, checkpoint = args.overwrite_output_dir, None
     if not afresh:
         folder.check_earlier_run()

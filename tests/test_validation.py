@@ -113,7 +113,6 @@ def test_evaluation_scores_a_table(tiny_bert, tmp_path, capsys):
         (64, None, 8, 8),  # a batch
         (30, None, 8, 6),  # a fifth of a small corpus
         (3000, None, 8, 24),  # one in a hundred, in whole batches
-        (120_000, None, 64, 960),  # at most 1,000
         (1000, 0.1, 8, 96),
         (1000, 200, 64, 192),
         (20, 18, 16, 16),
@@ -127,6 +126,11 @@ def test_how_many_are_held_out(rows, asked, batch, held):
     assert left["row"][:] == sorted(left["row"][:])
     assert hold_out(data, asked, batch, seed=1)[1]["row"][:] == out["row"][:]
     assert hold_out(data, asked, batch, seed=2)[1]["row"][:] != out["row"][:]
+
+
+def test_of_a_large_corpus_at_most_a_thousand_are_held_out():
+    left, out = hold_out(Dataset.from_dict({"row": range(120_000)}), None, 64, seed=1)
+    assert (len(left), len(out)) == (119_040, 960)
 
 
 @pytest.mark.parametrize(("rows", "asked"), [(9, None), (64, 63), (100, 1000)])
