@@ -70,7 +70,7 @@ def load_dev_sets(data_args: DataArguments, args: TrainArguments) -> DevSets | N
         raise UserError(
             f"no dev data: {dev_sets.missing}; point --senteval_data or $SENTEVAL_DATA at a folder with downstream/, "
             "get it with python -m mixcse.fetch, give pairs of your own with --validation_file, or leave out "
-            f"--metric_for_best_model: the loss on held-out sentences selects then"
+            "--metric_for_best_model: the loss on held-out sentences selects then"
         )
     raise UserError(
         f"--metric_for_best_model {metric} is not scored here; choose from "

@@ -158,8 +158,10 @@ def _announce(trainer: MixCSETrainer, checkpoint: Path | None) -> None:
     if checkpoint is not None:
         say(f"continuing from {checkpoint}")
     if trainer.held_out is not None:
+        if trainer.eval_dataset.missing:
+            say(f"no dev set: {trainer.eval_dataset.missing}")
         say(f"{len(trainer.held_out):,} sentences are held out: evaluated by their loss, not trained on")
-        if args.metric_for_best_model.endswith(HELD_OUT_LOSS):
+        if args.load_best_model_at_end and args.metric_for_best_model.endswith(HELD_OUT_LOSS):
             say(
                 "the best step is chosen by this loss, which is not how similarity is judged: scored pairs "
                 "(--validation_file, or STS-B by python -m mixcse.fetch) are a better judge"

@@ -156,6 +156,8 @@ def test_without_a_dev_set_the_held_out_loss_selects(nowhere, tmp_path, capsys, 
     training.main([*nowhere, "--learning_rate", "3e-1"])
     out, said = tmp_path / "out", capsys.readouterr().err
     assert "on 56 examples" in said
+    assert "no dev set: " in said
+    assert str(tmp_path / "none") in said
     assert "8 sentences are held out" in said
     assert "chosen by this loss" in said
     losses = logged(out, "eval_held_out_loss")
