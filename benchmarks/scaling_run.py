@@ -30,12 +30,15 @@ def load(file: str, workers: str, max_length: str) -> dict[str, float]:
     """Reads and tokenises the training file; 1 worker is this process, as by default."""
     from transformers import AutoTokenizer
 
+    from mixcse.arguments import DataArguments
     from mixcse.data import load_training_data
 
     tokenizer = AutoTokenizer.from_pretrained(demo_encoder())
     memory = PeakMemory(memory_with_children)
     start = time.perf_counter()
-    load_training_data(file, tokenizer, int(max_length), num_workers=int(workers) if int(workers) > 1 else None)
+    processes = int(workers) if int(workers) > 1 else None
+    arguments = DataArguments([file], max_seq_length=int(max_length), preprocessing_num_workers=processes)
+    load_training_data(arguments, tokenizer)
     return {"seconds": time.perf_counter() - start} | memory.stop()
 
 

@@ -61,7 +61,7 @@ def trainer_of(way: str, model: str, sentences: list[str], batch: int, **options
 def _tokens(sentences: list[str], tokenizer: Any) -> Dataset:
     path = Path(tempfile.mkdtemp()) / "sentences.txt"
     path.write_text("\n".join(sentences) + "\n", encoding="utf-8")
-    return load_training_data(path, tokenizer, MAX_LENGTH)
+    return load_training_data(DataArguments([str(path)], max_seq_length=MAX_LENGTH), tokenizer)[0]
 
 
 def _ours(model: str, sentences: list[str], common: dict[str, Any]) -> MixCSETrainer:

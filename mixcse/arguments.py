@@ -128,11 +128,27 @@ class DataArguments:
 
     _argument_group_name = "data"
 
-    train_file: str | None = field(
+    train_file: list[str] | None = field(
         default=None,
         metadata={
-            "help": ".txt: a sentence a line.  .csv or .tsv: a header; columns sentence, or pair, hard negative."
+            "help": "Files of one kind, or globs in quotes.  .txt: a sentence a line.  .csv, .tsv (with a header), "
+            ".json, .jsonl, .parquet: columns sentence, or pair, hard negative.  Each also .gz."
         },
+    )
+    dataset_name: str | None = field(
+        default=None, metadata={"help": "Instead of files: a data set of the Hub, or its folder."}
+    )
+    dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration of that data set."})
+    dataset_split: str = field(default="train", metadata={"help": "Split of that data set."})
+    text_column: str | None = field(
+        default=None, metadata={"help": "Column of the sentences, where there are other columns."}
+    )
+    sentence1_column: str | None = field(default=None, metadata={"help": "For pairs: column of the first sentence."})
+    sentence2_column: str | None = field(default=None, metadata={"help": "Column of the second one."})
+    hard_negative_column: str | None = field(default=None, metadata={"help": "Column of a pair's hard negative."})
+    dedupe: bool = field(
+        default=False,
+        metadata={"help": "Leave out exact duplicates but the first, and lines of fewer than two letters or digits."},
     )
     max_seq_length: int = field(default=32, metadata={"help": "Tokens of a training sentence; longer ones are cut."})
     pad_to_max_length: bool = field(
@@ -149,6 +165,28 @@ class DataArguments:
     def __post_init__(self) -> None:
         if not 0 < self.mlm_probability < 1:
             raise UserError(f"--mlm_probability must lie between 0 and 1, not {self.mlm_probability}")
+        if isinstance(self.train_file, str):
+            self.train_file = [self.train_file]
+        if self.train_file and self.dataset_name:
+            raise UserError("--train_file and --dataset_name: give one of them")
+        pair = (self.sentence1_column, self.sentence2_column)
+        if self.text_column and any((*pair, self.hard_negative_column)):
+            raise UserError("--text_column is for single sentences, --sentence1_column and its kin for pairs; give one")
+        if not all(pair) and any((*pair, self.hard_negative_column)):
+            raise UserError("pairs need both --sentence1_column and --sentence2_column")
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that hold the sentences, in order; empty if none is named."""
+        named = (self.text_column, self.sentence1_column, self.sentence2_column, self.hard_negative_column)
+        return [name for name in named if name]
+
+    @property
+    def source(self) -> str:
+        """What is trained on, for messages."""
+        if self.dataset_name:
+            return f"--dataset_name {self.dataset_name}"
+        return f"--train_file {' '.join(self.train_file or ())}"
 
 
 @dataclass
@@ -163,11 +201,20 @@ class Recipe:
     output_dir: str | None = field(default=None, metadata={"help": "Where checkpoints and the trained model go."})
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Start afresh, over an earlier run."})
     do_train: bool = field(default=True, metadata={"help": "Train."})
-    eval_path: str | None = field(
+    validation_file: str | None = field(
         default=None,
         metadata={
-            "help": "A dev set of your own in STS-B's layout (tab separated; score in field 5, sentences in 6 and 7): "
-            "adds dev_spearman, and is what alignment and uniformity are measured on."
+            "help": "A dev set of your own: .csv, .tsv, .json, .jsonl or .parquet with columns sentence1, sentence2, "
+            "score (of any scale), or STS-B's layout (tab separated; score in field 5, sentences in 6 and 7).  Adds "
+            "dev_spearman, and is what alignment and uniformity are measured on.",
+            "aliases": ["--eval_path"],
+        },
+    )
+    held_out: float | None = field(
+        default=None,
+        metadata={
+            "help": "Sentences kept from training to score the loss on, held_out_loss: a share (below 1) or a number "
+            "(default: none with a dev set; without one 0.01, at most 1000, at least a batch)."
         },
     )
     eval_transfer: bool = field(
@@ -221,8 +268,8 @@ class Recipe:
     metric_for_best_model: str | None = field(
         default=None,
         metadata={
-            "help": "What selects: stsb_spearman (default), sickr_spearman, avg_sts, avg_transfer, or "
-            "dev_spearman (default with --eval_path)."
+            "help": "What selects: stsb_spearman (default), sickr_spearman, avg_sts, avg_transfer, "
+            "dev_spearman (default with --validation_file), or held_out_loss (default without a dev set)."
         },
     )
     ddp_timeout: int = field(  # one process evaluates, the others wait however long it takes

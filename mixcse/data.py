@@ -1,46 +1,72 @@
-"""The training file: read, checked and tokenised once, into memory-mapped Arrow tables."""
+"""Training data: text, what is left out of it, and its tokens in a memory-mapped Arrow table."""
 
-import csv
-import glob
 import json
-from pathlib import Path
 
 import datasets
 from datasets import Dataset, Features, Value
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
+from mixcse.arguments import DataArguments
 from mixcse.console import UserError
+from mixcse.corpus import expand_files
+from mixcse.duplicates import Found, find_duplicates
+from mixcse.training_text import read_data_set, read_text_columns
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TOKENISER_VERSION = 1  # raise it when `_tokenize` changes, or old caches are taken for new ones
 
 
 def load_training_data(
-    train_file: str | Path,
+    data_args: DataArguments, tokenizer: PreTrainedTokenizerBase, *, overwrite_cache: bool = False
+) -> tuple[Dataset, Found]:
+    """Rows of `input_ids`: one, two or three token lists, cut to `max_seq_length`; and the corpus's duplicates.
+
+    An empty sentence is a single space, as released.  Both the text and the tokens live in
+    the `datasets` cache on disk: memory does not grow with the corpus, and a second run with
+    the same data and tokenizer reads them back.  With `dedupe` the rows found are left out,
+    the others keep their order.
+
+    Raises:
+        UserError: a file is missing, of another kind, not UTF-8, malformed or too short; a data set cannot be had.
+    """
+    text = load_text(data_args, overwrite_cache=overwrite_cache)
+    found = find_duplicates(text, overwrite_cache=overwrite_cache)
+    data = tokenise(
+        text,
+        tokenizer,
+        data_args.max_seq_length,
+        num_workers=data_args.preprocessing_num_workers,
+        overwrite_cache=overwrite_cache,
+    )
+    if data_args.dedupe and len(kept := found.kept()) < len(data):
+        data = data.select(kept)
+    if len(data) < 2:
+        raise UserError(f"{data_args.source}: {len(data)} sentences; contrastive training needs at least 2")
+    return data, found
+
+
+def load_text(data_args: DataArguments, *, overwrite_cache: bool = False) -> Dataset:
+    """The corpus as a table of text: `sentence1`, or `sentence1` to `sentence2` or `sentence3`; raises UserError."""
+    try:
+        if data_args.dataset_name:
+            return read_data_set(
+                data_args.dataset_name, data_args.dataset_config_name, data_args.dataset_split, data_args.columns
+            )
+        files = expand_files(data_args.train_file or ())
+        return read_text_columns(files, data_args.columns, overwrite_cache=overwrite_cache)
+    except UserError as error:
+        raise UserError(f"{'--dataset_name' if data_args.dataset_name else '--train_file'} {error}") from error
+
+
+def tokenise(
+    text: Dataset,
     tokenizer: PreTrainedTokenizerBase,
     max_seq_length: int,
     *,
     num_workers: int | None = None,
     overwrite_cache: bool = False,
 ) -> Dataset:
-    """Rows of `input_ids`: one, two or three token lists, cut to `max_seq_length`.
-
-    An empty sentence is a single space, as released.  Both the text and the tokens live in
-    the `datasets` cache on disk: memory does not grow with the file, and a second run with
-    the same file and tokenizer reads them back.
-
-    Args:
-        train_file: `.txt`: a sentence a line.  `.csv`, `.tsv`: a header line, then one
-            column (sentence), two (pair) or three (pair and hard negative).
-
-    Raises:
-        UserError: the file is missing, of another kind, not UTF-8, too short, or has a row with too many fields.
-    """
-    path = Path(train_file)
-    text = read_text_columns(path, overwrite_cache=overwrite_cache)
-    if len(text) < 2:
-        raise UserError(f"--train_file {path}: {len(text)} sentences; contrastive training needs at least 2")
+    """`input_ids` of every row: a token list for each of the text's columns; cached by all that they depend on."""
     recipe = (text._fingerprint, _identity(tokenizer), max_seq_length, TOKENISER_VERSION)
     return text.map(
         _tokenize,
@@ -53,66 +79,6 @@ def load_training_data(
         new_fingerprint=Hasher.hash(recipe),
         desc="tokenising",
     )
-
-
-def check_train_file(path: Path) -> None:
-    """Raises UserError unless it is a file with something in it, of a known kind."""
-    try:
-        found = path.is_file()
-    except OSError as error:
-        raise UserError(f"--train_file {str(path)[:80]}: {error.strerror}") from error
-    if not found:
-        raise UserError(f"--train_file {path}: {'not a file' if path.exists() else 'no such file'}")
-    if path.stat().st_size == 0:
-        raise UserError(f"--train_file {path}: the file is empty")
-    if path.suffix.lower() not in (".txt", *DELIMITERS):
-        raise UserError(f"--train_file {path}: expected .txt, .csv or .tsv")
-
-
-def read_text_columns(path: Path, *, overwrite_cache: bool = False) -> Dataset:
-    """The sentences of a training file, a column for each place in a pair or triplet.
-
-    A row with fields missing at its end has empty sentences there.
-    """
-    check_train_file(path)
-    suffix = path.suffix.lower()
-    if suffix == ".txt":
-        builder, options = "text", {"features": Features({"sentence1": Value("string")})}
-    else:
-        names = [f"sentence{place}" for place in range(1, 1 + _count_columns(path, DELIMITERS[suffix]))]
-        features = Features({name: Value("string") for name in names})
-        builder = "csv"
-        options = {"delimiter": DELIMITERS[suffix], "column_names": names, "header": 0, "na_filter": False}
-        options["features"] = features
-    mode = "force_redownload" if overwrite_cache else "reuse_dataset_if_exists"
-    try:
-        return datasets.load_dataset(
-            builder,
-            data_files=glob.escape(str(path)),
-            split="train",
-            download_mode=mode,
-            encoding="utf-8-sig",
-            **options,
-        )
-    except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
-        raise UserError(f"--train_file {path}: {_what_is_wrong(path, error)}") from error
-
-
-def _count_columns(path: Path, delimiter: str) -> int:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, delimiter=delimiter)
-            header, first = next(rows, []), next(rows, [])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"--train_file {path}: {_what_is_wrong(path, error)}") from error
-    if not 1 <= len(header) <= 3:
-        raise UserError(
-            f"--train_file {path}, line 1: {len(header)} columns; expected 1 (sentence), 2 (pair) "
-            "or 3 (pair, hard negative)"
-        )
-    if len(first) != len(header):
-        raise UserError(f"--train_file {path}, line 2: {len(first)} columns under a header of {len(header)}")
-    return len(header)
 
 
 def _tokenize(
@@ -137,17 +103,3 @@ def _identity(tokenizer: PreTrainedTokenizerBase) -> str:
         return Hasher.hash((type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer.init_kwargs))
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     return Hasher.hash({key: value for key, value in backend.items() if key not in ("truncation", "padding")})
-
-
-def _what_is_wrong(path: Path, error: BaseException) -> str:
-    cause = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    if isinstance(cause, UnicodeDecodeError):
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    line.decode("utf-8")
-                except UnicodeDecodeError as fault:
-                    return f"line {number} is not UTF-8 ({fault.reason}); convert the file, for instance with iconv"
-    return str(cause).strip().split("\n")[0].removeprefix("Error tokenizing data. C error: ")

@@ -20,38 +20,34 @@ class DevSets:
     """Dev sets; scored many times in a run, read once.
 
     Attributes:
-        pairs: `stsb_spearman`, `sickr_spearman` and, with `--eval_path`, `dev_spearman`: by metric name.
+        pairs: `stsb_spearman`, `sickr_spearman` and, with `--validation_file`, `dev_spearman`: by metric name.
         transfer: the transfer tasks, with `--eval_transfer`.
+        missing: why there are no pairs; empty if there are.
     """
 
     pairs: Mapping[str, senteval.Pairs]
     transfer: senteval.Suite = field(default_factory=senteval.Suite)
+    missing: str = ""
 
     @classmethod
-    def load(cls, senteval_data: str | None, eval_path: str | None, *, transfer: bool = False) -> "DevSets":
-        """Reads what is there.
+    def load(cls, senteval_data: str | None, validation_file: str | None, *, transfer: bool = False) -> "DevSets":
+        """Reads what is there, which may be nothing.
 
         Raises:
-            UserError: nothing is, a transfer task asked for is not, or a file is malformed.
+            UserError: a transfer task asked for is not, or a file is malformed.
         """
         folder = find_senteval_data(senteval_data)
         suite = senteval.Suite.load(STS_DEV_TASKS, folder, splits=["dev"])
         pairs = {STS_DEV_TASKS[task]: datasets["dev"] for task, datasets in suite.tasks.items()}
-        if eval_path is not None:
-            pairs["dev_spearman"] = read_own_pairs(eval_path)
-        if not pairs:
-            raise UserError(
-                f"no dev data: {next(iter(suite.missing.values()))}; point --senteval_data or $SENTEVAL_DATA at a "
-                "folder with downstream/, get it with python -m mixcse.fetch, give pairs of your own with --eval_path, "
-                "or train without dev scores (leave out --do_eval and its kin)"
-            )
-        if eval_path is None or suite.tasks:
+        if validation_file is not None:
+            pairs["dev_spearman"] = read_own_pairs(validation_file)
+        if suite.tasks:
             for task, reason in suite.missing.items():
                 warn(f"{task} dev is not scored: {reason}")
         transfer_suite = senteval.Suite.load(TRANSFER_TASKS if transfer else (), folder)
         if transfer_suite.missing:
             raise UserError(f"--eval_transfer: {next(iter(transfer_suite.missing.values()))}")
-        return cls(pairs, transfer_suite)
+        return cls(pairs, transfer_suite, "" if pairs else next(iter(suite.missing.values())))
 
     @property
     def metrics(self) -> list[str]:
@@ -64,11 +60,14 @@ class DevSets:
         """Spearman correlations (0 to 1), dev accuracies (0 to 100), alignment and uniformity.
 
         Encodes every distinct sentence once.  Alignment and uniformity are measured on the
-        own pairs if there are any, else on STS-B dev, else on SICK-R dev.
+        own pairs if there are any, else on STS-B dev, else on SICK-R dev.  Without pairs there
+        are none of these.
         """
+        if not self.pairs and not self.transfer.tasks:
+            return {}
         sentences = [sentence for pairs in self.pairs.values() for sentence in pairs.sentences()]
         embedded = embed_distinct(encode, sentences + self.transfer.sentences())
-        results: dict[str, Any] = score_sts(dict(self.pairs), embedded)
+        results: dict[str, Any] = score_sts(dict(self.pairs), embedded) if self.pairs else {}
         scores = {name: float(results[name]["spearman"].correlation) for name in self.pairs}
         if "avg_sts" in self.metrics:
             scores["avg_sts"] = average([scores[name] for name in STS_DEV_TASKS.values()])
@@ -76,5 +75,6 @@ class DevSets:
             transfer = self.transfer.score(embedded, senteval.Scoring(PROTOCOLS["dev"]))
             scores |= {task: result["devacc"] for task, result in transfer.items()}
             scores["avg_transfer"] = average([result["devacc"] for result in transfer.values()])
-        reference = next(name for name in ("dev_spearman", *STS_DEV_TASKS.values()) if name in self.pairs)
-        return scores | spread(self.pairs[reference], embedded)
+        references = (name for name in ("dev_spearman", *STS_DEV_TASKS.values()) if name in self.pairs)
+        reference = next(references, None)
+        return scores if reference is None else scores | spread(self.pairs[reference], embedded)

@@ -1,12 +1,30 @@
 """Where evaluation data lies, pairs of the user's own, and alignment and uniformity on pairs."""
 
+import dataclasses
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import senteval
 from mixcse.console import UserError
+from mixcse.corpus import (
+    DELIMITERS,
+    KINDS,
+    check_file,
+    column_names,
+    kind_of,
+    named_faults,
+    open_text,
+    read_rows,
+    unit_of,
+)
 from mixcse.metrics import alignment, uniformity
 from senteval.encoding import Embedded
+from senteval.readers import pairs_of
+
+TABLES = tuple(kind for kind in KINDS if kind != ".txt")
 
 
 def find_senteval_data(option: str | None = None) -> Path:
@@ -15,14 +33,68 @@ def find_senteval_data(option: str | None = None) -> Path:
 
 
 def read_own_pairs(path: str | Path) -> senteval.Pairs:
-    """`--eval_path`: a file in STS-B's layout; raises UserError naming the line that is wrong."""
+    """`--validation_file`: scored pairs, in a table or in STS-B's layout.
+
+    A table has the columns sentence1, sentence2 and score (or label), in any order among
+    others, or three columns in this order.  A scale other than STS-B's is brought to 0 to 5
+    by its least and largest score, since alignment takes pairs above 4.
+
+    Raises:
+        UserError: naming the line that is wrong.
+    """
+    path = Path(path)
     try:
-        pairs = senteval.read_pairs_file(Path(path))
-    except senteval.DataError as error:
-        raise UserError(f"--eval_path {error}") from error
+        check_file(path, kinds=None)
+        table = path.name.lower().removesuffix(".gz").endswith(TABLES) and not _is_sts_benchmark(path)
+        pairs = pairs_of(list(_scored_rows(path)), path) if table else senteval.read_pairs_file(path)
+    except (UserError, senteval.DataError) as error:
+        raise UserError(f"--validation_file {error}") from error
     if len(set(pairs.scores)) < 2:
-        raise UserError(f"--eval_path {path}: a correlation needs pairs with at least two different scores")
+        raise UserError(f"--validation_file {path}: a correlation needs pairs with at least two different scores")
+    low, high = pairs.scores.min(), pairs.scores.max()
+    if table and not (low >= 0 and 1 < high <= 5):
+        pairs = dataclasses.replace(pairs, scores=5 * (pairs.scores - low) / (high - low))
     return pairs
+
+
+def _is_sts_benchmark(path: Path) -> bool:
+    """Whether the first line has a number for its fifth of at least seven fields between tabs."""
+    with named_faults(path), open_text(path) as file:
+        fields = file.readline().split("\t") if kind_of(path) in DELIMITERS else []
+    return len(fields) >= 7 and _number(fields[4]) is not None
+
+
+def _scored_rows(path: Path) -> Iterator[tuple[str, str, float]]:
+    there, _ = column_names(path)
+    for number, (first, second, score) in read_rows(path, _pair_columns(path, there)):
+        where = f"{path}, {unit_of(path)} {number}"
+        if not isinstance(first, str) or not isinstance(second, str):
+            raise UserError(f"{where}: a sentence is missing or no text")
+        if (value := _number(score)) is None:
+            raise UserError(f"{where}: the score {score!r} is not a number")
+        yield first, second, value
+
+
+def _pair_columns(path: Path, there: list[str]) -> list[str]:
+    known = {name.strip().lower(): name for name in there}
+    score = known.get("score", known.get("label"))
+    if score is not None and {"sentence1", "sentence2"} <= set(known):
+        return [known["sentence1"], known["sentence2"], score]
+    if len(set(there)) != 3 or _number(there[2]) is not None:
+        raise UserError(
+            f"{path}, {unit_of(path)} 1: columns {', '.join(there)}; expected a header with sentence1, sentence2 and "
+            "score (or label), or three columns in this order"
+        )
+    return there
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, also out of its text; None if it is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def spread(pairs: senteval.Pairs, embedded: Embedded) -> dict[str, float]:

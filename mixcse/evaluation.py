@@ -42,7 +42,7 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
             options.tasks,
             find_senteval_data(options.senteval_data),
             mode=options.mode,
-            eval_path=options.eval_path,
+            eval_path=options.validation_file,
             finished=finished,
             transfer_metric=options.transfer_metric,
             device=encoder.device,
@@ -102,7 +102,12 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
         help="of the transfer table (default: devacc in dev mode, else acc)",
     )
     add("--senteval_data", metavar="DIR", help="folder that holds downstream/ ($SENTEVAL_DATA, else SentEval/data)")
-    add("--eval_path", metavar="FILE", help="pairs of your own in STS-B's layout, scored too")
+    add(
+        "--validation_file",
+        "--eval_path",
+        metavar="FILE",
+        help="pairs of your own, scored too: a table of sentence1, sentence2, score, or STS-B's layout",
+    )
     add(
         "--output_json",
         metavar="FILE",

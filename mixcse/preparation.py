@@ -1,7 +1,6 @@
 """What a training run is made of: options that go together, a model, a trainer."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from datasets import Dataset
@@ -11,11 +10,13 @@ from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.batching import ContrastiveCollator
 from mixcse.chunking import LENGTH_CHUNKS, Chunking
 from mixcse.console import UserError, warn
-from mixcse.data import check_train_file
+from mixcse.corpus import expand_files
 from mixcse.dev import DevSets
 from mixcse.fast_dropout import use_fast_dropout
+from mixcse.held_out import hold_out
 from mixcse.hub import check_hub
 from mixcse.modeling import SentenceModel
+from mixcse.names import HELD_OUT_LOSS
 from mixcse.packing import can_pack
 from mixcse.train_arguments import TrainArguments
 from mixcse.trainer import MixCSETrainer
@@ -25,9 +26,12 @@ def check_options(model_args: ModelArguments, data_args: DataArguments, args: Tr
     """Raises UserError for options that cannot be run; warns of those that do nothing."""
     if not args.do_train:
         raise UserError("--do_train is off: nothing to do; evaluation.py scores a trained folder")
-    if not data_args.train_file:
-        raise UserError("--train_file is missing: give a .txt file with a sentence a line, or a .csv or .tsv")
-    check_train_file(Path(data_args.train_file))
+    if not data_args.train_file and not data_args.dataset_name:
+        raise UserError("--train_file is missing: give a .txt file with a sentence a line, a table, or --dataset_name")
+    try:
+        expand_files(data_args.train_file or ())
+    except UserError as error:
+        raise UserError(f"--train_file {error}") from error
     check_devices(args)
     check_hub(args)
     if args.gpu_recipe:
@@ -56,15 +60,37 @@ def check_devices(args: TrainArguments) -> None:
         )
 
 
-def check_metric(args: TrainArguments, dev_sets: DevSets | None) -> None:
-    """Raises UserError unless the metric that selects is among those that are scored."""
-    if dev_sets is None:
-        return
+def load_dev_sets(data_args: DataArguments, args: TrainArguments) -> DevSets | None:
+    """What is scored along training, if anything is, with a metric that can select; notes that in `args`.
+
+    Where there is no dev set and no metric is asked for, it is the loss on held-out sentences.
+
+    Raises:
+        UserError: the metric asked for is not scored, or a dev set is malformed.
+    """
+    if not args.do_eval:
+        return None
+    dev_sets = DevSets.load(data_args.senteval_data, args.validation_file, transfer=args.eval_transfer)
+    if args.metric_is_default and not dev_sets.pairs:
+        args.metric_for_best_model, args.greater_is_better = HELD_OUT_LOSS, False
     metric = args.metric_for_best_model.removeprefix("eval_")
-    if metric not in dev_sets.metrics:
+    if metric in (*dev_sets.metrics, HELD_OUT_LOSS):
+        return dev_sets
+    if not dev_sets.pairs:
         raise UserError(
-            f"--metric_for_best_model {metric} is not scored here; choose from {', '.join(dev_sets.metrics)}"
+            f"no dev data: {dev_sets.missing}; point --senteval_data or $SENTEVAL_DATA at a folder with downstream/, "
+            "get it with python -m mixcse.fetch, give pairs of your own with --validation_file, or leave out "
+            "--metric_for_best_model: the loss on held-out sentences selects then"
         )
+    raise UserError(
+        f"--metric_for_best_model {metric} is not scored here; choose from "
+        f"{', '.join((*dev_sets.metrics, HELD_OUT_LOSS))}"
+    )
+
+
+def holds_out(args: TrainArguments) -> bool:
+    """Whether sentences are kept from training for their loss."""
+    return args.do_eval and (args.held_out is not None or args.metric_for_best_model.endswith(HELD_OUT_LOSS))
 
 
 def load_model(model_args: ModelArguments, data_args: DataArguments) -> SentenceModel:
@@ -97,7 +123,10 @@ def make_trainer(
     dev_sets: DevSets | None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> MixCSETrainer:
-    """The trainer of a prepared model, which is told how to lay out its batches."""
+    """The trainer of a prepared model, which is told how to lay out its batches; holds sentences out where asked."""
+    held_out = None
+    if holds_out(args):
+        data, held_out = hold_out(data, args.held_out, args.per_device_train_batch_size, args.seed)
     padding = _padding(model, data_args, args)
     model.packed = padding == "none"
     model.chunking = Chunking(
@@ -123,6 +152,7 @@ def make_trainer(
         train_dataset=data,
         dev_sets=dev_sets,
         callbacks=callbacks,
+        held_out=held_out,
     )
 
 

@@ -60,7 +60,7 @@ def run_paper(flags: list[str], gpu: bool, *, faithful_precision: bool = False) 
     ]
     _, data_args, args = parse_training_arguments(arguments)  # a wrong option is said before anything is downloaded
     preparation.check_devices(args)
-    if Path(data_args.train_file) == CORPUS_PATH:
+    if data_args.train_file == [str(CORPUS_PATH)]:
         fetch_corpus()
     senteval_data = find_senteval_data(data_args.senteval_data)
     if not (senteval_data / "downstream").is_dir():
@@ -81,7 +81,7 @@ def run_demo(flags: list[str]) -> None:
     arguments = [
         *("--model_name_or_path", str(demo_encoder())),
         *("--train_file", str(SAMPLE / "sentences.txt")),
-        *("--eval_path", str(SAMPLE / "sts-dev.csv")),
+        *("--validation_file", str(SAMPLE / "sts-dev.csv")),
         *("--output_dir", str(ROOT / "result" / "demo")),
         *("--pooler_type", "cls_before_pooler"),
         *("--max_steps", "40", "--eval_steps", "10"),

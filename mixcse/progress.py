@@ -14,6 +14,7 @@ LABELS = {  # log name -> label, factor, format
     "eval_stsb_spearman": ("STS-B dev", 100, ".2f"),
     "eval_sickr_spearman": ("SICK-R dev", 100, ".2f"),
     "eval_dev_spearman": ("own dev", 100, ".2f"),
+    "eval_held_out_loss": ("held-out loss", 1, ".4f"),
     "eval_avg_transfer": ("transfer dev", 1, ".2f"),
     "eval_alignment": ("alignment", 1, ".3f"),
     "eval_uniformity": ("uniformity", 1, ".3f"),

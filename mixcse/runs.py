@@ -1,6 +1,7 @@
 """The output folder of a training run: what an earlier run left there, and what this one writes."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -8,7 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mixcse.arguments import DataArguments
 from mixcse.console import UserError, warn
+from mixcse.corpus import expand_files
 from mixcse.distributed import world_size
 from mixcse.files import read_json, sha256, write_json
 from mixcse.folder_files import MODULE_FILES, MODULE_FOLDERS, MODULES_FILE, TRANSFORMER_FILE
@@ -123,10 +126,22 @@ class RunFolder:
         ]
 
 
-def resolved_options(train_file: str, *groups: Any) -> dict[str, Any]:
-    """All options with their values, flat and in JSON's types, the training file's checksum and the processes."""
-    options: dict[str, Any] = {CHECKSUM: sha256(train_file), PROCESSES: world_size()}
+def resolved_options(data_args: DataArguments, *groups: Any) -> dict[str, Any]:
+    """All options with their values, flat and in JSON's types, the training data's checksum and the processes."""
+    options: dict[str, Any] = {CHECKSUM: _checksum(data_args), PROCESSES: world_size()}
     for group in groups:
         values = group.to_dict() if isinstance(group, TrainArguments) else dataclasses.asdict(group)
         options |= {name: value for name, value in values.items() if not name.startswith("_")}
+    if data_args.train_file and len(data_args.train_file) == 1:
+        options["train_file"] = data_args.train_file[0]
     return json.loads(json.dumps(options, default=str))
+
+
+def _checksum(data_args: DataArguments) -> str | None:
+    """Of the training file, of several together, or of a data set's folder; None of one from the Hub."""
+    if data_args.dataset_name:
+        files = sorted(path for path in Path(data_args.dataset_name).rglob("*") if path.is_file())
+    else:
+        files = expand_files(data_args.train_file)
+    sums = [sha256(path) for path in files]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest() if sums else None

@@ -113,7 +113,7 @@ def evaluate(
         tasks: names in `senteval.list_tasks()`.
         data_dir: the folder that holds `downstream/`.
         mode: `dev` reports dev scores (every task must have one), else test scores.
-        eval_path: pairs in STS-B's layout, scored too; then alignment and uniformity are
+        eval_path: a file of scored pairs (`read_own_pairs`), scored too; then alignment and uniformity are
             measured on them, else on STS-B dev.
         finished: takes over tasks scored before and remembers those scored now.
         transfer_metric: `acc` or `devacc`; default: `devacc` in dev mode, else `acc`.

@@ -12,6 +12,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from mixcse.arguments import Recipe
 from mixcse.console import UserError
 from mixcse.gpu_recipe import apply_gpu_recipe
+from mixcse.names import HELD_OUT_LOSS
 
 
 @dataclass
@@ -61,6 +62,8 @@ class TrainArguments(Recipe, TrainingArguments):
                 raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= (self.early_stopping_threshold or 0) < math.inf:
             raise UserError(f"--early_stopping_threshold must be at least 0, not {self.early_stopping_threshold}")
+        if self.held_out is not None and not 0 < self.held_out < math.inf:
+            raise UserError(f"--held_out must be above 0, a share (below 1) or a number, not {self.held_out}")
         if self.max_steps < 1 and self.max_steps != -1:
             raise UserError(f"--max_steps must be at least 1, or -1 for whole epochs, not {self.max_steps}")
         if not 0 <= self.seed < 2**32:
@@ -71,7 +74,8 @@ class TrainArguments(Recipe, TrainingArguments):
     def _resolve_evaluation(self) -> None:
         asked = (
             self.do_eval,
-            self.eval_path,
+            self.validation_file,
+            self.held_out is not None,
             self.eval_transfer,
             self.metric_for_best_model,
             self.load_best_model_at_end,
@@ -90,9 +94,11 @@ class TrainArguments(Recipe, TrainingArguments):
         if self.load_best_model_at_end is None:
             self.load_best_model_at_end = self.do_eval
         if self.do_eval:
-            default = "stsb_spearman" if self.eval_path is None else "dev_spearman"
+            self.metric_is_default = self.metric_for_best_model is None
+            default = "stsb_spearman" if self.validation_file is None else "dev_spearman"
             self.metric_for_best_model = self.metric_for_best_model or default
-            self.greater_is_better = True if self.greater_is_better is None else self.greater_is_better
+            if self.greater_is_better is None:
+                self.greater_is_better = self.metric_for_best_model.removeprefix("eval_") != HELD_OUT_LOSS
         if self.early_stopping_patience is not None:
             if not self.do_eval:
                 raise UserError("--early_stopping_patience needs dev scores, and there are none; add --do_eval")

@@ -21,7 +21,7 @@ examples:
   {prog} --model_name_or_path roberta-base --train_file pairs.csv --output_dir out --variant simcse
   {prog} --train_file sentences.txt --output_dir out --do_eval --eval_steps 125 --senteval_data SentEval/data
 """
-VALUES = {int: "N", float: "X", str: "TEXT"}
+VALUES = {int: "N", float: "X", str: "TEXT", list[str]: "FILE"}
 
 
 def answer_help(argv: Sequence[str], before: str = "", prog: str = "train.py") -> None:

@@ -1,6 +1,7 @@
 """The Trainer subclass: hooks only."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from mixcse.gpu_recipe import autocast, compile_pays
 from mixcse.hub import push_checkpoint
 from mixcse.model_card import write_model_card
 from mixcse.modeling import HEADS_FILE, SentenceModel
-from mixcse.objective import logit_blocks, loss_of_logits
+from mixcse.names import HELD_OUT_LOSS
+from mixcse.objective import contrastive_loss, logit_blocks, loss_of_logits
 from mixcse.progress import ReadableProgress
 from mixcse.rng import preserved_rng
 from mixcse.runs import ARGUMENTS_FILE, SCORES_FILE
@@ -40,6 +42,7 @@ class MixCSETrainer(Trainer):
         model_args: the objective and its poolers.
         dev_sets: what `evaluate` scores; None if the run has no dev evaluation.
         callbacks: of transformers' kind, besides those it has.
+        held_out: rows like the training data's whose loss `evaluate` gives too, as `held_out_loss`.
     """
 
     def __init__(
@@ -51,9 +54,11 @@ class MixCSETrainer(Trainer):
         data_collator: ContrastiveCollator,
         train_dataset: Dataset,
         dev_sets: DevSets | None,
+        held_out: Dataset | None = None,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self.model_args = model_args
+        self.held_out = held_out
         self.signals = Signals()
         super().__init__(
             model=model,
@@ -113,30 +118,47 @@ class MixCSETrainer(Trainer):
         batch_size = self.args.per_device_eval_batch_size
         try:
             with preserved_rng(), autocast(self.args):
-                return self.eval_dataset.score(lambda sentences: encoder.encode(sentences, batch_size=batch_size))
+                scores = self.eval_dataset.score(lambda sentences: encoder.encode(sentences, batch_size=batch_size))
+            return scores if self.held_out is None else scores | {HELD_OUT_LOSS: self._held_out_loss()}
         except senteval.EncoderError as error:
             raise UserError(f"no dev scores at step {self.state.global_step}: {error}; {DIVERGED}") from error
 
-    @torch.no_grad()
     def cosines(self, sentences: int = 256) -> dict[str, list[int]]:
         """`cosine_histograms` of the first training examples, in batches as in training, dropout on."""
-        examples = min(sentences, len(self.train_dataset))
         totals: dict[str, Tensor] = {}
+        first = self.train_dataset.select(range(min(sentences, len(self.train_dataset))))
+        mixing_lambda = self.model_args.mixing_lambda
+        for histograms in self._measured(first, 3, lambda z: cosine_histograms(z[:, :2], mixing_lambda)):
+            for kind, counts in histograms.items():
+                totals[kind] = totals.get(kind, 0) + torch.tensor(counts)
+        return {kind: counts.tolist() for kind, counts in totals.items()}
+
+    def _held_out_loss(self) -> float:
+        """The mean contrastive loss of the held-out rows, in the same batches with the same dropout at every step."""
+        whole = min(len(self.held_out), self.args.per_device_train_batch_size)
+        objective = self.model_args.objective
+        losses = self._measured(self.held_out, whole, lambda z: contrastive_loss(z, **objective).item())
+        mean = sum(losses) / len(losses)
+        if not math.isfinite(mean):
+            raise UserError(f"the loss of held-out sentences is {mean} at step {self.state.global_step}; {DIVERGED}")
+        return mean
+
+    @torch.no_grad()
+    def _measured(self, data: Dataset, at_least: int, measure: Callable[[Tensor], Any]) -> list[Any]:
+        """`measure` of the embeddings, (n, num_sent, d), of each batch of so many rows, dropout on and seeded."""
+        measured = []
         was_training = self.model.training
         self.model.train()
         with preserved_rng(), autocast(self.args):
             torch.manual_seed(self.args.seed)
-            for start in range(0, examples, self.args.per_device_train_batch_size):
-                rows = range(start, min(examples, start + self.args.per_device_train_batch_size))
-                if len(rows) < 3:
-                    continue  # too few to mix two others
-                batch = self.data_collator([self.train_dataset[i] for i in rows])
+            for rows in data.iter(self.args.per_device_train_batch_size):
+                if len(rows["input_ids"]) < at_least:
+                    continue
+                batch = self.data_collator([{"input_ids": group} for group in rows["input_ids"]])
                 inputs = {name: tensor.to(self.args.device) for name, tensor in batch.items() if "mlm" not in name}
-                z = self.model(**inputs)["embeddings"][:, :2]
-                for kind, counts in cosine_histograms(z, self.model_args.mixing_lambda).items():
-                    totals[kind] = totals.get(kind, 0) + torch.tensor(counts)
+                measured.append(measure(self.model(**inputs)["embeddings"]))
         self.model.train(was_training)
-        return {kind: counts.tolist() for kind, counts in totals.items()}
+        return measured
 
     @torch.no_grad()
     def views_are_equal(self) -> bool:

@@ -11,13 +11,13 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, s
 from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
 from mixcse.data import load_training_data
-from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, leave
 from mixcse.files import write_json
 from mixcse.hub import how_to_push, push
 from mixcse.lora import trained_share
+from mixcse.names import HELD_OUT_LOSS
 from mixcse.parsing import parse_training_arguments
-from mixcse.preparation import check_metric, check_options, load_model, make_trainer
+from mixcse.preparation import check_options, load_dev_sets, load_model, make_trainer
 from mixcse.runs import COSINES_FILE, FINISHED_FILE, REPORT_FILE, SCORES_FILE, RunFolder, resolved_options
 from mixcse.train_arguments import TrainArguments
 from mixcse.trainer import MixCSETrainer
@@ -41,7 +41,7 @@ def train(
     Under `torchrun` every process calls this; the first one alone scores, writes and speaks.
 
     At the end `output_dir` holds the best checkpoint by `metric_for_best_model` (the last
-    step without dev scores) as a plain Hugging Face folder that sentence-transformers loads as
+    step without any) as a plain Hugging Face folder that sentence-transformers loads as
     well, with a model card, `train_results.json`, `eval_results.json`, `trainer_state.json` and
     `arguments.json`.  With `--push_to_hub` it is then pushed.
 
@@ -53,7 +53,8 @@ def train(
             untouched then), or the training diverged.
     """
     check_options(model_args, data_args, args)
-    folder = RunFolder(args.output_dir, resolved_options(data_args.train_file, model_args, data_args, args))
+    dev_sets = load_dev_sets(data_args, args)
+    folder = RunFolder(args.output_dir, resolved_options(data_args, model_args, data_args, args))
     afresh, checkpoint = args.overwrite_output_dir, None
     if not afresh:
         folder.check_earlier_run()
@@ -66,27 +67,19 @@ def train(
             if args.push_to_hub:
                 say(how_to_push(args))
             return
-    dev_sets = None
-    if args.do_eval:
-        dev_sets = DevSets.load(data_args.senteval_data, args.eval_path, transfer=args.eval_transfer)
-    check_metric(args, dev_sets)
     set_seed(args.seed)
     model = load_model(model_args, data_args)
     with args.main_process_first(desc="tokenising"):  # the others read what it has cached
-        data = load_training_data(
-            data_args.train_file,
-            model.tokenizer,
-            data_args.max_seq_length,
-            num_workers=data_args.preprocessing_num_workers,
-            overwrite_cache=data_args.overwrite_cache and args.should_save,
-        )
+        overwrite = data_args.overwrite_cache and args.should_save
+        data, found = load_training_data(data_args, model.tokenizer, overwrite_cache=overwrite)
+    say(found.report(removed=data_args.dedupe))
     args.eval_on_start = args.eval_on_start and checkpoint is None
     begin = _Begin(folder, afresh)
     start = time.time()
     try:
         trainer = make_trainer(model, model_args, data_args, args, data, dev_sets, callbacks)
         trainer.add_callback(begin)
-        _announce(trainer, len(data), checkpoint)
+        _announce(trainer, checkpoint)
         untrained_cosines = trainer.cosines()  # also on a resume: the checkpoint's weights come later
         metrics = _train_or_take_over(trainer, checkpoint, begin)
     except Exception as error:  # transformers has many kinds for options that do not go together
@@ -182,16 +175,16 @@ def _scores_of_kept_step(trainer: MixCSETrainer) -> dict[str, Any]:
     return logged[-1] if logged else trainer.evaluate() | {"step": kept}
 
 
-def _announce(trainer: MixCSETrainer, examples: int, checkpoint: Path | None) -> None:
+def _announce(trainer: MixCSETrainer, checkpoint: Path | None) -> None:
     args, model_args = trainer.args, trainer.model_args
     batch = f"{args.per_device_train_batch_size}"
     if args.world_size > 1:
         whole = args.world_size * args.per_device_train_batch_size
         batch = f"{whole} ({batch} on each of {args.world_size} processes)"
     say(
-        f"training {model_args.model_name_or_path} on {examples:,} examples: {model_args.variant} objective, "
-        f"lambda {model_args.mixing_lambda}, temperature {model_args.temperature}, batch {batch}, seed {args.seed}, "
-        f"device {args.device}"
+        f"training {model_args.model_name_or_path} on {len(trainer.train_dataset):,} examples: {model_args.variant} "
+        f"objective, lambda {model_args.mixing_lambda}, temperature {model_args.temperature}, batch {batch}, "
+        f"seed {args.seed}, device {args.device}"
     )
     if checkpoint is not None:
         say(f"continuing from {checkpoint}")
@@ -202,6 +195,15 @@ def _announce(trainer: MixCSETrainer, examples: int, checkpoint: Path | None) ->
             "without dropout the two views of a sentence are the same, and nothing is learned from them; "
             "give the encoder some, such as --dropout 0.1"
         )
+    if trainer.held_out is not None:
+        if trainer.eval_dataset.missing:
+            say(f"no dev set: {trainer.eval_dataset.missing}")
+        say(f"{len(trainer.held_out):,} sentences are held out: evaluated by their loss, not trained on")
+        if args.load_best_model_at_end and args.metric_for_best_model.endswith(HELD_OUT_LOSS):
+            say(
+                "the best step is chosen by this loss, which is not how similarity is judged: scored pairs "
+                "(--validation_file, or STS-B by python -m mixcse.fetch) are a better judge"
+            )
     if trainer.eval_dataset is None:
         say("no dev scores (--do_eval is not given): the last step will be kept")
 
@@ -216,7 +218,7 @@ def _report(trainer: MixCSETrainer) -> None:
     if args.load_best_model_at_end and state.best_global_step:
         metric = args.metric_for_best_model.removeprefix("eval_")
         start = next((log[f"eval_{metric}"] for log in state.log_history if f"eval_{metric}" in log), None)
-        if start is not None and start >= state.best_metric:
+        if start is not None and (start >= state.best_metric if args.greater_is_better else start <= state.best_metric):
             warn(f"no step beat the untrained model's {metric}, {start:.4f}")
         say(f"best {metric} {state.best_metric:.4f} at step {state.best_global_step}, now in {args.output_dir}")
     else:

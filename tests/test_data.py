@@ -1,28 +1,36 @@
-"""Training files: what is read, what is refused, what is cached."""
+"""Training data: tokens, their cache, data sets of the Hub's form."""
+
+import json
 
 import pytest
 
+from mixcse import training
+from mixcse.arguments import DataArguments
 from mixcse.console import UserError
-from mixcse.data import load_training_data, read_text_columns
+from mixcse.data import load_text, load_training_data
 
 
 def write(path, content):
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path.write_text(content)
     return path
 
 
+def load(path, tokenizer, max_seq_length=32, *, overwrite_cache=False, **options):
+    arguments = DataArguments([str(path)], max_seq_length=max_seq_length, **options)
+    return load_training_data(arguments, tokenizer, overwrite_cache=overwrite_cache)[0]
+
+
 def test_plain_text(tmp_path, tokenizer):
-    path = write(tmp_path / "a.txt", "the cat sat\n\na dog\r\nthe\u2028mat")
-    text = read_text_columns(path)
-    assert text["sentence1"][:] == ["the cat sat", "", "a dog", "the\u2028mat"]
-    data = load_training_data(path, tokenizer, 32)
+    path = tmp_path / "a.txt"
+    path.write_bytes("the cat sat\n\na dog\r\nthe\u2028mat".encode())
+    assert load_text(DataArguments(str(path)))["sentence1"][:] == ["the cat sat", "", "a dog", "the\u2028mat"]
     expected = tokenizer(["the cat sat", " ", "a dog", "the\u2028mat"])["input_ids"]
-    assert data["input_ids"][:] == [[ids] for ids in expected]
+    assert load(path, tokenizer)["input_ids"][:] == [[ids] for ids in expected]
 
 
 def test_long_sentences_are_cut(tmp_path, tokenizer):
     path = write(tmp_path / "a.txt", "the cat sat " * 50 + "\na\n")
-    assert len(load_training_data(path, tokenizer, 8)[0]["input_ids"][0]) == 8
+    assert len(load(path, tokenizer, 8)[0]["input_ids"][0]) == 8
 
 
 @pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t")])
@@ -30,58 +38,100 @@ def test_pairs_and_triplets(tmp_path, tokenizer, suffix, separator):
     rows = [["sent0", "sent1", "hard_neg"], ["the cat", "a cat", "dog"], ["007", "NA", ""]]
     pairs = write(tmp_path / f"pairs{suffix}", "\n".join(separator.join(row[:2]) for row in rows))
     triplets = write(tmp_path / f"triplets{suffix}", "\n".join(separator.join(row) for row in rows))
-    assert read_text_columns(triplets)[1] == {"sentence1": "007", "sentence2": "NA", "sentence3": ""}
-    assert [len(group) for group in load_training_data(pairs, tokenizer, 32)["input_ids"]] == [2, 2]
-    assert load_training_data(triplets, tokenizer, 32)[1]["input_ids"][2] == tokenizer(" ")["input_ids"]
-
-
-def test_quoted_csv(tmp_path):
-    path = write(tmp_path / "a.csv", 'a,b\n"one, two","three ""four"""\nx,y\n')
-    assert read_text_columns(path)[0] == {"sentence1": "one, two", "sentence2": 'three "four"'}
+    text = load_text(DataArguments(str(triplets)))
+    assert text[1] == {"sentence1": "007", "sentence2": "NA", "sentence3": ""}
+    assert [len(group) for group in load(pairs, tokenizer)["input_ids"]] == [2, 2]
+    assert load(triplets, tokenizer)[1]["input_ids"][2] == tokenizer(" ")["input_ids"]
 
 
 def test_tokens_are_cached_by_content_not_by_what_the_tokenizer_did_before(tmp_path, tokenizer):
     path = write(tmp_path / "a.txt", "the cat\na dog\n")
-    first = load_training_data(path, tokenizer, 32)
+    first = load(path, tokenizer)
     tokenizer(["a"], truncation=True, max_length=3, padding=True)
-    assert load_training_data(path, tokenizer, 32).cache_files == first.cache_files
-    assert load_training_data(path, tokenizer, 16).cache_files != first.cache_files
+    assert load(path, tokenizer).cache_files == first.cache_files
+    assert load(path, tokenizer, 16).cache_files != first.cache_files
     write(path, "the mat\na dog\n")
-    changed = load_training_data(path, tokenizer, 32)
-    assert changed[0]["input_ids"][0] == tokenizer("the mat")["input_ids"]
+    assert load(path, tokenizer)[0]["input_ids"][0] == tokenizer("the mat")["input_ids"]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.csv"])
+def test_tables_are_cached_as_well(tmp_path, tokenizer, name):
+    contents = {"a.json": '["the cat", "a dog", "the mat"]', "a.csv": "n,t\n1,the cat\n2,a dog\n3,the mat\n"}
+    path, column = write(tmp_path / name, contents[name]), {"text_column": "t" if name == "a.csv" else "text"}
+    first = load(path, tokenizer, **column)
+    assert load(path, tokenizer, **column).cache_files == first.cache_files
+    write(path, contents[name].replace("dog", "cat"))
+    assert load(path, tokenizer, **column)[1]["input_ids"][0] == tokenizer("a cat")["input_ids"]
 
 
 def test_several_workers(tmp_path, tokenizer, toy_sentences):
     path = write(tmp_path / "a.txt", "\n".join(toy_sentences))
-    alone = load_training_data(path, tokenizer, 32)
-    both = load_training_data(path, tokenizer, 32, num_workers=2, overwrite_cache=True)
-    assert both["input_ids"][:] == alone["input_ids"][:]
+    both = load(path, tokenizer, preprocessing_num_workers=2, overwrite_cache=True)
+    assert both["input_ids"][:] == load(path, tokenizer)["input_ids"][:]
+
+
+def test_one_sentence_is_too_few(tmp_path, tokenizer):
+    path = write(tmp_path / "a.txt", "only one\n")
+    with pytest.raises(UserError, match=f"--train_file {path}: 1 sentences; .*at least 2"):
+        load(path, tokenizer)
+
+
+@pytest.fixture()
+def data_set(tmp_path):
+    """A folder that `datasets.load_dataset` takes: two splits, a column that is no text."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for split, words in (("train", ("cat", "dog", "bird")), ("test", ("river",))):
+        rows = [json.dumps({"id": number, "body": f"the {word}"}) for number, word in enumerate(words)]
+        (folder / f"{split}.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+def test_a_data_set_in_a_folder(data_set, tokenizer):
+    arguments = DataArguments(dataset_name=str(data_set), text_column="body")
+    assert load_text(arguments)["sentence1"][:] == ["the cat", "the dog", "the bird"]
+    arguments.dataset_split = "test"
+    assert load_text(arguments)["sentence1"][:] == ["the river"]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("options", "says"),
     [
-        ("a.txt", b"", "empty"),
-        ("a.txt", b"only one\n", "at least 2"),
-        ("a.txt", b"fine\ncaf\xe9\n", "line 2 is not UTF-8"),
-        ("a.csv", b"a,b\nx,y\n\xff,y\n", "line 3 is not UTF-8"),
-        ("a.csv", b"a,b,c,d\n1,2,3,4\n", "line 1: 4 columns"),
-        ("a.csv", b"a,b\n1,2,3\n", "line 2: 3 columns under a header of 2"),
-        ("a.csv", b"a,b\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
-        ("a.json", b"{}", "expected .txt, .csv or .tsv"),
+        ({}, r"split train: 2 columns \(id, body\), of which id hold no text"),
+        ({"text_column": "text"}, "no column 'text'; there are id, body"),
+        ({"dataset_split": "dev", "text_column": "body"}, "dev"),
+        (
+            {"dataset_name": "nobody/has-this", "text_column": "body"},
+            "--dataset_name nobody/has-this: .*without a network",
+        ),
     ],
 )
-def test_bad_files_are_named(tmp_path, tokenizer, name, content, says):
-    path = write(tmp_path / name, content)
-    with pytest.raises(UserError) as error:
-        load_training_data(path, tokenizer, 32)
-    assert str(path) in str(error.value)
-    assert says in str(error.value)
+def test_a_data_set_that_cannot_be_had(data_set, options, says):
+    with pytest.raises(UserError, match=says) as error:
+        load_text(DataArguments(**{"dataset_name": str(data_set)} | options))
     assert "\n" not in str(error.value)
 
 
-def test_missing_file_and_folder(tmp_path, tokenizer):
-    with pytest.raises(UserError, match="no such file"):
-        load_training_data(tmp_path / "none.txt", tokenizer, 32)
-    with pytest.raises(UserError, match="not a file"):
-        load_training_data(tmp_path, tokenizer, 32)
+def test_training_on_several_files_and_on_a_data_set(command, data_set, tmp_path, toy_sentences, monkeypatch):
+    """Both runs are known again, are others when the data change, and can be given again as recorded."""
+    monkeypatch.setattr(training, "_draw", lambda folder: None)
+    place = command.index("--train_file")
+    rest = [*command[:place], *command[place + 2 : command.index("--do_eval")], "--max_steps", "1"]
+    for number in range(2):
+        (tmp_path / f"part-{number}.txt").write_text("\n".join(toy_sentences[8 * number : 8 * number + 8]))
+    (data_set / "train.jsonl").write_text("\n".join(json.dumps({"id": 0, "body": line}) for line in toy_sentences[:16]))
+    kinds = {
+        "files": ["--train_file", str(tmp_path / "part-*.txt")],
+        "set": ["--dataset_name", str(data_set), "--text_column", "body"],
+    }
+    for name, source in kinds.items():
+        training.main([*rest, *source, "--output_dir", str(tmp_path / name)])
+        recorded = tmp_path / name / "arguments.json"
+        training.main([str(recorded), "--output_dir", str(tmp_path / f"{name} again")])
+        weights = [(tmp_path / folder / "model.safetensors").read_bytes() for folder in (name, f"{name} again")]
+        assert weights[0] == weights[1]
+    for changed in (tmp_path / "part-1.txt", data_set / "train.jsonl"):
+        changed.write_text(changed.read_text().replace("cat", "bird"))
+    for name, source in kinds.items():
+        with pytest.raises(UserError, match="train_file_sha256"):
+            training.main([*rest, *source, "--output_dir", str(tmp_path / name)])

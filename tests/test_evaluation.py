@@ -127,7 +127,7 @@ def test_data_folder_from_the_environment(tiny_bert, toy_senteval, monkeypatch, 
         (["--max_seq_length", "1000"], "outside 1 to 64"),
         (["--output_json", "/"], "--output_json"),
         (["--device", "warp"], "device 'warp' cannot be used"),
-        (["--eval_path", "none.csv"], "--eval_path none.csv"),
+        (["--eval_path", "none.csv"], "--validation_file none.csv: no such file"),
         (["--model_name_or_path", "no/such"], "no/such"),
     ],
 )

@@ -230,7 +230,7 @@ def test_the_paper_profile_is_the_released_recipe(monkeypatch, tmp_path):
     assert (model_args.temperature, model_args.mixing_lambda, model_args.mlp_only_train) == (0.05, 0.2, False)
     assert (args.num_train_epochs, args.per_device_train_batch_size, args.learning_rate) == (1, 64, 3e-5)
     assert (args.eval_steps, args.metric_for_best_model, args.seed) == (125, "stsb_spearman", 7)
-    assert (data_args.max_seq_length, data_args.train_file) == (32, str(profiles.CORPUS_PATH))
+    assert (data_args.max_seq_length, data_args.train_file) == (32, [str(profiles.CORPUS_PATH)])
     assert evaluated[:6] == ["--model_name_or_path", str(tmp_path), "--task_set", "full", "--mode", "test"]
     assert "--pooler" not in evaluated  # the recorded one, cls_before_pooler
 

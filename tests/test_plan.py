@@ -45,7 +45,7 @@ def test_the_paper_recipe_is_the_released_one(tmp_path):
     model_args, data_args, args = parse_training_arguments(plan["BERT-base_released_seed-42"].train_arguments(tmp_path))
     assert (model_args.model_name_or_path, model_args.pooler_type) == ("bert-base-uncased", "cls")
     assert (model_args.temperature, model_args.mixing_lambda, model_args.variant) == (0.05, 0.2, "released")
-    assert Path(data_args.train_file).name == "wiki1m_for_simcse.txt"
+    assert [Path(file).name for file in data_args.train_file] == ["wiki1m_for_simcse.txt"]
     assert (args.num_train_epochs, args.per_device_train_batch_size, args.learning_rate) == (1, 64, 3e-5)
     assert (args.eval_steps, args.metric_for_best_model, args.load_best_model_at_end) == (125, "stsb_spearman", True)
     assert (args.seed, data_args.max_seq_length, args.warmup_steps, args.weight_decay) == (42, 32, 0, 0)

@@ -72,7 +72,7 @@ def _read_scored_pairs(folder: Path, name: str) -> Pairs:
         score = number_of(gold, gold_path, number)
         first, second = fields_of(line, input_path, number, 2)[:2]
         rows.append((first, second, score))
-    return _pairs(rows, input_path)
+    return pairs_of(rows, input_path)
 
 
 def read_sts_benchmark(downstream: Path, splits: Iterable[str] = ("train", "dev", "test")) -> dict[str, Pairs]:
@@ -91,7 +91,7 @@ def read_pairs_file(path: Path) -> Pairs:
     for number, line in read_lines(path):
         fields = fields_of(line, path, number, 7)
         rows.append((fields[5], fields[6], number_of(fields[4], path, number)))
-    return _pairs(rows, path)
+    return pairs_of(rows, path)
 
 
 SICK_FILES = {"train": "SICK_train.txt", "dev": "SICK_trial.txt", "test": "SICK_test_annotated.txt"}
@@ -108,7 +108,7 @@ def read_sick_relatedness(downstream: Path, splits: Iterable[str] = tuple(SICK_F
                 continue
             fields = fields_of(line, path, number, 4)
             rows.append((fields[1], fields[2], number_of(fields[3], path, number)))
-        datasets[split] = _pairs(rows, path)
+        datasets[split] = pairs_of(rows, path)
     return datasets
 
 
@@ -131,7 +131,7 @@ def number_of(text: str, path: Path, number: int) -> float:
     return value
 
 
-def _pairs(rows: list[tuple[str, str, float]], path: Path) -> Pairs:
+def pairs_of(rows: list[tuple[str, str, float]], path: Path) -> Pairs:
     """Normalises white space and sorts as SentEval does: by token counts, then score."""
     if not rows:
         raise DataError(f"{path}: no sentence pairs")

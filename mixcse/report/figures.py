@@ -55,8 +55,11 @@ def dev_score(axes: Axes, traces: Sequence[Trace]) -> bool:
 
 
 def loss(axes: Axes, traces: Sequence[Trace]) -> bool:
-    """The training loss, by step."""
-    return _curves(axes, traces, [("loss", "-", "")], "training loss", log=True)
+    """The training loss, by step, and the loss of held-out sentences where there is one."""
+    if not any(trace.curve("eval_held_out_loss") for trace in traces):
+        return _curves(axes, traces, [("loss", "-", "")], "training loss", log=True)
+    lines = [("loss", "-", "training"), ("eval_held_out_loss", "--", "held out")]
+    return _curves(axes, traces, lines, "loss", log=True)
 
 
 def similarities(axes: Axes, traces: Sequence[Trace]) -> bool:

@@ -11,7 +11,7 @@ from mixcse.runs import ARGUMENTS_FILE, COSINES_FILE, CURVES_FILE, FINISHED_FILE
 
 # Options that tell a run at a glance; all others are in the page's full list.
 TELLING = (
-    "model_name_or_path", "train_file", "variant", "mixing_lambda", "temperature", "pooler_type",
+    "model_name_or_path", "train_file", "dataset_name", "variant", "mixing_lambda", "temperature", "pooler_type",
     "per_device_train_batch_size", "learning_rate", "max_steps", "num_train_epochs", "max_seq_length", "seed",
 )  # fmt: skip
 
@@ -27,7 +27,7 @@ def write_run_report(folder: Path) -> None:
     text = page(
         "run.html",
         name=folder.name,
-        telling={name: arguments[name] for name in TELLING if name in arguments},
+        telling={name: arguments[name] for name in TELLING if arguments.get(name) is not None},
         arguments=arguments,
         kept=kept,
         dev=_dev_table(history),

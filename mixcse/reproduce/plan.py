@@ -21,7 +21,7 @@ from mixcse.train_arguments import TrainArguments
 SAMPLE = ROOT / "data" / "sample"
 SEEDS = (42, 0, 1, 2, 3)
 # Options that say where something is, not what; files among them count by their content.
-FILES = ("train_file", "eval_path")
+FILES = ("train_file", "validation_file")
 PLACES = (*FILES, "senteval_data", "cache_dir", "preprocessing_num_workers", "overwrite_cache", "disable_tqdm")
 # Options that a run gets from its place in the plan.
 PLANNED = ("output_dir", "overwrite_output_dir", "seed", "do_train", "do_eval")
@@ -64,7 +64,7 @@ class Run:
             "tasks": list(self.tasks),
             "mode": "test",
             "senteval_data": self.options.get("senteval_data"),
-            "eval_path": self.test_pairs,
+            "validation_file": self.test_pairs,
             "output_json": results,
         }
         return as_arguments({name: value for name, value in options.items() if value not in (None, [])})
@@ -217,7 +217,7 @@ def _data_options(scale: Scale, overrides: dict[str, Any]) -> dict[str, Any]:
     senteval_data = find_senteval_data(overrides.get("senteval_data"))
     if (senteval_data / "downstream").is_dir():
         return data | {"senteval_data": str(senteval_data), "metric_for_best_model": "stsb_spearman"}
-    return data | {"eval_path": str(SAMPLE / "sts-dev.csv"), "metric_for_best_model": "dev_spearman"}
+    return data | {"validation_file": str(SAMPLE / "sts-dev.csv"), "metric_for_best_model": "dev_spearman"}
 
 
 def _told(scale: Scale, common: dict[str, Any], overrides: dict[str, Any]) -> dict[str, str]:

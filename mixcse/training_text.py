@@ -1,0 +1,135 @@
+"""The text that a model is trained on, as a table in the `datasets` cache: from files or from a data set."""
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets import Dataset, Features, Value
+from datasets.exceptions import DatasetGenerationError
+
+from mixcse.console import UserError, first_line
+from mixcse.corpus import (
+    DELIMITERS,
+    check_file,
+    choose_among,
+    choose_columns,
+    column_names,
+    encoding_fault,
+    is_compressed,
+    kind_of,
+    read_rows,
+    text_rows,
+)
+
+READER_VERSION = 1  # raise it when `_generate` or what it calls changes, or old caches are taken for new ones
+
+
+def read_text_columns(files: Sequence[Path], wanted: Sequence[str] = (), *, overwrite_cache: bool = False) -> Dataset:
+    """The sentences of training files, a column for each place in a pair or triplet: `sentence1` to `sentence3`.
+
+    A row with fields missing at its end has empty sentences there.  Memory does not grow with
+    the files: the table lies on disk.
+
+    Args:
+        files: of one kind, in this order.
+        wanted: the columns that hold the sentences; by default all, if they are one to three of text.
+
+    Raises:
+        UserError: a file is malformed or not UTF-8, or their columns are not the same or not clear.
+    """
+    for path in files:
+        check_file(path)
+    columns = _common_columns(files, wanted)
+    try:
+        return _load(files, columns, overwrite_cache)
+    except (DatasetGenerationError, ValueError, OSError) as error:
+        for path in files if len(files) > 1 else ():  # which of them it is
+            read_text_columns([path], wanted)
+        path, cause = files[0], _cause(error)
+        if isinstance(cause, UserError):
+            raise cause from error
+        reason = encoding_fault(path) if isinstance(cause, UnicodeDecodeError) else None
+        reason = reason or first_line(cause).removeprefix("Error tokenizing data. C error: ")
+        raise UserError(f"{path}: {reason}") from error
+
+
+def read_data_set(name: str, config: str | None, split: str, wanted: Sequence[str] = ()) -> Dataset:
+    """As `read_text_columns`, of a data set of the Hub or in a local folder, as `datasets.load_dataset` takes it.
+
+    Raises:
+        UserError: it cannot be had, or its columns are not clear.
+    """
+    try:
+        data = datasets.load_dataset(name, config, split=split)
+    except Exception as error:  # of many kinds: names, network, files
+        hint = "" if Path(name).exists() else "; without a network, name the folder of a data set"
+        raise UserError(f"{name}: {first_line(_cause(error))}{hint}") from error
+    text = [
+        column for column, kind in data.features.items() if getattr(kind, "dtype", "") in ("string", "large_string")
+    ]
+    columns = choose_among(data.column_names, text, wanted, f"{name}, split {split}")
+    return _named(data, columns)
+
+
+def _common_columns(files: Sequence[Path], wanted: Sequence[str]) -> list[str]:
+    columns = choose_columns(files[0], wanted)
+    delimited = kind_of(files[0]) in DELIMITERS
+    for path in files:
+        others = choose_columns(path, wanted)
+        same = column_names(path)[0] == column_names(files[0])[0] if delimited else others == columns
+        if not same:
+            raise UserError(f"{path}: its columns are not those of {files[0]}; train on files of the same columns")
+        if delimited:
+            next(read_rows(path, columns), None)  # the first row has to be as long as the header
+    return columns
+
+
+def _load(files: Sequence[Path], columns: Sequence[str], overwrite_cache: bool) -> Dataset:
+    kind = kind_of(files[0])
+    options: dict[str, Any] = {
+        "data_files": [glob.escape(str(path)) for path in files],
+        "split": "train",
+        "download_mode": "force_redownload" if overwrite_cache else "reuse_dataset_if_exists",
+    }
+    if kind == ".txt":
+        return datasets.load_dataset("text", features=_text_features(1), encoding="utf-8-sig", **options)
+    if kind in DELIMITERS:
+        # All columns are read, so that a row with a comma too many is noticed.
+        there = column_names(files[0])[0]
+        places = [f"column{place}" for place in range(len(there))]
+        options |= {"delimiter": DELIMITERS[kind], "column_names": places, "header": 0, "na_filter": False}
+        features = Features({place: Value("string") for place in places})
+        data = datasets.load_dataset("csv", features=features, encoding="utf-8-sig", **options)
+        return _named(data, [places[there.index(name)] for name in columns])
+    if kind == ".parquet" and not any(map(is_compressed, files)):
+        return _named(datasets.load_dataset("parquet", columns=list(columns), **options), columns)
+    states = tuple((path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    arguments = {"files": tuple(map(str, files)), "columns": tuple(columns), "version": (READER_VERSION, states)}
+    return Dataset.from_generator(_generate, features=_text_features(len(columns)), gen_kwargs=arguments)
+
+
+def _generate(files: Sequence[str], columns: Sequence[str], version: Any) -> Iterator[dict[str, str]]:
+    """Rows of files that `datasets` has no reader for that would name the wrong line.  `version` is for the cache."""
+    names = list(_text_features(len(columns)))
+    for file in files:
+        for values in text_rows(Path(file), columns):
+            yield dict(zip(names, values, strict=True))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What is at the bottom of an error, or the UserError on the way there."""
+    while error.__cause__ is not None and not isinstance(error, UserError):
+        error = error.__cause__
+    return error
+
+
+def _named(data: Dataset, columns: Sequence[str]) -> Dataset:
+    features = _text_features(len(columns))
+    data = data.select_columns(list(columns)).rename_columns(dict(zip(columns, features, strict=True)))
+    return data if data.features == features else data.cast(features)
+
+
+def _text_features(columns: int) -> Features:
+    return Features({f"sentence{place}": Value("string") for place in range(1, 1 + columns)})

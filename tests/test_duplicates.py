@@ -1,0 +1,86 @@
+"""What a corpus holds twice, and lines with next to nothing on them."""
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from run_folder import same_weights
+
+from mixcse import duplicates, training
+from mixcse.arguments import DataArguments
+from mixcse.data import load_text, load_training_data
+from mixcse.duplicates import find_duplicates
+
+LINES = ["the cat sat", "a dog", "", " a dog ", "the cat sat", "-", "A dog", "你好", "7", "好.", "a dog", "..."]
+
+
+def found_in(**columns):
+    found = find_duplicates(Dataset.from_dict(columns))
+    return found.duplicates.tolist(), found.near_empty.tolist()
+
+
+def test_repeated_and_near_empty_lines_are_told_apart():
+    assert found_in(sentence1=LINES) == ([3, 4, 10], [2, 5, 8, 9, 11])
+
+
+def test_a_pair_is_a_duplicate_as_a_whole_and_needs_no_hard_negative():
+    first, second = ["a cat", "a cat", "a cat", "a cat", "a dog"], ["a mat", "a dog", "a mat", "a mat", ""]
+    assert found_in(sentence1=first, sentence2=second) == ([2, 3], [4])
+    assert found_in(sentence1=first, sentence2=second, sentence3=["", "", "x y", "", "x y"]) == ([3], [4])
+    assert found_in(sentence1=["a b", "a"], sentence2=["c d", "b c d"]) == ([], [1])  # not run together
+
+
+def test_a_plain_loop_finds_the_same(toy_sentences):
+    drawn = np.random.default_rng(0).integers(len(toy_sentences), size=1000)
+    lines = [toy_sentences[i] for i in drawn]
+    expected, seen = [], set()
+    for number, line in enumerate(lines):
+        expected += [number] * (line in seen)
+        seen.add(line)
+    assert found_in(sentence1=lines) == (expected, [])
+
+
+def test_what_is_said():
+    found = find_duplicates(Dataset.from_dict({"sentence1": LINES * 100}))
+    line = "1,200 sentences: 696 exact duplicates, 500 near-empty"
+    assert found.report(removed=False) == f"{line}; --dedupe leaves them out (duplicates are false negatives)"
+    assert found.report(removed=True) == f"{line}; without them 4 are left"
+    assert found.kept().tolist() == [0, 1, 6, 7]
+    clean = find_duplicates(Dataset.from_dict({"sentence1": ["a cat", "a dog"]}))
+    assert clean.report(removed=False) == "2 sentences: 0 exact duplicates, 0 near-empty"
+
+
+@pytest.fixture()
+def corpus(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("\n".join(LINES))
+    return str(path)
+
+
+def test_the_second_look_reads_what_the_first_one_found(corpus, monkeypatch):
+    first = find_duplicates(load_text(DataArguments(corpus)))
+    monkeypatch.setattr(duplicates, "hash_array", None)
+    again = find_duplicates(load_text(DataArguments(corpus)))
+    assert again.duplicates.tolist() == first.duplicates.tolist() == [3, 4, 10]
+    assert again.near_empty.tolist() == first.near_empty.tolist()
+    monkeypatch.undo()
+    with open(corpus, "a") as file:
+        file.write("\na dog")
+    assert find_duplicates(load_text(DataArguments(corpus))).duplicates.tolist() == [3, 4, 10, 12]
+
+
+def test_without_the_option_nothing_is_left_out(corpus, tokenizer):
+    every, found = load_training_data(DataArguments(corpus), tokenizer)
+    kept, _ = load_training_data(DataArguments(corpus, dedupe=True), tokenizer)
+    assert len(every) == len(LINES)
+    assert kept["input_ids"][:] == [every[int(row)]["input_ids"] for row in found.kept()]
+
+
+def test_training_without_duplicates_is_training_on_a_clean_file(command, tmp_path, toy_sentences, capsys):
+    command = command[: command.index("--do_eval")]
+    training.main([*command, "--output_dir", str(tmp_path / "clean")])
+    lines = toy_sentences[:64]
+    (tmp_path / "train.txt").write_text("\n".join([*lines[:40], lines[3], "", *lines[40:], lines[50]]))
+    capsys.readouterr()
+    training.main([*command, "--dedupe"])
+    assert "67 sentences: 2 exact duplicates, 1 near-empty; without them 64 are left\n" in capsys.readouterr().err
+    assert same_weights(tmp_path / "clean", tmp_path / "out")
