@@ -103,9 +103,9 @@ def compare(sentences: list[str], options: argparse.Namespace) -> None:
     percentiles = ", ".join(f"{int(length)}" for length in np.percentile(lengths, (0, 5, 50, 95, 100)))
     print(machine(options.threads))  # noqa: T201
     print(  # noqa: T201
-        f"{len(sentences):,} sentences ({len(set(sentences)):,} different) in {len(slices)} slices; pooler {options.pooler}"
-        f"\n{sum(lengths):,} tokens; 0, 5, 50, 95 and 100 % of sentences have at most {percentiles}, of "
-        f"{encoder.max_seq_length} allowed"
+        f"{len(sentences):,} sentences ({len(set(sentences)):,} different) in {len(slices)} slices\n"
+        f"pooler {options.pooler}; {sum(lengths):,} tokens; 0, 5, 50, 95 and 100 % of sentences have at most "
+        f"{percentiles}, of {encoder.max_seq_length} allowed"
     )
     print(table(["", "s", "sentences/s", "time / ours", "of a slice", "largest difference"], *rows))  # noqa: T201
 

@@ -259,7 +259,14 @@ def _evaluating(model: SentenceModel) -> Iterator[None]:
 
 def _progress(characters: int, show: bool) -> tqdm:
     # Not in sentences: sorted by length, they do not pass at an even pace.
-    return tqdm(total=characters, desc="encoding", unit=" characters", unit_scale=True, disable=None if show else True)
+    return tqdm(
+        total=characters,
+        desc="encoding",
+        unit=" characters",
+        unit_scale=True,
+        leave=None,  # not below a file's own bar
+        disable=None if show else True,
+    )
 
 
 def _choose_pooler(name: str, asked: str | None, recorded: str | None) -> str:

@@ -133,8 +133,11 @@ class SentenceIndex:
             raise UserError(f"{folder}: the index cannot be written ({error.strerror or first_line(error)})") from error
 
     @classmethod
-    def load(cls, folder: str | Path) -> "SentenceIndex":
+    def load(cls, folder: str | Path, *, faiss: bool | None = None) -> "SentenceIndex":
         """Reads what `save` wrote; embeddings stay on the disk until they are looked at.
+
+        Args:
+            faiss: False: search exactly and without faiss, which copies the embeddings into memory.
 
         Raises:
             UserError: it is not there or damaged, or faiss is not, which it was built with.
@@ -157,7 +160,8 @@ class SentenceIndex:
         sentences = column.combine_chunks()
         sentences = pa.concat_arrays(sentences.chunks) if isinstance(sentences, pa.ChunkedArray) else sentences
         index = cls(embeddings, sentences, fingerprint=fingerprint, faiss=False, name=str(folder))
-        index._take_up(kind, folder)
+        if faiss is not False:
+            index._take_up(kind, folder)
         return index
 
     def _take_up(self, kind: str | None, folder: Path) -> None:

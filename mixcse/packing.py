@@ -128,13 +128,19 @@ class _Moved(torch.autograd.Function):
 
 def can_pack(encoder: PreTrainedModel) -> bool:
     """Whether it is built of layers that `encode_packed` knows, with positions counted from a row's start."""
+    layers = layers_of_berts_kind(encoder)
     return (
-        layers_of_berts_kind(encoder) is not None
+        layers is not None
+        and all(_is_plain(linear) for linear in (layers[-1].attention.self.key, layers[-1].attention.self.value))
         and encoder.config._attn_implementation == "sdpa"
         and not is_checkpointing(encoder)
         and getattr(encoder.config, "position_embedding_type", "absolute") == "absolute"
         and not getattr(encoder.config, "is_decoder", False)
     )
+
+
+def _is_plain(linear: nn.Module) -> bool:
+    return type(linear) is nn.Linear  # what adapters put in its place is more than the weight that `_last_layer` reads
 
 
 def encode_packed(encoder: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, pooler: str) -> Any:

@@ -64,13 +64,16 @@ class Searching:
             )
         self._index = index
 
-    def load_index(self, folder: str | Path) -> SentenceIndex:
+    def load_index(self, folder: str | Path, *, faiss: bool | None = None) -> SentenceIndex:
         """Reads an index that `SentenceIndex.save` wrote, and keeps it as `index`.
+
+        Args:
+            faiss: see `SentenceIndex.load`.
 
         Raises:
             UserError: there is none, it is damaged, or it was built with another encoder.
         """
-        self.index = index = SentenceIndex.load(folder)
+        self.index = index = SentenceIndex.load(folder, faiss=faiss)
         return index
 
     def search(

@@ -62,10 +62,10 @@ def encode_stream(
         if show_progress and sys.stderr.isatty() and path != STDIO:
             total = sum(1 for _ in iter_sentences(path, text_column))
         sentences = iter_sentences(path, text_column)
-    with tqdm(total=total, desc="encoding", unit=" sentences", disable=None if show_progress else True) as bar:
+    with tqdm(total=total, desc="all", unit=" sentences", disable=None if show_progress else True) as bar:
         sentences = iter(sentences)
         while chunk := list(islice(sentences, CHUNK)):
-            yield chunk, encoder.encode(chunk, **options)
+            yield chunk, encoder.encode(chunk, show_progress=show_progress, **options)
             bar.update(len(chunk))
 
 

@@ -19,6 +19,7 @@ from mixcse import SentenceEncoder, encoding, streaming, workers
 from mixcse.console import UserError
 from mixcse.encoding import Row, batches, tokenised
 from mixcse.modeling import SentenceModel
+from mixcse.packing import can_pack
 
 
 @pytest.fixture()
@@ -45,6 +46,18 @@ def test_tokens_come_longest_first_a_chunk_ahead(encoder, monkeypatch, toy_sente
     assert all(row.ids == expected[row.position] for row in rows)
     assert rows[0].position == 121
     assert rows[-1].position == 120
+
+
+def test_adapters_are_part_of_the_embedding(tiny_bert):
+    class Adapted(torch.nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    encoder = SentenceEncoder(tiny_bert)
+    plain = encoder.encode(["the cat sat"])
+    encoder.model.encoder.encoder.layer[-1].attention.self.value.__class__ = Adapted
+    assert not can_pack(encoder.model.encoder)
+    assert np.abs(encoder.encode(["the cat sat"]) - plain).max() > 1e-3
 
 
 def test_a_failing_tokenizer_ends_it(encoder):

@@ -137,6 +137,7 @@ def test_saved_and_loaded(encoder, tiny_bert, tmp_path, toy_sentences, faiss):
     assert isinstance(index.embeddings, np.memmap)
     assert index.kind == encoder.index.kind
     assert other.search(toy_sentences[:5]) == before
+    assert SentenceIndex.load(tmp_path / "index", faiss=False).faiss_index is None
     index.save(tmp_path / "index")  # over what it is mapped from
     assert SentenceIndex.load(tmp_path / "index").search(encoder.encode(["a"])) == index.search(encoder.encode(["a"]))
 
