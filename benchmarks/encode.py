@@ -49,6 +49,7 @@ def main() -> None:
     options = _parse()
     quiet_libraries()
     if options.memory_of:
+        torch.set_num_threads(1)  # more gain nothing with a tiny model
         encode_alone(options.memory_of)
         return
     if options.memory:
