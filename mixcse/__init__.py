@@ -6,7 +6,7 @@ from mixcse import SentenceEncoder, contrastive_loss
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["SentenceEncoder", "contrastive_logits", "contrastive_loss"]
+__all__ = ["SentenceEncoder", "SentenceIndex", "contrastive_logits", "contrastive_loss"]
 
 
 def __getattr__(name: str) -> Any:  # torch and transformers are imported when they are needed
@@ -14,6 +14,10 @@ def __getattr__(name: str) -> Any:  # torch and transformers are imported when t
         from mixcse.encoder import SentenceEncoder
 
         return SentenceEncoder
+    if name == "SentenceIndex":
+        from mixcse.index import SentenceIndex
+
+        return SentenceIndex
     if name in ("contrastive_logits", "contrastive_loss"):
         from mixcse import objective
 

@@ -9,7 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from mixcse.console import UserError
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,6 +58,33 @@ def written_aside(folder: str | Path) -> Iterator[Path]:
             os.replace(file, place)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
+    """Gives a file to write a large one into; on success it takes the place of `path`, whose folder is made.
+
+    A device or pipe is written to as it is.
+
+    Raises:
+        UserError: it cannot be written there.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        special = path.exists() and not path.is_file()
+        aside = path if special else path.with_name(f".{path.name}.{os.getpid()}")
+        file = open(aside, "wb")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror})") from error
+    try:
+        with file:
+            yield file
+        if not special:
+            os.replace(aside, path)
+    finally:
+        if not special:
+            aside.unlink(missing_ok=True)
 
 
 def sha256(path: str | Path) -> str:

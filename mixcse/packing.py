@@ -128,13 +128,14 @@ class _Moved(torch.autograd.Function):
 
 def can_pack(encoder: PreTrainedModel) -> bool:
     """Whether it is built of layers that `encode_packed` knows, with positions counted from a row's start."""
+    layers = layers_of_berts_kind(encoder)
     return (
-        layers_of_berts_kind(encoder) is not None
+        layers is not None
+        and _are_plain(layers[-1].attention.self)
         and encoder.config._attn_implementation == "sdpa"
         and not is_checkpointing(encoder)
         and getattr(encoder.config, "position_embedding_type", "absolute") == "absolute"
         and not getattr(encoder.config, "is_decoder", False)
-        and _are_plain(encoder.encoder.layer[-1].attention.self)
     )
 
 

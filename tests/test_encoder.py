@@ -1,10 +1,14 @@
 """`SentenceEncoder`: order, empties, lengths, and which pooler it takes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 
 from mixcse import SentenceEncoder
+from mixcse import encoder as encoder_module
+from mixcse.batching import pad_rows
 from mixcse.console import UserError
 from mixcse.metrics import alignment, uniformity
 from mixcse.modeling import SentenceModel
@@ -85,6 +89,105 @@ def test_a_model_in_memory_keeps_its_mode(tiny_bert):
     encoder = SentenceEncoder(model)
     np.testing.assert_array_equal(encoder.encode(["the cat"]), encoder.encode(["the cat"]))
     assert model.training
+
+
+def test_normalised_truncated_and_as_a_tensor(encoder):
+    whole = encoder.encode(SENTENCES)
+    unit = encoder.encode(SENTENCES, normalize=True)
+    np.testing.assert_allclose(unit, whole / np.linalg.norm(whole, axis=1, keepdims=True), atol=1e-6)
+    short = encoder.encode(SENTENCES, truncate_dim=5)
+    np.testing.assert_array_equal(short, whole[:, :5])
+    short = encoder.encode(SENTENCES, truncate_dim=5, normalize=True)
+    np.testing.assert_allclose(np.linalg.norm(short, axis=1), 1, atol=1e-6)
+    tensor = encoder.encode(SENTENCES, convert_to_tensor=True)
+    assert isinstance(tensor, torch.Tensor)
+    np.testing.assert_array_equal(tensor.numpy(), whole)
+    assert encoder.encode([], convert_to_tensor=True, truncate_dim=5).shape == (0, 5)
+    for wrong in (0, 17):
+        with pytest.raises(ValueError, match="truncate_dim must be from 1 to 16"):
+            encoder.encode(["a"], truncate_dim=wrong)
+
+
+def test_equal_sentences_are_encoded_once(encoder, monkeypatch):
+    seen = []
+    embeddings_of = encoder_module.embeddings_of
+
+    def spy(model, sentences, **options):
+        seen.extend(sentences)
+        return embeddings_of(model, sentences, **options)
+
+    monkeypatch.setattr(encoder_module, "embeddings_of", spy)
+    embeddings = encoder.encode(["a dog", "", "a dog", "a cat", ""])
+    assert seen == ["a dog", "", "a cat"]
+    np.testing.assert_array_equal(embeddings[[0, 1]], embeddings[[2, 4]])
+
+
+@pytest.mark.parametrize("pooler", ["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last"])
+def test_without_padding_as_with_it(tiny_bert, pooler):
+    encoder = SentenceEncoder(tiny_bert, pooler=pooler)
+    rows = pad_rows(encoder.model.tokenizer, encoder.model.tokenizer(SENTENCES[:1] + SENTENCES[2:])["input_ids"])
+    expected = encoder.model.eval().embed(**rows, pooler=pooler)
+    embeddings = encoder.encode(SENTENCES[:1] + SENTENCES[2:])
+    np.testing.assert_allclose(embeddings, expected.detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision(tiny_bert, dtype):
+    whole = SentenceEncoder(tiny_bert).encode(SENTENCES, normalize=True)
+    encoder = SentenceEncoder.from_pretrained(tiny_bert, dtype=dtype)
+    assert encoder.model.encoder.dtype == getattr(torch, dtype)
+    halves = encoder.encode(SENTENCES, normalize=True)
+    assert halves.dtype == np.float32
+    cosines = (whole * halves).sum(axis=1)
+    np.testing.assert_allclose(cosines, 1, atol=1e-2 if dtype == "bfloat16" else 1e-4)
+    if dtype == "float16":
+        np.testing.assert_allclose(halves, whole, atol=1e-2)
+
+
+def test_the_dtype_is_one_of_three_and_for_models_that_are_loaded(tiny_bert):
+    with pytest.raises(UserError, match="dtype 'int8' is not one of float32, float16, bfloat16"):
+        SentenceEncoder(tiny_bert, dtype="int8")
+    with pytest.raises(UserError, match="in memory"):
+        SentenceEncoder(SentenceModel.from_pretrained(tiny_bert), dtype="float16")
+
+
+def test_what_is_loaded_from_the_hub_is_said_to_it(monkeypatch, tiny_bert):
+    asked = {}
+    load = SentenceModel.from_pretrained
+    monkeypatch.setattr(SentenceModel, "from_pretrained", lambda name, **hub: asked.update(hub) or load(tiny_bert))
+    SentenceEncoder.from_pretrained("some/model", revision="v1", trust_remote_code=True)
+    assert asked == {"revision": "v1", "trust_remote_code": True}
+
+
+def test_a_fingerprint_is_of_the_model_not_of_what_was_done_with_it(encoder, tiny_bert):
+    before = encoder.fingerprint()
+    encoder.encode(SENTENCES)
+    assert encoder.fingerprint() == before == SentenceEncoder(tiny_bert).fingerprint()
+    others = [SentenceEncoder(tiny_bert, **other) for other in ({"pooler": "avg"}, {"max_seq_length": 9})]
+    assert len({before, *(other.fingerprint() for other in others)}) == 3
+
+
+def test_threads_take_turns(encoder):
+    lists = [[f"the cat {word} {n}" for n in range(20)] for word in ("sat", "ran", "saw", "left")]
+    alone = [encoder.encode(sentences) for sentences in lists]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(encoder.encode, lists * 4))
+    for number, embeddings in enumerate(together):
+        np.testing.assert_array_equal(embeddings, alone[number % 4])
+
+
+def test_similarity(encoder):
+    a, b = ["a cat", "the dog"], ["a cat", "a mat", ""]
+    cosines = encoder.similarity(a, b)
+    assert cosines.shape == (2, 3)
+    x, y = encoder.encode(a), encoder.encode(b)
+    expected = [[x[i] @ y[j] / np.linalg.norm(x[i]) / np.linalg.norm(y[j]) for j in range(3)] for i in range(2)]
+    np.testing.assert_allclose(cosines, expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.similarity(x, torch.tensor(y)), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="16 and of 3"):
+        encoder.similarity(a, np.ones((2, 3)))
+    with pytest.raises(ValueError, match="matrix"):
+        encoder.similarity(a, np.ones(16))
 
 
 def test_alignment_and_uniformity_by_their_definitions():

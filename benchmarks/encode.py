@@ -1,0 +1,205 @@
+"""Encoding: `SentenceEncoder.encode` against `SentenceTransformer.encode`, and the memory of a file's encoding.
+
+    python benchmarks/encode.py --sentences wiki1m_first_12k.txt wikisplit_15k.txt [--count 20000] [--pooler avg]
+    python benchmarks/encode.py --memory
+
+Both are in one process with the same weights, sentences and limit of length, and take turns: a
+slice of the sentences each, who begins alternating, so that what else the machine does falls on
+both.  A slice is what one call of `encode` gets, and has sentences of all lengths.  Of
+sentence-transformers, other batch sizes than its default are tried on a few sentences, and the
+fastest one takes part as well.
+
+`--memory` encodes files of 100,000 and of 1,000,000 lines into .npy with a tiny random encoder,
+each in a process of its own, and prints the most memory that it took.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gpu_recipe import make_sentences
+from machine import machine, peak_memory
+from transformers import AutoModel, BertConfig, BertTokenizerFast
+
+from mixcse.console import quiet_libraries, say
+from mixcse.corpus import iter_sentences
+from mixcse.demo_encoder import demo_encoder
+from mixcse.encoder import SentenceEncoder
+from mixcse.tables import table
+
+DEFAULT = 32  # SentenceTransformer.encode's batch_size
+OTHERS = (8, 16, 64, 128)
+TRIED = 512  # sentences to choose one of them by
+LINES = (100_000, 1_000_000)
+
+Encode = Callable[[list[str]], np.ndarray]
+
+
+def main() -> None:
+    """Measures and prints."""
+    options = _parse()
+    quiet_libraries()
+    if options.memory_of:
+        torch.set_num_threads(1)  # more gain nothing with a tiny model
+        encode_alone(options.memory_of)
+        return
+    if options.memory:
+        show_memory()
+        return
+    torch.set_num_threads(options.threads)
+    sentences = [sentence for file in options.sentences for sentence in iter_sentences(file)]
+    random.Random(0).shuffle(sentences)
+    compare(sentences[: options.count], options)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sentences", nargs="+", metavar="FILE", help=".txt, a sentence a line; they are shuffled")
+    parser.add_argument("--count", type=int, default=20_000, help="how many of them")
+    parser.add_argument("--slices", type=int, default=10, help="turns that each of the ways takes")
+    parser.add_argument("--model_name_or_path", default=str(demo_encoder()))
+    parser.add_argument("--pooler", choices=("cls_before_pooler", "avg"), default="cls_before_pooler")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--memory", action="store_true", help="measure memory instead")
+    parser.add_argument("--memory_of", nargs=2, metavar=("MODEL", "FILE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if not (options.sentences or options.memory or options.memory_of):
+        parser.error("--sentences FILE (or --memory) is needed")
+    return options
+
+
+def compare(sentences: list[str], options: argparse.Namespace) -> None:
+    """Seconds of each way for all sentences, and how far apart the embeddings are."""
+    encoder = SentenceEncoder(options.model_name_or_path, pooler=options.pooler, device="cpu")
+    other = sentence_transformer(options.model_name_or_path, options.pooler, encoder.max_seq_length)
+    slices = [sentences[number :: options.slices] for number in range(options.slices)]
+    best = fastest(other, slices[0][:TRIED])
+    ways: dict[str, Encode] = {
+        "ours": encoder.encode,
+        f"sentence-transformers, batch {DEFAULT} (its default)": other.encode,
+        f"sentence-transformers, batch {best} (the fastest other)": lambda part: other.encode(part, batch_size=best),
+    }
+    for encode in ways.values():
+        encode(slices[0][:64])  # warm
+    seconds, apart = take_turns(ways, slices)
+    ours = sum(seconds["ours"])
+    rows = []
+    for way, times in seconds.items():
+        ratios = sorted(one / mine for one, mine in zip(times, seconds["ours"], strict=True))
+        spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+        total = sum(times)
+        rows.append(
+            [way, f"{total:.1f}", f"{len(sentences) / total:.0f}", f"{total / ours:.2f}x", spread, f"{apart[way]:.1e}"]
+        )
+    lengths = [len(ids) for ids in encoder.model.tokenizer(sentences, truncation=True, max_length=512)["input_ids"]]
+    percentiles = ", ".join(f"{int(length)}" for length in np.percentile(lengths, (0, 5, 50, 95, 100)))
+    print(machine(options.threads))  # noqa: T201
+    print(  # noqa: T201
+        f"{len(sentences):,} sentences ({len(set(sentences)):,} different) in {len(slices)} slices\n"
+        f"pooler {options.pooler}; {sum(lengths):,} tokens; 0, 5, 50, 95 and 100 % of sentences have at most "
+        f"{percentiles}, of {encoder.max_seq_length} allowed"
+    )
+    print(table(["", "s", "sentences/s", "time / ours", "of a slice", "largest difference"], *rows))  # noqa: T201
+
+
+def sentence_transformer(model: str, pooler: str, max_seq_length: int) -> Any:
+    """The same encoder in sentence-transformers."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+
+    transformer = modules.Transformer(model, max_seq_length=max_seq_length)
+    mode = {"cls_before_pooler": "cls", "avg": "mean"}[pooler]
+    pooling = modules.Pooling(transformer.get_embedding_dimension(), pooling_mode=mode)
+    return SentenceTransformer(modules=[transformer, pooling], device="cpu").float()
+
+
+def fastest(other: Any, sentences: list[str]) -> int:
+    """The batch size, of those tried, that takes the least time."""
+    seconds = {}
+    for size in OTHERS:
+        start = time.perf_counter()
+        other.encode(sentences, batch_size=size)
+        seconds[size] = time.perf_counter() - start
+    return min(seconds, key=seconds.get)
+
+
+def take_turns(ways: dict[str, Encode], slices: list[list[str]]) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds of each way for each slice; the largest difference of its embeddings from the first way's."""
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    apart = dict.fromkeys(ways, 0.0)
+    for turn, part in enumerate(slices):
+        embeddings = {}
+        for way in list(ways) if turn % 2 else reversed(ways):
+            start = time.perf_counter()
+            embeddings[way] = ways[way](part)
+            seconds[way].append(time.perf_counter() - start)
+        say(f"slice {turn + 1}: " + ", ".join(f"{times[-1]:.1f} s" for times in seconds.values()))
+        for way, found in embeddings.items():
+            apart[way] = max(apart[way], float(np.abs(found - embeddings["ours"]).max()))
+    return seconds, apart
+
+
+def show_memory() -> None:
+    """The table of `--memory`."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = make_tiny_model(folder / "bert")
+        block = make_sentences(100_000)
+        for lines in LINES:
+            path = folder / f"{lines}.txt"
+            with open(path, "w", encoding="utf-8") as file:
+                for number in range(lines // len(block)):  # numbered, so that no two are equal
+                    file.writelines(f"w{number} {sentence}\n" for sentence in block)
+            command = [sys.executable, __file__, "--memory_of", model, str(path)]
+            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            found = json.loads(printed.splitlines()[-1])
+            rows.append([f"{lines:,}", f"{path.stat().st_size / 2**20:.0f}", *(f"{found[key]:.0f}" for key in FOUND)])
+            path.unlink()
+    print(machine())  # noqa: T201
+    print(table(["lines", "MB of text", "MB of .npy", "s", "MB before", "peak MB"], *rows))  # noqa: T201
+
+
+FOUND = ("written", "seconds", "before", "peak")
+
+
+def make_tiny_model(folder: Path) -> str:
+    """One layer of 64 dimensions, random, for `make_sentences`' words."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(30_000))]
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(words))
+    vocabulary = str(folder / "vocab.txt")
+    BertTokenizerFast(vocab=vocabulary, vocab_file=vocabulary, model_max_length=128).save_pretrained(folder)
+    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 64}
+    AutoModel.from_config(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
+    return str(folder)
+
+
+def encode_alone(names: list[str]) -> None:
+    """Encodes a file and prints what that took."""
+    model, path = names
+    encoder = SentenceEncoder(model, device="cpu")
+    encoder.encode(["warm"])
+    out = Path(path).with_suffix(".npy")
+    with peak_memory() as before:
+        pass
+    start = time.perf_counter()
+    with peak_memory() as peak:
+        encoder.encode_file(path, out)
+    seconds = time.perf_counter() - start
+    written = out.stat().st_size / 2**20
+    out.unlink()
+    print(json.dumps({"written": written, "seconds": seconds, "before": before(), "peak": peak()}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""How sentences become embeddings: batches, several processes, files."""
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from io import BytesIO
+from multiprocessing.connection import Connection
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from pyarrow import parquet
+
+from mixcse import SentenceEncoder, encoding, streaming, workers
+from mixcse.console import UserError
+from mixcse.encoding import Row, batches, tokenised
+from mixcse.modeling import SentenceModel
+from mixcse.packing import can_pack
+
+
+@pytest.fixture()
+def encoder(tiny_bert):
+    with SentenceEncoder(tiny_bert) as encoder:
+        yield encoder
+
+
+def test_batches_hold_at_most_so_many_tokens_padding_counted():
+    rows = [Row(position, [0] * length) for position, length in enumerate([9, 5, 4, 4, 1, 3, 1, 12, 1])]
+    cut = list(batches(rows, 10))
+    assert [row for batch in cut for row in batch] == rows
+    sizes = [[len(row.ids) for row in batch] for batch in cut]
+    assert sizes == [[9], [5, 4], [4, 1], [3, 1], [12], [1]]
+    assert list(batches([], 10)) == []
+
+
+def test_tokens_come_longest_first_a_chunk_ahead(encoder, monkeypatch, toy_sentences):
+    monkeypatch.setattr(encoding, "TOKENISED_AT_ONCE", 50)
+    sentences = [*toy_sentences[:120], "", "the " * 200]
+    rows = list(tokenised(encoder.model.tokenizer, sentences, 7))
+    assert sorted(row.position for row in rows) == list(range(122))
+    expected = encoder.model.tokenizer([s or " " for s in sentences], truncation=True, max_length=7)["input_ids"]
+    assert all(row.ids == expected[row.position] for row in rows)
+    assert rows[0].position == 121
+    assert rows[-1].position == 120
+
+
+def test_adapters_are_part_of_the_embedding(tiny_bert):
+    class Adapted(torch.nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    encoder = SentenceEncoder(tiny_bert)
+    plain = encoder.encode(["the cat sat"])
+    encoder.model.encoder.encoder.layer[-1].attention.self.value.__class__ = Adapted
+    assert not can_pack(encoder.model.encoder)
+    assert np.abs(encoder.encode(["the cat sat"]) - plain).max() > 1e-3
+
+
+def test_a_failing_tokenizer_ends_it(encoder):
+    def tokenizer(sentences, **_):
+        raise RuntimeError("no tokens")
+
+    with pytest.raises(RuntimeError, match="no tokens"):
+        list(tokenised(tokenizer, ["a"], 7))
+
+
+def test_processes_give_what_one_gives_and_are_used_again(encoder, toy_sentences):
+    sentences = [*toy_sentences[:150], "", "the cat " * 40, toy_sentences[0]]
+    alone = encoder.encode(sentences)
+    np.testing.assert_allclose(encoder.encode(sentences, processes=2), alone, atol=1e-5)
+    children = encoder._workers
+    assert len(multiprocessing.active_children()) == 2
+    np.testing.assert_allclose(encoder.encode(sentences[:3], devices=["cpu", "cpu"]), alone[:3], atol=1e-5)
+    assert encoder._workers is children
+    killed = multiprocessing.active_children()[0]
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.join()
+    with pytest.raises(UserError, match="process . on cpu has ended; if it was killed for memory"):
+        encoder.encode(sentences, processes=2)
+    assert not multiprocessing.active_children()
+
+
+class Threads:
+    """In place of processes, which take seconds to start."""
+
+    Pipe = staticmethod(multiprocessing.Pipe)
+
+    def __init__(self):
+        self.started = []
+
+    def Process(self, target, args, daemon):
+        pipe, *others = args
+        pipe = Connection(os.dup(pipe.fileno()))  # a process has its own
+        thread = threading.Thread(target=target, args=(pipe, *others), daemon=daemon)
+        thread.terminate = thread.kill = lambda: None
+        self.started.append(thread)
+        return thread
+
+
+@pytest.fixture()
+def in_threads(monkeypatch):
+    threads = Threads()
+    monkeypatch.setattr(workers, "get_context", lambda _: threads)
+    monkeypatch.setattr(workers.signal, "signal", lambda *_: None)
+    monkeypatch.setenv("RAYON_NUM_THREADS", "1")
+    return threads.started
+
+
+def test_an_interrupt_ends_the_processes(encoder, in_threads, toy_sentences, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    alone = encoder.encode(toy_sentences)
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            encoder.encode(toy_sentences, processes=3)
+    assert len(in_threads) == 3
+    assert not any(thread.is_alive() for thread in in_threads)
+    np.testing.assert_allclose(encoder.encode(toy_sentences, processes=3), alone, atol=1e-5)
+    assert len(in_threads) == 6
+    encoder.close()
+    encoder.close()
+    assert not any(thread.is_alive() for thread in in_threads)
+
+
+def test_what_a_process_cannot_do_is_said(encoder, in_threads, monkeypatch):
+    with pytest.raises(UserError, match="process 0 on nonsense: device 'nonsense' cannot be used"):
+        encoder.encode(["a"], devices=["nonsense"])
+    encoder.encode(["a"], devices=["cpu"])
+
+    def out_of_memory(*_, **__):
+        raise RuntimeError("out of memory\nand more")
+
+    monkeypatch.setattr(encoding, "encode_packed", out_of_memory)
+    with pytest.raises(UserError, match="process 0 on cpu: out of memory$"):
+        encoder.encode(["a"], devices=["cpu"])
+    assert not any(thread.is_alive() for thread in in_threads)
+
+
+def test_processes_are_new_when_the_model_is(tiny_bert):
+    encoder = SentenceEncoder(SentenceModel.from_pretrained(tiny_bert))
+    before = workers.key(encoder, ["cpu"])
+    assert workers.key(encoder, ["cpu"]) == before
+    assert workers.key(encoder, ["cpu", "cpu"]) != before
+    with torch.no_grad():
+        encoder.model.encoder.embeddings.word_embeddings.weight.mul_(2)
+    assert workers.key(encoder, ["cpu"]) != before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"processes": 0}, "at least 1"),
+        ({"processes": 2, "devices": ["cpu"]}, "not both"),
+        ({"devices": "cuda:0"}, "is a list"),
+        ({"devices": []}, "is a list"),
+    ],
+)
+def test_wrong_processes(encoder, wrong, said):
+    with pytest.raises(ValueError, match=said):
+        encoder.encode(["a"], **wrong)
+
+
+def test_processes_are_for_a_cpu():
+    assert workers.devices_of(torch.device("cuda:0"), 1, None) is None
+    with pytest.raises(ValueError, match="name the GPUs in devices"):
+        workers.devices_of(torch.device("cuda:0"), 2, None)
+
+
+@pytest.fixture()
+def lines(tmp_path, toy_sentences, monkeypatch):
+    """A file of 100 sentences, which are encoded 40 at a time."""
+    monkeypatch.setattr(streaming, "CHUNK", 40)
+    sentences = [*toy_sentences[:98], "", 'a "quoted" dög']
+    (tmp_path / "lines.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
+    return sentences
+
+
+def read(path):
+    if path.suffix == ".npy":
+        return None, np.load(path)
+    if path.suffix == ".parquet":
+        table = parquet.read_table(path)
+        return table["sentence"].to_pylist(), np.array(table["embedding"].to_pylist(), dtype=np.float32)
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [row["sentence"] for row in rows], np.array([row["embedding"] for row in rows], dtype=np.float32)
+
+
+@pytest.mark.parametrize("name", ["out.npy", "new/out.parquet", "out.jsonl"])
+def test_a_file_into_a_file(encoder, tmp_path, lines, name):
+    assert encoder.encode_file(tmp_path / "lines.txt", tmp_path / name, normalize=True, truncate_dim=7) == 100
+    sentences, embeddings = read(tmp_path / name)
+    assert sentences in (None, lines)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(embeddings, encoder.encode(lines, normalize=True, truncate_dim=7), atol=1e-6)
+
+
+def test_an_empty_file(encoder, tmp_path):
+    (tmp_path / "lines.txt").touch()
+    for name in ("out.npy", "out.parquet", "out.jsonl"):
+        assert encoder.encode_file(tmp_path / "lines.txt", tmp_path / name) == 0
+    assert np.load(tmp_path / "out.npy").shape == (0, 16)
+    assert parquet.read_table(tmp_path / "out.parquet").column_names == ["sentence", "embedding"]
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+
+
+def test_to_stdout(encoder, tmp_path, lines, monkeypatch):
+    stdout = BytesIO()
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=stdout))
+    encoder.encode_file(tmp_path / "lines.txt", "-")
+    assert [json.loads(line)["sentence"] for line in stdout.getvalue().decode().splitlines()] == lines
+
+
+def test_nothing_half_written(encoder, tmp_path, lines, monkeypatch):
+    before = sorted(tmp_path.iterdir())
+    for name, said in (("out.csv", "written to .npy, .parquet, .jsonl"), ("lines.jsonl/x.npy", "cannot be written")):
+        (tmp_path / "lines.jsonl").touch()
+        with pytest.raises(UserError, match=said):
+            encoder.encode_file(tmp_path / "lines.txt", tmp_path / name)
+        (tmp_path / "lines.jsonl").unlink()
+    for name in ("out.npy", "out.parquet", "out.jsonl"):
+        with pytest.raises(UserError, match="missing.txt"):
+            encoder.encode_file(tmp_path / "missing.txt", tmp_path / name)
+    encode = encoder.encode
+
+    def interrupted(sentences, **options):
+        if sentences[-1] == lines[-1]:
+            raise KeyboardInterrupt
+        return encode(sentences, **options)
+
+    monkeypatch.setattr(encoder, "encode", interrupted)
+    for name in ("out.npy", "out.parquet", "out.jsonl"):
+        with pytest.raises(KeyboardInterrupt):
+            encoder.encode_file(tmp_path / "lines.txt", tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_file_is_not_written_over_itself(encoder, tmp_path):
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"text": "a"}\n')
+    with pytest.raises(UserError, match="is the file that is read"):
+        encoder.encode_file(path, tmp_path / "." / "lines.jsonl")
+
+
+def test_json_has_no_nan(tmp_path, lines):
+    encoder = SimpleNamespace(dim=2, encode=lambda sentences, **_: np.full((len(sentences), 2), np.nan))
+    with pytest.raises(UserError, match="NaN"):
+        streaming.encode_file(encoder, tmp_path / "lines.txt", tmp_path / "out.jsonl")

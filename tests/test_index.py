@@ -1,0 +1,172 @@
+"""`SentenceIndex`: finds what a loop over all sentences finds; saved, loaded, and of one encoder."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mixcse import SentenceEncoder, SentenceIndex
+from mixcse import index as index_module
+from mixcse.console import UserError
+from mixcse.index import Hit
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_bert):
+    return SentenceEncoder(tiny_bert)
+
+
+def by_hand(queries, rows, top_k, threshold=-np.inf):
+    """Positions by falling score; of equal scores the first."""
+    found = []
+    for query in queries:
+        scores = [float(np.dot(query, row)) for row in rows]
+        order = sorted(range(len(rows)), key=lambda position: (-scores[position], position))
+        found.append([position for position in order[:top_k] if scores[position] >= threshold])
+    return found
+
+
+def positions(hits):
+    return [[hit.position for hit in of_query] for of_query in hits]
+
+
+@pytest.fixture()
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(index_module, "BLOCK", 16)
+    monkeypatch.setattr(index_module, "QUERIES", 4)
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 16, 20, 99, 1000])
+@pytest.mark.parametrize("count", [99, 1])
+def test_exact_search_in_blocks(small_blocks, top_k, count):
+    rng = np.random.default_rng(0)
+    # Small integers have exact products, and many equal ones.
+    rows, queries = (rng.integers(-2, 3, size=(n, 4)).astype(np.float32) for n in (count, 11))
+    index = SentenceIndex(rows, [f"sentence {i}" for i in range(count)], fingerprint="x")
+    hits = index.search(queries, top_k)
+    assert positions(hits) == by_hand(queries, rows, top_k)
+    assert all(hit.sentence == f"sentence {hit.position}" for of_query in hits for hit in of_query)
+    assert hits[3][0].score == max(rows @ queries[3])
+    assert positions(index.search(queries, top_k, threshold=2.0)) == by_hand(queries, rows, top_k, 2.0)
+
+
+def test_faiss_finds_the_same(small_blocks):
+    pytest.importorskip("faiss")
+    rng = np.random.default_rng(1)
+    rows, queries = (rng.normal(size=(n, 8)).astype(np.float32) for n in (200, 9))
+    names = [str(i) for i in range(200)]
+    exact = SentenceIndex(rows, names, fingerprint="x", faiss=False)
+    flat = SentenceIndex(rows, names, fingerprint="x", faiss=True)
+    assert exact.faiss_index is None
+    assert flat.faiss_index.ntotal == 200
+    assert positions(flat.search(queries, 7)) == positions(exact.search(queries, 7))
+    approximate = SentenceIndex(rows, names, fingerprint="x", faiss="HNSW16")
+    assert [of_query[0].position for of_query in approximate.search(queries, 1)] == [
+        of_query[0].position for of_query in exact.search(queries, 1)
+    ]
+    with pytest.raises(UserError, match="faiss='nonsense'"):
+        SentenceIndex(rows, names, fingerprint="x", faiss="nonsense")
+
+
+def test_faiss_is_for_large_sets_and_optional(monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(index_module, "LARGE", 50)
+    rows = np.eye(60, dtype=np.float32)
+    names = [str(i) for i in range(60)]
+    assert SentenceIndex(rows, names, fingerprint="x").kind == "Flat"
+    assert SentenceIndex(rows[:40], names[:40], fingerprint="x").kind is None
+    monkeypatch.setitem(__import__("sys").modules, "faiss", None)  # as if it were not installed
+    assert SentenceIndex(rows, names, fingerprint="x").kind is None
+    with pytest.raises(UserError, match="pip install faiss-cpu"):
+        SentenceIndex(rows, names, fingerprint="x", faiss=True)
+
+
+def test_sentences_are_found(encoder, toy_sentences):
+    index = encoder.build_index(toy_sentences[:50])
+    assert encoder.index is index
+    assert len(index) == 50
+    np.testing.assert_allclose(np.linalg.norm(index.embeddings, axis=1), 1, atol=1e-6)
+    hits = encoder.search([toy_sentences[7], toy_sentences[3]], top_k=2)
+    assert positions(hits) == by_hand(encoder.encode([toy_sentences[7], toy_sentences[3]]), index.embeddings, 2)
+    (hit,) = encoder.search(toy_sentences[7], top_k=1)
+    assert isinstance(hit, Hit)
+    assert (hit.sentence, hit.position) == (toy_sentences[7], 7)
+    assert hit.score == pytest.approx(1, abs=1e-5)
+    assert encoder.search(toy_sentences[7], threshold=1.1) == []
+    assert encoder.search([]) == []
+
+
+def test_of_a_file(encoder, tmp_path, toy_sentences, monkeypatch):
+    from mixcse import streaming
+
+    monkeypatch.setattr(streaming, "CHUNK", 20)
+    (tmp_path / "lines.txt").write_text("\n".join(toy_sentences[:50]))
+    index = encoder.build_index(tmp_path / "lines.txt")
+    assert index.sentences.to_pylist() == toy_sentences[:50]
+    np.testing.assert_allclose(index.embeddings, encoder.encode(toy_sentences[:50], normalize=True), atol=1e-6)
+
+
+def test_nothing_in_it(encoder, tmp_path):
+    encoder.build_index([]).save(tmp_path / "index")
+    encoder.load_index(tmp_path / "index")
+    assert encoder.search(["a", "b"]) == [[], []]
+
+
+def test_wrong_searches(encoder, tiny_bert):
+    encoder.build_index(["a"])
+    with pytest.raises(ValueError, match="top_k"):
+        encoder.search("a", top_k=0)
+    with pytest.raises(ValueError, match="3 components for an index of 16"):
+        encoder.index.search(np.ones((1, 3)))
+    with pytest.raises(UserError, match="no index to search"):
+        SentenceEncoder(tiny_bert).search("a")
+    with pytest.raises(ValueError, match="1 embeddings of 2"):
+        SentenceIndex(np.ones((1, 3), dtype=np.float32), ["a", "b"], fingerprint="x")
+
+
+@pytest.mark.parametrize("faiss", [None, True, "HNSW16"])
+def test_saved_and_loaded(encoder, tiny_bert, tmp_path, toy_sentences, faiss):
+    if faiss:
+        pytest.importorskip("faiss")
+    encoder.build_index(toy_sentences[:50], faiss=faiss)
+    before = encoder.search(toy_sentences[:5])
+    encoder.index.save(tmp_path / "index")
+    other = SentenceEncoder(tiny_bert)
+    other.encode(["a"])
+    index = other.load_index(tmp_path / "index")
+    assert isinstance(index.embeddings, np.memmap)
+    assert index.kind == encoder.index.kind
+    assert other.search(toy_sentences[:5]) == before
+    assert SentenceIndex.load(tmp_path / "index", faiss=False).faiss_index is None
+    index.save(tmp_path / "index")  # over what it is mapped from
+    assert SentenceIndex.load(tmp_path / "index").search(encoder.encode(["a"])) == index.search(encoder.encode(["a"]))
+
+
+def test_an_index_is_of_one_encoder(encoder, tiny_bert, tmp_path):
+    encoder.build_index(["a"]).save(tmp_path / "index")
+    for other in (SentenceEncoder(tiny_bert, pooler="avg"), SentenceEncoder(tiny_bert, max_seq_length=9)):
+        with pytest.raises(UserError, match="index is of another encoder"):
+            other.load_index(tmp_path / "index")
+        assert other.index is None
+    encoder.index = None
+    with pytest.raises(UserError, match="no index"):
+        encoder.search("a")
+
+
+def test_damaged_folders(encoder, tmp_path):
+    with pytest.raises(UserError, match="no index in it"):
+        SentenceIndex.load(tmp_path)
+
+    def damaged(name, content):
+        encoder.build_index(["a", "b"]).save(tmp_path)
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{tmp_path}: not a usable index"):
+            SentenceIndex.load(tmp_path)
+
+    encoder.build_index(["a"]).save(tmp_path / "other")
+    damaged("sentences.parquet", (tmp_path / "other" / "sentences.parquet").read_bytes())
+    damaged("embeddings.npy", b"")
+    damaged("sentences.parquet", b"PAR1")
+    damaged("index.json", b"{")
+    damaged("index.json", json.dumps({"version": 2}).encode())
+    damaged("index.json", b"[]")
