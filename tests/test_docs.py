@@ -1,0 +1,175 @@
+"""README and docs: every snippet runs, every link leads somewhere, every option that is named exists.
+
+A page is run from top to bottom in a folder of its own that looks like a clone of the project: `train.py`, the
+sample data, a small trained `result/demo`, toy SentEval data; under the names of Hub models lie tiny random ones.
+Python blocks share one namespace, as in a notebook; shell blocks are run by `doc_shell.run_block`, which says what it
+cuts short.  A block that names a file behind its language (```csv pairs.csv) shows a file that later blocks read.
+"""
+
+import dataclasses
+import gzip
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import doc_pages
+import pytest
+from conftest import write_toy_senteval
+from doc_pages import PAGES, ROOT, Snippet, snippets
+from doc_shell import known_options, run_block
+
+from mixcse.fetch import CORPUS
+
+SNIPPETS = [snippet for page in PAGES for snippet in snippets(page)]
+SHOWN = {"text", "csv", "tsv", "json", "jsonl"}  # nothing to run in these
+LOOKS_RUNNABLE = re.compile(r"^(\$ |python |mixcse |pip |torchrun |import |from \w+ import )", re.MULTILINE)
+MODELS = (
+    "bert-base-uncased",
+    "roberta-base",
+    "xlm-roberta-base",
+    "microsoft/mpnet-base",
+    "answerdotai/ModernBERT-base",
+)
+TREC_LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, tiny_bert, toy_sentences) -> Path:
+    """A folder that two steps of training left."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "train.txt").write_text("\n".join(toy_sentences[:16]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_block(f"python train.py --model_name_or_path {tiny_bert} --train_file train.txt --output_dir out")
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def counts_of_toys():
+    """The task table, told how many samples the toy data has."""
+    from senteval.tasks import TASKS
+
+    with pytest.MonkeyPatch.context() as patch:
+        counts = {name: dict.fromkeys(("train", "dev", "test"), 24) for name in ("STSBenchmark", "SICKRelatedness")}
+        counts |= {"MR": {"all": 40}, "TREC": {"train": 60, "test": 12}}
+        for name, numbers in counts.items():
+            patch.setitem(TASKS, name, dataclasses.replace(TASKS[name], counts=numbers))
+        yield
+
+
+class Page:
+    """A page on its way: what has been run of it, and what came of it."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.folder = folder
+        self.snippets = snippets(name)
+        self.outcomes: list[BaseException | None] = []
+        self.namespace = {"__name__": "__main__"}
+
+    def run(self, snippet: Snippet) -> None:
+        """Runs the page as far as this snippet; raises what the snippet itself raised."""
+        position = self.snippets.index(snippet)
+        while len(self.outcomes) <= position:
+            self.outcomes.append(self._outcome(self.snippets[len(self.outcomes)]))
+        if error := self.outcomes[position]:
+            raise error
+
+    def _outcome(self, snippet: Snippet) -> BaseException | None:
+        before = os.getcwd()
+        os.chdir(self.folder)
+        try:
+            self._run(snippet)
+        except (Exception, SystemExit, pytest.fail.Exception) as error:
+            return error
+        finally:
+            os.chdir(before)
+        return None
+
+    def _run(self, snippet: Snippet) -> None:
+        if snippet.file:
+            Path(snippet.file).parent.mkdir(parents=True, exist_ok=True)
+            Path(snippet.file).write_text(snippet.text, encoding="utf-8")
+        if snippet.language == "bash":
+            run_block(snippet.text)
+        elif snippet.language == "python":
+            source = "\n" * (snippet.line - 1) + snippet.text  # so that a traceback names the page's line
+            exec(compile(source, str(ROOT / snippet.page), "exec"), self.namespace)
+        elif snippet.language in ("json", "jsonl"):
+            for text in snippet.text.splitlines() if snippet.language == "jsonl" else [snippet.text]:
+                json.loads(text)
+        else:
+            assert snippet.language in SHOWN, f"what is {snippet.language or 'this'}? Output is text"
+            assert not LOOKS_RUNNABLE.search(snippet.text), "this can be run: say bash or python"
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory, tiny_bert, trained, toy_sentences, counts_of_toys) -> dict[str, Page]:
+    """Every page, in a sandbox that is made when a test first asks for the page."""
+
+    class Made(dict):
+        def __missing__(self, name: str) -> Page:
+            folder = tmp_path_factory.mktemp(re.sub(r"\W", "-", name))
+            fill_sandbox(folder, tiny_bert, trained, toy_sentences)
+            return self.setdefault(name, Page(name, folder))
+
+    return Made()
+
+
+def fill_sandbox(folder: Path, tiny_bert: Path, trained: Path, sentences: list[str]) -> None:
+    for name in MODELS:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to(tiny_bert)
+    shutil.copytree(trained, folder / "result" / "demo")
+    shutil.copytree(ROOT / "data" / "sample", folder / "data" / "sample")
+    (folder / "results").mkdir()
+    text = "\n".join(sentences[:40]) + "\n"
+    for name in ("sentences.txt", "wiki1m_first_12k.txt", f"data/{CORPUS}"):
+        (folder / name).write_text(text)
+    with gzip.open(folder / "sentences.txt.gz", "wt") as file:
+        file.write(text)
+    toys = write_toy_senteval(folder / "SentEval" / "data") / "downstream"
+    (folder / "DIR").symlink_to(toys.parent)
+    (toys / "MR").mkdir()
+    for label, verb in (("pos", "liked"), ("neg", "left")):
+        (toys / "MR" / f"rt-polarity.{label}").write_text("".join(f"the cat {verb} the dog {i}\n" for i in range(20)))
+    (toys / "TREC").mkdir()
+    for name, each in (("train_5500", 10), ("TREC_10", 2)):
+        lines = [
+            f"{label}:x the cat {i} ran ?"
+            for label in ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+            for i in range(each)
+        ]
+        (toys / "TREC" / f"{name}.label").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.place)
+def test_snippet(snippet, pages):
+    pages[snippet.page].run(snippet)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    assert doc_pages.dead_links(page) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_named_files_are_there(page):
+    assert [name for name in doc_pages.named_files(page) if not (ROOT / name).exists()] == []
+
+
+@pytest.fixture(scope="session")
+def existing_options() -> set[str]:
+    return known_options()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_that_are_named_exist(page, existing_options):
+    assert doc_pages.options(doc_pages.read(page)) - existing_options == set()
+
+
+def test_the_layout_names_every_module():
+    shown = doc_pages.read("README.md").partition("\n## Layout\n")[2]
+    missing = [path.name for path in (ROOT / "mixcse").glob("*.py") if f"{path.name}`" not in shown]
+    assert sorted(set(missing) - {"__init__.py", "__main__.py"}) == []
