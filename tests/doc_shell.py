@@ -106,7 +106,7 @@ def _fetch(argv: list[str]) -> None:
 
 
 def _reproduce(argv: list[str]) -> None:
-    more = {"run": ["--dry_run"], "report": ["--results_dir", "results"]}
+    more = {"run": ["--dry_run", "--results_dir", "results/new"], "report": ["--results_dir", "results"]}
     _main_of("mixcse.reproduce.cli")([*argv, *more.get(argv[0], [])])
 
 

@@ -9,7 +9,6 @@ cuts short.  A block that names a file behind its language (```csv pairs.csv) sh
 import dataclasses
 import gzip
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -77,14 +76,13 @@ class Page:
             raise error
 
     def _outcome(self, snippet: Snippet) -> BaseException | None:
-        before = os.getcwd()
-        os.chdir(self.folder)
-        try:
-            self._run(snippet)
-        except (Exception, SystemExit, pytest.fail.Exception) as error:
-            return error
-        finally:
-            os.chdir(before)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.setenv("SENTEVAL_DATA", "SentEval/data")  # the default is the real clone's
+            try:
+                self._run(snippet)
+            except (Exception, SystemExit, pytest.fail.Exception) as error:
+                return error
         return None
 
     def _run(self, snippet: Snippet) -> None:
