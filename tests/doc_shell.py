@@ -115,14 +115,14 @@ def _main_of(module: str) -> Callable[[list[str]], None]:
 
 
 def _captured(main: Callable[[list[str]], None], argv: list[str], given: str) -> str:
-    out = io.StringIO()
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
-        patch.setattr("sys.stdin", io.StringIO(given))
+        patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode()), encoding="utf-8"))
         try:
             main(argv)
         except SystemExit as exit:
             assert not exit.code
-    return out.getvalue()
+    return out.buffer.getvalue().decode()
 
 
 def _commands(block: str) -> Iterator[str]:
