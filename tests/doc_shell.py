@@ -220,11 +220,11 @@ def known_options() -> set[str]:
     from mixcse.arguments import DataArguments, ModelArguments
     from mixcse.cli import COMMANDS
     from mixcse.example import FAITHFUL
-    from mixcse.parsing import StrictParser
+    from mixcse.parsing import RENAMED, StrictParser
     from mixcse.train_arguments import TrainArguments
 
     known = set(StrictParser((ModelArguments, DataArguments, TrainArguments))._option_string_actions)
-    known |= set(get_args_parser()._option_string_actions) | {"--profile", FAITHFUL, "--version"}
+    known |= set(get_args_parser()._option_string_actions) | {"--profile", FAITHFUL, "--version", *RENAMED}
     helps = [(name, "--help") for name in COMMANDS if name != "train"]
     helps += [("reproduce", part, "--help") for part in ("list", "run", "report")]
     for name, *argv in helps:

@@ -6,32 +6,19 @@ Python blocks share one namespace, as in a notebook; shell blocks are run by `do
 cuts short.  A block that names a file behind its language (```csv pairs.csv) shows a file that later blocks read.
 """
 
-import dataclasses
-import gzip
 import json
 import re
-import shutil
 from pathlib import Path
 
 import doc_pages
 import pytest
-from conftest import write_toy_senteval
 from doc_pages import PAGES, ROOT, Snippet, snippets
+from doc_sandbox import fill_sandbox, tell_libraries, toy_mteb
 from doc_shell import known_options, run_block
-
-from mixcse.fetch import CORPUS
 
 SNIPPETS = [snippet for page in PAGES for snippet in snippets(page)]
 SHOWN = {"text", "csv", "tsv", "json", "jsonl"}  # nothing to run in these
 LOOKS_RUNNABLE = re.compile(r"^(\$ |python |mixcse |pip |torchrun |import |from \w+ import )", re.MULTILINE)
-MODELS = (
-    "bert-base-uncased",
-    "roberta-base",
-    "xlm-roberta-base",
-    "microsoft/mpnet-base",
-    "answerdotai/ModernBERT-base",
-)
-TREC_LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 
 
 @pytest.fixture(scope="session")
@@ -43,19 +30,6 @@ def trained(tmp_path_factory, tiny_bert, toy_sentences) -> Path:
         patch.chdir(folder)
         run_block(f"python train.py --model_name_or_path {tiny_bert} --train_file train.txt --output_dir out")
     return folder / "out"
-
-
-@pytest.fixture(scope="session")
-def counts_of_toys():
-    """The task table, told how many samples the toy data has."""
-    from senteval.tasks import TASKS
-
-    with pytest.MonkeyPatch.context() as patch:
-        counts = {name: dict.fromkeys(("train", "dev", "test"), 24) for name in ("STSBenchmark", "SICKRelatedness")}
-        counts |= {"MR": {"all": 40}, "TREC": {"train": 60, "test": 12}}
-        for name, numbers in counts.items():
-            patch.setitem(TASKS, name, dataclasses.replace(TASKS[name], counts=numbers))
-        yield
 
 
 class Page:
@@ -78,14 +52,14 @@ class Page:
     def _outcome(self, snippet: Snippet) -> BaseException | None:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
-            patch.setenv("SENTEVAL_DATA", "SentEval/data")  # the default is the real clone's
+            tell_libraries(patch)
             try:
-                self._run(snippet)
+                self._run(snippet, patch)
             except (Exception, SystemExit, pytest.fail.Exception) as error:
                 return error
         return None
 
-    def _run(self, snippet: Snippet) -> None:
+    def _run(self, snippet: Snippet, patch: pytest.MonkeyPatch) -> None:
         if snippet.file:
             Path(snippet.file).parent.mkdir(parents=True, exist_ok=True)
             Path(snippet.file).write_text(snippet.text, encoding="utf-8")
@@ -93,6 +67,8 @@ class Page:
             run_block(snippet.text)
         elif snippet.language == "python":
             source = "\n" * (snippet.line - 1) + snippet.text  # so that a traceback names the page's line
+            if "import mteb" in source:
+                toy_mteb(patch)
             exec(compile(source, str(ROOT / snippet.page), "exec"), self.namespace)
         elif snippet.language in ("json", "jsonl"):
             for text in snippet.text.splitlines() if snippet.language == "jsonl" else [snippet.text]:
@@ -103,7 +79,7 @@ class Page:
 
 
 @pytest.fixture(scope="session")
-def pages(tmp_path_factory, tiny_bert, trained, toy_sentences, counts_of_toys) -> dict[str, Page]:
+def pages(tmp_path_factory, tiny_bert, trained, toy_sentences) -> dict[str, Page]:
     """Every page, in a sandbox that is made when a test first asks for the page."""
 
     class Made(dict):
@@ -113,33 +89,6 @@ def pages(tmp_path_factory, tiny_bert, trained, toy_sentences, counts_of_toys) -
             return self.setdefault(name, Page(name, folder))
 
     return Made()
-
-
-def fill_sandbox(folder: Path, tiny_bert: Path, trained: Path, sentences: list[str]) -> None:
-    for name in MODELS:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).symlink_to(tiny_bert)
-    shutil.copytree(trained, folder / "result" / "demo")
-    shutil.copytree(ROOT / "data" / "sample", folder / "data" / "sample")
-    (folder / "results").mkdir()
-    text = "\n".join(sentences[:40]) + "\n"
-    for name in ("sentences.txt", "wiki1m_first_12k.txt", f"data/{CORPUS}"):
-        (folder / name).write_text(text)
-    with gzip.open(folder / "sentences.txt.gz", "wt") as file:
-        file.write(text)
-    toys = write_toy_senteval(folder / "SentEval" / "data") / "downstream"
-    (folder / "DIR").symlink_to(toys.parent)
-    (toys / "MR").mkdir()
-    for label, verb in (("pos", "liked"), ("neg", "left")):
-        (toys / "MR" / f"rt-polarity.{label}").write_text("".join(f"the cat {verb} the dog {i}\n" for i in range(20)))
-    (toys / "TREC").mkdir()
-    for name, each in (("train_5500", 10), ("TREC_10", 2)):
-        lines = [
-            f"{label}:x the cat {i} ran ?"
-            for label in ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
-            for i in range(each)
-        ]
-        (toys / "TREC" / f"{name}.label").write_text("\n".join(lines) + "\n")
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.place)
