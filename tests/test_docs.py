@@ -7,17 +7,26 @@ cuts short.  A block that names a file behind its language (```csv pairs.csv) sh
 """
 
 import json
+import os
 import re
+import runpy
+import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import doc_pages
 import pytest
+import torch
 from doc_pages import PAGES, ROOT, Snippet, snippets
 from doc_sandbox import fill_sandbox, tell_libraries, toy_mteb
 from doc_shell import known_options, run_block
 
+from mixcse.console import UserError
+from mixcse.objective import logit_blocks
+
+FIGURE = ROOT / "docs/figures/mixed_negatives.svg"
 SNIPPETS = [snippet for page in PAGES for snippet in snippets(page)]
-SHOWN = {"text", "csv", "tsv", "json", "jsonl"}  # nothing to run in these
+SHOWN = {"text", "math", "csv", "tsv", "json", "jsonl"}  # nothing to run in these
 LOOKS_RUNNABLE = re.compile(r"^(\$ |python |mixcse |pip |torchrun |import |from \w+ import )", re.MULTILINE)
 
 
@@ -116,7 +125,55 @@ def test_options_that_are_named_exist(page, existing_options):
     assert doc_pages.options(doc_pages.read(page)) - existing_options == set()
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_extras_that_are_named_exist(page):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = re.findall(r"(?:\.|mixcse)\[([\w-]+)\]", doc_pages.read(page))
+    assert set(named) <= set(project["optional-dependencies"])
+
+
 def test_the_layout_names_every_module():
     shown = doc_pages.read("README.md").partition("\n## Layout\n")[2]
     missing = [path.name for path in (ROOT / "mixcse").glob("*.py") if f"{path.name}`" not in shown]
     assert sorted(set(missing) - {"__init__.py", "__main__.py"}) == []
+
+
+def test_the_figure_shows_the_zeros_where_they_are(tmp_path):
+    script = runpy.run_path(str(ROOT / "docs/figures/mixed_negatives.py"))
+    rows = script["ROWS"]
+    z = torch.randn(rows, 2, 8, generator=torch.Generator().manual_seed(0))
+    for number, logits in enumerate(logit_blocks(z).values()):
+        kinds = [[script["kind_of"](number, i, j) for j in range(rows)] for i in range(rows)]
+        assert [[kind == "zero" for kind in row] for row in kinds] == (logits == 0).tolist()
+    script["main"](tmp_path / "drawn.svg")
+    drawn, kept = (ElementTree.parse(path).getroot() for path in (tmp_path / "drawn.svg", FIGURE))
+    parts = [[part.get("id") for part in root.iter() if "_" in part.get("id", "")] for root in (drawn, kept)]
+    assert parts[0] == parts[1], "draw it again: python docs/figures/mixed_negatives.py"
+
+
+@pytest.mark.parametrize(
+    ("block", "says"),
+    [
+        ("frobnicate now", "do not know how to run"),
+        ("python train.py --no_such_option 1", "unknown option --no_such_option"),
+        ("torchrun --nproc_per_node=2 train.py --train_file x.txt --output_dir x --lr 1", "unknown option --lr"),
+        ("bash run_unsup_example.sh --profile demo --speed 9", "unknown option --speed"),
+        ('pip install -e ".[magic]"', "no such extra"),
+        ("pip install leftpad", "not a package of pyproject.toml"),
+        ("python benchmarks/train_step.py --laps 3", "has no --laps"),
+        ("echo a && echo b", "one command a line"),
+        ("#!/bin/bash\nif true; then torchrun train.py", "unexpected end of file"),
+    ],
+)
+def test_a_wrong_snippet_is_noticed(block, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((AssertionError, UserError), match=re.escape(says)):
+        run_block(block)
+
+
+def test_pipes_files_and_variables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_block("echo one \\\n  two > a.txt\ncat a.txt | wc -w > b.txt  # counts\n\nwc -c < b.txt > c.txt")
+    assert ((tmp_path / "a.txt").read_text(), (tmp_path / "b.txt").read_text().strip()) == ("one two\n", "2")
+    run_block("export MIXCSE_TEST=1")
+    assert "MIXCSE_TEST" not in os.environ
