@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 
 import doc_pages
@@ -40,14 +41,20 @@ def run_block(block: str) -> None:
         _check_script(block)
         return
     with pytest.MonkeyPatch.context() as exported:
-        for line in _commands(block):
+        for line in _lines(block):
             if not any(line == known or line.startswith(f"{known} ") for known in NOT_RUN):
-                _run_pipeline(line, exported)
+                _run_line(line, exported)
 
 
-def _run_pipeline(line: str, exported: pytest.MonkeyPatch) -> None:
+def _run_line(text: str, exported: pytest.MonkeyPatch) -> None:
+    """One command or pipeline, a heredoc and all; in bash if none of our programs is in it."""
+    stages = _stages(text.partition("\n")[0])
+    if all(words[0] in UNIX for words, _, _ in stages):
+        done = subprocess.run(["bash", "-c", f"set -o pipefail; {text}"], capture_output=True, text=True)
+        assert done.returncode == 0, f"{text}: {done.stderr}"
+        return
     flow = ""
-    for words, source, target in _stages(line):
+    for words, source, target in stages:
         if words[0] == "export":
             for name, value in (word.split("=", 1) for word in words[1:]):
                 exported.setenv(name, value)
@@ -125,10 +132,14 @@ def _captured(main: Callable[[list[str]], None], argv: list[str], given: str) ->
     return out.buffer.getvalue().decode()
 
 
-def _commands(block: str) -> Iterator[str]:
-    for line in block.replace("\\\n", " ").splitlines():
-        if words := shlex.split(line, comments=True):
-            yield line.strip() if "|" in line or ">" in line or "<" in line else shlex.join(words)
+def _lines(block: str) -> Iterator[str]:
+    """The commands of a block, a line each, but for a heredoc, whose lines stay together."""
+    lines = iter(block.replace("\\\n", " ").splitlines())
+    for line in lines:
+        if heredoc := re.search(r"<<'(\w+)'", line):
+            line = "\n".join([line, *takewhile(lambda other: other != heredoc[1], lines), heredoc[1]])
+        if shlex.split(line.partition("\n")[0], comments=True):
+            yield line.strip()
 
 
 def _stages(line: str) -> list[tuple[list[str], str, str]]:
@@ -136,15 +147,13 @@ def _stages(line: str) -> list[tuple[list[str], str, str]]:
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|<>;&()")
     lexer.whitespace_split = True
     stages: list[tuple[list[str], str, str]] = []
-    words, source, target, tokens = [], "", "", list(lexer)
-    for token in tokens:
-        assert token not in {";", "&", "&&", "||", ">>", "(", ")"}, f"{line}: one command a line, please"
-    rest = iter(tokens)
-    for token in rest:
-        if token == "<":
-            source = next(rest)
-        elif token == ">":
-            target = next(rest)
+    words, source, target = [], "", ""
+    for token in lexer:
+        assert token not in {";", "&", "&&", "||", "(", ")"}, f"{line}: one command a line, please"
+        if token in ("<", "<<"):
+            source = next(lexer)
+        elif token in (">", ">>"):
+            target = next(lexer)
         elif token == "|":
             stages.append((words, source, target))
             words, source, target = [], "", ""

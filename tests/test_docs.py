@@ -173,7 +173,12 @@ def test_a_wrong_snippet_is_noticed(block, says, tmp_path, monkeypatch):
 
 def test_pipes_files_and_variables(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run_block("echo one \\\n  two > a.txt\ncat a.txt | wc -w > b.txt  # counts\n\nwc -c < b.txt > c.txt")
-    assert ((tmp_path / "a.txt").read_text(), (tmp_path / "b.txt").read_text().strip()) == ("one two\n", "2")
+    run_block(
+        "echo one \\\n  two > a.txt\ncat <<'END' >> a.txt\nthree # four\nEND\ncat a.txt | wc -w > b.txt  # words\n"
+    )
+    assert (tmp_path / "a.txt").read_text() == "one two\nthree # four\n"
+    assert (tmp_path / "b.txt").read_text().strip() == "5"
+    with pytest.raises(AssertionError, match="no such|No such"):
+        run_block("cat none.txt | wc -w")
     run_block("export MIXCSE_TEST=1")
     assert "MIXCSE_TEST" not in os.environ
