@@ -86,7 +86,7 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
         epilog=f"""examples:
   {prog} --model_name_or_path out --task_set sts
   {prog} --model_name_or_path out --tasks STSBenchmark MRPC --output_json scores.json
-  {prog} --model_name_or_path out --task_set na --eval_path pairs.csv""",
+  {prog} --model_name_or_path out --task_set na --validation_file pairs.csv""",
         formatter_class=WithExamples,
         allow_abbrev=False,
     )

@@ -33,7 +33,7 @@ SPEARMAN = {
 }  # fmt: skip
 # Options that say where a run goes, how it is watched, or what the card tells elsewhere.
 UNTOLD = {
-    "do_train", "do_eval", "eval_transfer", "eval_strategy", "eval_steps", "eval_on_start", "eval_path",
+    "do_train", "do_eval", "eval_transfer", "eval_strategy", "eval_steps", "eval_on_start",
     "validation_file", "metric_for_best_model", "greater_is_better", "load_best_model_at_end", "save_strategy",
     "save_steps", "save_total_limit", "logging_steps", "logging_strategy", "logging_first_step", "report_to",
     "run_name", "project", "push_to_hub", "output_dir", "overwrite_output_dir", "overwrite_cache", "disable_tqdm",

@@ -15,7 +15,7 @@ from mixcse.console import UserError, run_cli
 @pytest.fixture()
 def stdin(monkeypatch):
     def give(text: str) -> None:
-        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
 
     return give
 
