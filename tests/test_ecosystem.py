@@ -13,6 +13,9 @@ from mixcse import SentenceEncoder, cli, training
 SENTENCES = ["the cat sat on the mat", "a dog ran", "", "the teacher saw the river 123 times, and the train left."]
 
 
+pytestmark = pytest.mark.usefixtures("bare_runs")
+
+
 @pytest.fixture(params=["cls", "avg", "avg_first_last"])
 def trained(request, command, tmp_path):
     training.main([*command, "--pooler_type", request.param, "--max_steps", "2"])
