@@ -27,6 +27,8 @@ from mixcse.first_token import POOLERS_OF_FIRST_TOKEN, first_token_only
 from mixcse.modeling import SentenceModel
 from mixcse.pooling import POOLERS
 
+pytestmark = pytest.mark.usefixtures("bare_runs")
+
 
 @pytest.fixture()
 def model(tiny_bert):
@@ -223,7 +225,6 @@ def test_no_chunks_are_refused(command, option):
 def test_runs_in_chunks_resume(command, tmp_path, monkeypatch, extra, chunking):
     used = set()
     monkeypatch.setattr("mixcse.modeling.in_chunks", lambda *args: used.add(args[1]) or in_chunks(*args))
-    monkeypatch.setattr(training, "_draw", lambda folder: None)  # it takes longest
     command += ["--per_device_train_batch_size", "16", "--max_steps", "4", *extra]  # 32 rows
     out, whole = tmp_path / "out", tmp_path / "whole"
     training.main(command)

@@ -10,6 +10,8 @@ from mixcse.arguments import DataArguments
 from mixcse.data import load_text, load_training_data
 from mixcse.duplicates import find_duplicates
 
+pytestmark = pytest.mark.usefixtures("bare_runs")
+
 LINES = ["the cat sat", "a dog", "", " a dog ", "the cat sat", "-", "A dog", "你好", "7", "好.", "a dog", "..."]
 
 

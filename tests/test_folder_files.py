@@ -16,6 +16,8 @@ from mixcse.modeling import SentenceModel
 from mixcse.names import POOLERS
 from mixcse.runs import RunFolder
 
+pytestmark = pytest.mark.usefixtures("bare_runs")
+
 SENTENCES = ["the cat sat on the mat", "", "a dog", " ".join(["cat"] * 90), "a dog ran to the mat"]
 
 

@@ -23,10 +23,7 @@ from mixcse.trainer import MixCSETrainer
 SENTENCES = ["A cat sits on the mat.", "Two dogs run."]  # those of the snippets
 
 
-@pytest.fixture(autouse=True)
-def _undrawn(monkeypatch):
-    """Drawing its curves takes longer than such a run."""
-    monkeypatch.setattr(training, "_draw", lambda folder: None)
+pytestmark = pytest.mark.usefixtures("bare_runs")
 
 
 def card_of(folder, tiny_bert, pooler="cls_before_pooler", **options):

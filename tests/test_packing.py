@@ -14,6 +14,8 @@ from mixcse.fast_dropout import FastDropout, fast_dropout, use_fast_dropout
 from mixcse.packing import BUCKETS, Packing, can_pack
 from mixcse.pooling import POOLERS
 
+pytestmark = pytest.mark.usefixtures("bare_runs")
+
 
 @pytest.mark.parametrize("num_sent", [1, 3])
 @pytest.mark.parametrize("pooler", POOLERS)
@@ -206,7 +208,6 @@ def test_padded_to_the_longest_all_is_torchs_own(command, monkeypatch, padding, 
 
 def test_runs_of_every_layout(command, tmp_path, monkeypatch):
     """Without dropout they are one run."""
-    monkeypatch.setattr(training, "_draw", lambda folder: None)
     prepare = preparation.SentenceModel.prepare_training
 
     def without_dropout(model, *args, **hub):

@@ -16,6 +16,8 @@ from mixcse.console import UserError, run_cli
 from mixcse.objective import contrastive_loss
 from mixcse.trainer import MixCSETrainer
 
+pytestmark = pytest.mark.usefixtures("bare_runs")
+
 
 def test_what_a_run_leaves(command, tmp_path, capsys):
     training.main(command)
