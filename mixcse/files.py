@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mixcse.console import UserError
+from mixcse.console import UserError, first_line
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,6 +82,10 @@ def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
             yield file
         if not special:
             os.replace(aside, path)
+    except OSError as error:  # the disk is full, say
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise UserError(f"{path} cannot be written ({error.strerror or first_line(error)})") from error
     finally:
         if not special:
             aside.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import sys
 import threading
 from io import BytesIO
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -238,6 +239,14 @@ def test_nothing_half_written(encoder, tmp_path, lines, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             encoder.encode_file(tmp_path / "lines.txt", tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is always full")
+@pytest.mark.parametrize("name", ["out.npy", "out.parquet", "out.jsonl"])
+def test_a_full_disk_is_said(encoder, tmp_path, lines, name):
+    (tmp_path / name).symlink_to("/dev/full")
+    with pytest.raises(UserError, match=f"{name} cannot be written .*No space left"):
+        encoder.encode_file(tmp_path / "lines.txt", tmp_path / name)
 
 
 def test_a_file_is_not_written_over_itself(encoder, tmp_path):
