@@ -71,7 +71,8 @@ class ModelArguments:
         default=None, metadata={"help": "Dropout of what the adapters read (default: 0.1)."}
     )
     lora_target_modules: list[str] | None = field(
-        default=None, metadata={"help": "Names of the layers that get adapters (default: all linear ones)."}
+        default=None,
+        metadata={"metavar": "NAME", "help": "Names of the layers that get adapters (default: all linear ones)."},
     )
 
     def __post_init__(self) -> None:

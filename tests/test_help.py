@@ -98,6 +98,8 @@ def test_the_quick_help_shows_every_option_of_ours(monkeypatch):
                 assert choice in text
     assert "--no_stop_gradient" in words
     assert "{no,steps,epoch,best}" in words
+    assert "--train_file FILE" in text
+    assert "--lora_target_modules NAME" in text
 
 
 def test_the_full_help_adds_those_of_transformers(capsys):

@@ -105,6 +105,9 @@ def make_plan(
     Raises:
         UserError: an option is wrong.
     """
+    if isinstance(overrides.get("train_file"), list) or "dataset_name" in overrides:
+        name = "dataset_name" if "dataset_name" in overrides else "train_file"
+        raise UserError(f"--{name}: all runs of a plan are trained on one file; name it with --train_file")
     runs: dict[str, Run] = {}
     for experiment in experiments:
         for name in overrides:
