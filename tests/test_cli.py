@@ -62,6 +62,10 @@ def test_the_version(capsys):
         (["encode", "a.txt"], "--model"),
         (["encode", "--model", "m", "a.txt", "--output", "b.csv"], "--output b.csv: expected .npy, .parquet, .jsonl"),
         (["encode", "--model", "m", "--batch_size", "0"], "--batch_size must be at least 1"),
+        (["encode", "--model", "m", "a.txt", "--processes", "0"], "--processes must be at least 1"),
+        (["reproduce", "run", "main", "--train_file", "a.txt", "b.txt"], "--train_file: all runs of a plan"),
+        (["reproduce", "run", "main", "--dataset_name", "wiki"], "--dataset_name: all runs of a plan"),
+        (["search", "--model", "m", "--corpus", "-"], "--corpus - takes standard input"),
         (["search", "--model", "m", "a query"], "give --corpus FILE or --index DIR"),
         (["search", "--model", "m", "--corpus", "c", "--index", "i"], "give --corpus FILE or --index DIR"),
         (["search", "--model", "m", "--index", "i", "--save_index", "j"], "go with --corpus"),
@@ -127,3 +131,18 @@ def test_a_missing_corpus_is_said_before_anything_is_encoded(tiny_bert, tmp_path
     with pytest.raises(UserError, match="no such file"):
         encode.main(["--model", str(tiny_bert), str(tmp_path / "none.txt"), "--output", str(tmp_path / "x.npy")])
     assert not Path(tmp_path / "x.npy").exists()
+
+
+@pytest.mark.parametrize("dim", ["0", "17"])
+def test_an_embedding_has_so_many_dimensions(dim, tiny_bert, stdin):
+    stdin("the cat sat")
+    with pytest.raises(UserError, match=f"--truncate_dim must be from 1 to 16, not {dim}"):
+        encode.main(["--model", str(tiny_bert), "--truncate_dim", dim])
+
+
+def test_queries_are_utf8(tiny_bert, tmp_path, monkeypatch):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("the cat sat")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9"), encoding="utf-8"))
+    with pytest.raises(UserError, match="stdin is not UTF-8"):
+        search.main(["--model", str(tiny_bert), "--corpus", str(corpus)])

@@ -3,12 +3,13 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from mixcse.commands.options import add_encoder_options, load_encoder
 from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say
+from mixcse.corpus import iter_sentences
 
 if TYPE_CHECKING:
     from mixcse.encoder import SentenceEncoder
@@ -52,9 +53,8 @@ def _groups(options: argparse.Namespace) -> Iterator[list[str]]:
         return
     if options.save_index and sys.stdin.isatty():
         return
-    lines: Iterable[str] = (line.rstrip("\r\n") for line in sys.stdin)
     at_once = 1 if sys.stdin.isatty() else QUERIES_AT_ONCE
-    lines = (line for line in lines if line.strip())
+    lines = (line for line in iter_sentences("-") if line.strip())
     while group := list(islice(lines, at_once)):
         yield group
 
@@ -86,6 +86,8 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
         raise UserError("give --corpus FILE or --index DIR: one of the two says what to search")
     if options.index and (options.save_index or options.text_column):
         raise UserError("--save_index and --text_column go with --corpus, not with --index")
+    if options.corpus == "-" and not options.queries and not options.save_index:
+        raise UserError("--corpus - takes standard input, which leaves no queries; give some as arguments")
     if options.top_k < 1:
         raise UserError(f"--top_k must be at least 1, not {options.top_k}")
     if options.threshold is not None and not -1 <= options.threshold <= 1:
