@@ -36,8 +36,8 @@ def read_own_pairs(path: str | Path) -> senteval.Pairs:
     """`--validation_file`: scored pairs, in a table or in STS-B's layout.
 
     A table has the columns sentence1, sentence2 and score (or label), in any order among
-    others, or three columns in this order.  A scale other than STS-B's is brought to 0 to 5
-    by its least and largest score, since alignment takes pairs above 4.
+    others, or three columns in this order.  A scale other than STS-B's (0 to 5, with a score
+    above 4) is brought to 0 to 5 by its least and largest score, since alignment takes pairs above 4.
 
     Raises:
         UserError: naming the line that is wrong.
@@ -52,7 +52,7 @@ def read_own_pairs(path: str | Path) -> senteval.Pairs:
     if len(set(pairs.scores)) < 2:
         raise UserError(f"--validation_file {path}: a correlation needs pairs with at least two different scores")
     low, high = pairs.scores.min(), pairs.scores.max()
-    if table and not (low >= 0 and 1 < high <= 5):
+    if table and not (low >= 0 and 4 < high <= 5):
         pairs = dataclasses.replace(pairs, scores=5 * (pairs.scores - low) / (high - low))
     return pairs
 

@@ -68,7 +68,14 @@ def test_sts_benchmarks_layout_is_known_by_its_first_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("scores", "expected"),
-    [([0, 1, 1], [0, 5, 5]), ([-1, 0, 1], [0, 2.5, 5]), ([0, 50, 100], [0, 2.5, 5]), ([1, 3, 5], [1, 3, 5])],
+    [
+        ([0, 1, 1], [0, 5, 5]),
+        ([-1, 0, 1], [0, 2.5, 5]),
+        ([0, 1, 2], [0, 2.5, 5]),
+        ([1, 2, 3], [0, 2.5, 5]),
+        ([0, 50, 100], [0, 2.5, 5]),
+        ([1, 3, 5], [1, 3, 5]),
+    ],
 )
 def test_any_scale_is_brought_to_that_of_alignment(tmp_path, scores, expected):
     rows = [(first, second, score) for (first, second, _), score in zip(PAIRS, scores, strict=True)]
