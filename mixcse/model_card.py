@@ -209,8 +209,8 @@ def _told(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _differs(value: Any, default: Any) -> bool:
-    """Whether it is worth a line: what transformers made of "not given" is not."""
-    return value != default and not isinstance(value, dict) and bool(value or default)
+    """Whether it is worth a line: what transformers made of "not given" is not, but a dropout of 0.0 is."""
+    return value != default and not isinstance(value, dict) and bool(value or default or isinstance(value, float))
 
 
 def _without_folder(value: Any) -> Any:

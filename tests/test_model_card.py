@@ -51,7 +51,7 @@ def test_the_snippets_run_and_agree(pooler, tiny_bert, tmp_path, monkeypatch):
 
 
 def test_what_a_run_says_of_itself(command, tmp_path):
-    training.main([*command, "--weight_decay", "0.25"])
+    training.main([*command, "--weight_decay", "0.25", "--dropout", "0.0"])
     text = (tmp_path / "out" / "README.md").read_text()
     data = ModelCard(text).data
     assert data.library_name == "sentence-transformers"
@@ -78,6 +78,7 @@ def test_what_a_run_says_of_itself(command, tmp_path):
     assert "| examples | 64 |" in text
     assert read_json(tmp_path / "out" / "arguments.json")["train_file_sha256"] in text
     assert "| `weight_decay` | `0.25` |" in text
+    assert "| `dropout` | `0.0` |" in text
     for name in ("warmup_steps", "adam_beta1", "accelerator_config", "eval_steps", "output_dir"):
         assert f"`{name}`" not in text
     assert "Yanzhao" in text
