@@ -72,4 +72,6 @@ def _shown(field: dataclasses.Field, kind: Any) -> dict[str, Any]:
     if kind is bool:
         return shown | {"action": "store_true"}
     choices = get_args(kind) if get_origin(kind) is Literal else field.metadata.get("choices")
-    return shown | ({"choices": choices} if choices else {"metavar": VALUES.get(kind, "VALUE")})
+    return shown | (
+        {"choices": choices} if choices else {"metavar": field.metadata.get("metavar", VALUES.get(kind, "VALUE"))}
+    )
