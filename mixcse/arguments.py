@@ -21,7 +21,7 @@ class ModelArguments:
         default="bert-base-uncased", metadata={"help": "Encoder to start from: a folder or a Hub id."}
     )
     model_revision: str = field(default="main", metadata={"help": "Branch, tag or commit of a Hub model."})
-    cache_dir: str | None = field(default=None, metadata={"help": "Where Hub models are cached."})
+    cache_dir: str | None = field(default=None, metadata={"metavar": "DIR", "help": "Where Hub models are cached."})
     trust_remote_code: bool = field(default=False, metadata={"help": "Run the code that a Hub model brings along."})
     pooler_type: str = field(
         default="cls", metadata={"choices": POOLERS, "help": "Pooler in training; cls has an MLP head."}
@@ -72,7 +72,7 @@ class ModelArguments:
     )
     lora_target_modules: list[str] | None = field(
         default=None,
-        metadata={"metavar": "NAME", "help": "Names of the layers that get adapters (default: all linear ones)."},
+        metadata={"metavar": "NAME", "help": "Layers that get adapters, by name (default: all linear ones)."},
     )
 
     def __post_init__(self) -> None:
@@ -160,7 +160,10 @@ class DataArguments:
     overwrite_cache: bool = field(default=False, metadata={"help": "Tokenise again, even if it was done before."})
     senteval_data: str | None = field(
         default=None,
-        metadata={"help": "Folder that holds downstream/.  Default: $SENTEVAL_DATA, else SentEval/data."},
+        metadata={
+            "metavar": "DIR",
+            "help": "Folder that holds downstream/.  Default: $SENTEVAL_DATA, else SentEval/data.",
+        },
     )
 
     def __post_init__(self) -> None:
@@ -199,12 +202,15 @@ class Recipe:
 
     _argument_group_name = "training"
 
-    output_dir: str | None = field(default=None, metadata={"help": "Where checkpoints and the trained model go."})
+    output_dir: str | None = field(
+        default=None, metadata={"metavar": "DIR", "help": "Where checkpoints and the trained model go."}
+    )
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Start afresh, over an earlier run."})
     do_train: bool = field(default=True, metadata={"help": "Train."})
     validation_file: str | None = field(
         default=None,
         metadata={
+            "metavar": "FILE",
             "help": "A dev set of your own: .csv, .tsv, .json, .jsonl or .parquet with columns sentence1, sentence2, "
             "score (of any scale), or STS-B's layout (tab separated; score in field 5, sentences in 6 and 7).  Adds "
             "dev_spearman, and is what alignment and uniformity are measured on.",

@@ -76,7 +76,10 @@ def quiet_libraries() -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     transformers.logging.set_verbosity_error()
     huggingface_hub.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    downloads_shown = not huggingface_hub.utils.are_progress_bars_disabled() and sys.stderr.isatty()
+    transformers.logging.disable_progress_bar()  # of weights that are loaded, and of downloads with them
+    if downloads_shown:
+        huggingface_hub.utils.enable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # every error is raised as well
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()

@@ -53,7 +53,10 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
     if options.output_json:
         write_json(options.output_json, _as_json(report, finished, encoder, options, time.time() - start))
     if not report.scores and not report.own:
-        raise UserError("nothing could be scored, for the reasons above")
+        raise UserError(
+            "nothing could be scored, for the reasons above; SentEval's data: python -m mixcse.fetch gets it, "
+            "--senteval_data names its folder; --validation_file scores pairs of your own"
+        )
 
 
 def _as_json(

@@ -1,12 +1,15 @@
 """An encoder and its tokenizer from a folder or the Hub; for the user, whatever fails there is one kind of error."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.utils import logging
 
 from mixcse.console import UserError, first_line
 
@@ -37,9 +40,10 @@ def load_encoder(
     if dropout is not None:
         _set_dropout(name, config, dropout)
     try:
-        encoder, info = AutoModel.from_pretrained(
-            name, config=config, dtype=torch.float32, output_loading_info=True, **hub
-        )
+        with _without_loading_bar():
+            encoder, info = AutoModel.from_pretrained(
+                name, config=config, dtype=torch.float32, output_loading_info=True, **hub
+            )
     except Exception as error:
         raise UserError(_why_not_loaded(name, error)) from error
     if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in _tokenizer_files(tokenizer)):
@@ -55,6 +59,16 @@ def load_encoder(
     if tokenizer.pad_token is None:
         raise UserError(f"{name}: its tokenizer has no padding token; set tokenizer.pad_token and save it there")
     return encoder, tokenizer, missing
+
+
+@contextmanager
+def _without_loading_bar() -> Iterator[None]:
+    """Transformers shows one for weights that are read in a moment, in a file as well; the Hub's are left alone."""
+    before = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **options | {"disable": True}))
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(before)
 
 
 def _set_dropout(name: str, config: PreTrainedConfig, probability: float) -> None:

@@ -113,7 +113,7 @@ def write_model_card(
         citation=CITATION,
     )  # fmt: skip
     card = ModelCard(f"---\n{ModelCardData(**front)}\n---\n\n{text}")
-    write_text(folder / MODEL_CARD_FILE, str(card))
+    write_text(folder / MODEL_CARD_FILE, f"{card}\n")
 
 
 def name_of(name_or_path: str) -> tuple[str, bool]:

@@ -110,9 +110,9 @@ def logit_blocks(
         if variant == "adaptive":
             # Released code's forerunner; detached there, whatever becomes of the mixes.
             lam = lam * (1 - F.cosine_similarity(z1, z2.roll(-1, 0)).detach()[:, None]) / 2  # (N, 1)
-        # Two mixes of a row hold its own positive with weight 1 - lambda, so they are no
-        # negatives.  The released code sets their logits to 0 (not -inf): exp(0) = 1 of
-        # each stays in the denominator.
+        # Two entries of a row compare a mix with a view of the sentence that is 1 - lambda
+        # of it, so they are no negatives.  The released code sets their logits to 0 (not
+        # -inf): exp(0) = 1 of each stays in the denominator.
         if mixed_views in ("both", "second"):
             holds_own = own.roll(-1, 1)  # true at j = i - 1
             blocks["mixed_second"] = sim(z1[rows], mix(z2, lam)).masked_fill(holds_own, 0.0) + w

@@ -21,6 +21,13 @@ LABELS = {  # log name -> label, factor, format
 }
 
 
+def shown(metric: str, value: float) -> str:
+    """A dev score as the lines of its steps show it; `metric` without `eval_`."""
+    unlabelled = ("", 100 if metric == "avg_sts" else 1, ".2f")
+    _, scale, form = LABELS.get(f"eval_{metric}", unlabelled)
+    return f"{value * scale:{form}}"
+
+
 class ReadableProgress(ProgressCallback):
     """Transformers' progress bar with log lines for people; off a terminal, the lines alone."""
 

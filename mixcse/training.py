@@ -18,6 +18,7 @@ from mixcse.lora import trained_share
 from mixcse.names import HELD_OUT_LOSS
 from mixcse.parsing import parse_training_arguments
 from mixcse.preparation import check_options, load_dev_sets, load_model, make_trainer
+from mixcse.progress import shown
 from mixcse.runs import COSINES_FILE, FINISHED_FILE, REPORT_FILE, SCORES_FILE, RunFolder, resolved_options
 from mixcse.train_arguments import TrainArguments
 from mixcse.trainer import MixCSETrainer
@@ -181,9 +182,10 @@ def _announce(trainer: MixCSETrainer, checkpoint: Path | None) -> None:
     if args.world_size > 1:
         whole = args.world_size * args.per_device_train_batch_size
         batch = f"{whole} ({batch} on each of {args.world_size} processes)"
+    mixing = "" if model_args.variant == "simcse" else f", lambda {model_args.mixing_lambda}"
     say(
         f"training {model_args.model_name_or_path} on {len(trainer.train_dataset):,} examples: {model_args.variant} "
-        f"objective, lambda {model_args.mixing_lambda}, temperature {model_args.temperature}, batch {batch}, "
+        f"objective{mixing}, temperature {model_args.temperature}, batch {batch}, "
         f"seed {args.seed}, device {args.device}"
     )
     if checkpoint is not None:
@@ -219,11 +221,12 @@ def _report(trainer: MixCSETrainer) -> None:
         metric = args.metric_for_best_model.removeprefix("eval_")
         start = next((log[f"eval_{metric}"] for log in state.log_history if f"eval_{metric}" in log), None)
         if start is not None and (start >= state.best_metric if args.greater_is_better else start <= state.best_metric):
-            warn(f"no step beat the untrained model's {metric}, {start:.4f}")
-        say(f"best {metric} {state.best_metric:.4f} at step {state.best_global_step}, now in {args.output_dir}")
+            warn(f"no step beat the untrained model's {metric}, {shown(metric, start)}")
+        best = shown(metric, state.best_metric)
+        say(f"best {metric} {best} at step {state.best_global_step}, now in {args.output_dir}")
     else:
         if args.load_best_model_at_end:
             warn(f"{args.metric_for_best_model} was never a number; no step could be chosen by it")
         say(f"the last step is in {args.output_dir}")
     say(f"its curves: {Path(args.output_dir) / REPORT_FILE}")
-    say(f"score it: python evaluation.py --model_name_or_path {args.output_dir}")
+    say(f"score it: python -m mixcse evaluate --model_name_or_path {args.output_dir}")

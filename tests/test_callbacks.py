@@ -39,7 +39,7 @@ def test_training_stops_when_patience_runs_out(stopping, scored, tmp_path, capsy
     assert list(logged(out, "eval_stsb_spearman")) == [0, 2, 4, 6, 8, 10]
     said = capsys.readouterr().err
     assert "stopped early, at step 10 of 12: no better stsb_spearman for as long as patience lasts" in said
-    assert "best stsb_spearman 0.6000 at step 6" in said
+    assert "best stsb_spearman 60.00 at step 6" in said
     assert same_weights(out, out / "checkpoint-6")
     assert json.loads((out / "eval_results.json").read_text())["step"] == 6
     training.main(stopping)

@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import transformers
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import TrainingArguments
 
 import mixcse
 import senteval
 from mixcse.arguments import DataArguments, ModelArguments, Recipe
+from mixcse.console import quiet_libraries
 from mixcse.parsing import StrictParser, parse_training_arguments
 from mixcse.train_arguments import TrainArguments
 from mixcse.train_help import COMMON, help_text
@@ -98,8 +101,8 @@ def test_the_quick_help_shows_every_option_of_ours(monkeypatch):
                 assert choice in text
     assert "--no_stop_gradient" in words
     assert "{no,steps,epoch,best}" in words
-    assert "--train_file FILE" in text
-    assert "--lora_target_modules NAME" in text
+    for shown in ("--output_dir DIR", "--validation_file FILE", "--lora_target_modules NAME", "--learning_rate X"):
+        assert re.search(rf"\n  {shown}\s", text)
 
 
 def test_the_full_help_adds_those_of_transformers(capsys):
@@ -155,3 +158,14 @@ def test_the_engine_is_there_after_importing_senteval_alone():
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
     )
     assert done.stdout.startswith("SE <module 'senteval.sts'"), done.stderr
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_downloads_show_their_progress_on_a_terminal(terminal, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    was_shown = not are_progress_bars_disabled()
+    enable_progress_bars()
+    quiet_libraries()
+    assert are_progress_bars_disabled() is not terminal
+    assert not transformers.logging.is_progress_bar_enabled()
+    (enable_progress_bars if was_shown else disable_progress_bars)()

@@ -95,9 +95,9 @@ def draw_matrix(axes: Axes) -> None:
 KINDS = {
     "positive": (GREEN, "the positive: the label of its row"),
     "negative": (GREY, "other sentences"),
-    "own": (PURPLE, "mix with $\\lambda$ of the row's own positive"),
+    "own": (PURPLE, "mix with $\\lambda$ of the other view"),
     "other": (LILAC, "mixes of two other sentences"),
-    "zero": ("white", "mix with $1-\\lambda$ of the row's own positive: no negative, so its logit is set to 0"),
+    "zero": ("white", "mix with $1-\\lambda$ of the other view: no negative, so its logit is set to 0"),
 }
 
 

@@ -62,7 +62,7 @@ def _groups(options: argparse.Namespace) -> Iterator[list[str]]:
 def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     parser = OneLineParser(
         prog=prog,
-        description="Finds the closest sentences of a corpus, by cosine: a JSON line for each hit, the best first.",
+        description="Finds the closest sentences of a corpus, by cosine.\nA JSON line for each hit, the best first.",
         epilog=EXAMPLES.format(prog=prog),
         formatter_class=WithExamples,
         allow_abbrev=False,
