@@ -19,6 +19,10 @@ def main(argv: list[str], prog: str = "mixcse encode") -> None:
     options = _parse(argv, prog)
     quiet_libraries()
     encoder = load_encoder(options)
+    if options.truncate_dim is not None and not 1 <= options.truncate_dim <= encoder.dim:
+        raise UserError(f"--truncate_dim must be from 1 to {encoder.dim}, not {options.truncate_dim}")
+    if (options.processes or 1) > 1 and encoder.device.type != "cpu":
+        raise UserError(f"--processes is for a CPU, and the model is on {encoder.device}; leave it out")
     count = encoder.encode_file(
         options.input,
         options.output,
@@ -62,6 +66,8 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     options = parser.parse_intermixed_args(argv)
     if options.output != "-" and Path(options.output).suffix not in (".npy", ".parquet", ".jsonl"):
         raise UserError(f"--output {options.output}: expected .npy, .parquet, .jsonl, or - for standard output")
+    if options.processes is not None and options.processes < 1:
+        raise UserError(f"--processes must be at least 1, not {options.processes}")
     if options.input == "-" and sys.stdin.isatty():
         say("reading sentences from the terminal, a line each; Ctrl-D ends them")
     return options
