@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +129,14 @@ def test_a_missing_corpus_is_said_before_anything_is_encoded(tiny_bert, tmp_path
     with pytest.raises(UserError, match="no such file"):
         encode.main(["--model", str(tiny_bert), str(tmp_path / "none.txt"), "--output", str(tmp_path / "x.npy")])
     assert not Path(tmp_path / "x.npy").exists()
+
+
+def test_a_full_disk_is_said(capfd, monkeypatch):
+    def main(_: list[str]) -> None:
+        with open("/dev/full", "w") as full:
+            full.write("x")
+
+    with open(os.devnull, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert run_cli(main, []) == 2
+    assert "cannot be written (No space left on device)" in capfd.readouterr().err
