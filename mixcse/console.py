@@ -1,6 +1,7 @@
 """How the command-line programs speak: short lines on stderr, one line for an error."""
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -63,6 +64,12 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
     except BrokenPipeError:  # the reader of our output (`| head`) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.stderr.write(f"error: {error.filename or 'the output'} cannot be written ({error.strerror}); make room\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else what is left in stdout fails once more
+        return 2
     return 0
 
 

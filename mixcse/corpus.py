@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from mixcse.console import UserError, first_line
-from mixcse.json_records import read_json_lines, read_json_records
+from mixcse.json_records import half_character, read_json_lines, read_json_records
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 KINDS = (".txt", *DELIMITERS, ".json", ".jsonl", ".parquet")
 KNOWN = "expected .txt, .csv, .tsv, .json, .jsonl or .parquet, each also .gz"
-NAME_THEM = "--text_column, or --sentence1_column with --sentence2_column (and --hard_negative_column)"
+NAME_THEM = "--text_column (of pairs to train on: --sentence1_column, --sentence2_column, --hard_negative_column)"
 
 
 def iter_sentences(path: str | Path, column: str | None = None) -> Iterator[str]:
@@ -114,22 +114,21 @@ def choose_columns(path: Path, wanted: Sequence[str]) -> list[str]:
 
 def choose_among(there: Sequence[str], text: Sequence[str], wanted: Sequence[str], where: str) -> list[str]:
     """As `choose_columns`, of a table that has the columns `there`, those of `text` being text."""
-    for name in wanted:
+    chosen = list(wanted or (there if len(there) <= 3 and list(text) == list(there) else ()))
+    for name in chosen:
         if name not in there:
             raise UserError(f"{where}: no column {name!r}; there are {', '.join(there)}")
         if there.count(name) > 1:
             raise UserError(f"{where}: {there.count(name)} columns are called {name!r}; rename one")
         if name not in text:
             raise UserError(f"{where}: column {name!r} holds no text")
-    if wanted:
-        return list(wanted)
-    if 1 <= len(there) <= 3 and list(text) == list(there):
-        return list(there)
+    if chosen:
+        return chosen
     other = [name for name in there if name not in text]
     raise UserError(
         f"{where}: {len(there)} columns ({', '.join(there)})"
         + (f", of which {', '.join(other)} hold no text" if other else "")
-        + f"; name those to train on: {NAME_THEM}"
+        + f"; name those with the sentences: {NAME_THEM}"
     )
 
 
@@ -193,7 +192,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[An
                     for name in columns:
                         if name not in record:
                             raise UserError(f"{path}, {unit_of(path)} {number}: no {name!r}")
-                    yield number, [record[name] for name in columns]
+                    values = [record[name] for name in columns]
+                    if fault := half_character(values):
+                        raise UserError(f"{path}, {unit_of(path)} {number}: {fault}")
+                    yield number, values
 
 
 def unit_of(path: Path) -> str:
@@ -218,7 +220,7 @@ def named_faults(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: {encoding_fault(path) or error.reason}") from error
-    except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
+    except (OSError, EOFError, zlib.error, csv.Error, ValueError, RecursionError) as error:
         raise UserError(f"{path}: {first_line(error)}") from error
 
 
@@ -248,13 +250,20 @@ def _delimited_rows(path: Path, reader: Any, columns: Sequence[str]) -> Iterator
     header = next(reader, [])
     places = [header.index(name) for name in columns]
     first = True
-    for fields in reader:
+    for fields in _lines_named(reader):
         if not fields:
             continue
         if len(fields) > len(header) or (first and len(fields) < len(header)):
             raise UserError(f"{path}, line {reader.line_num}: {len(fields)} columns under a header of {len(header)}")
         first = False
         yield reader.line_num, [fields[place] if place < len(fields) else "" for place in places]
+
+
+def _lines_named(reader: Any) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise csv.Error(f"line {reader.line_num}: {error}; a quotation mark may lack its other one") from error
 
 
 def _json_values(file: TextIO, kind: str) -> Iterator[tuple[int, Any]]:
@@ -286,4 +295,5 @@ def _open_parquet(path: Path) -> Iterator[Any]:
 def _is_text(kind: Any) -> bool:
     from pyarrow import types
 
+    kind = kind.value_type if types.is_dictionary(kind) else kind
     return types.is_string(kind) or types.is_large_string(kind)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from mixcse.console import UserError, first_line, say, warn
 from mixcse.encoding import embeddings_of
+from mixcse.json_records import half_character
 from mixcse.modeling import SentenceModel
 from mixcse.names import DTYPES, POOLERS
 from mixcse.searching import Searching
@@ -156,7 +157,8 @@ class SentenceEncoder(Searching):
 
         Raises:
             TypeError: `sentences` is one string, or holds something that is none.
-            ValueError: a number is out of its range, or `processes` is not for this device.
+            ValueError: a number is out of its range, a sentence has a lone surrogate, or `processes`
+                is not for this device.
             UserError: a device cannot be used, or a process failed.
         """
         sentences = _checked(sentences)
@@ -243,6 +245,8 @@ def _checked(sentences: list[str]) -> list[str]:
     for position, sentence in enumerate(sentences):
         if not isinstance(sentence, str):
             raise TypeError(f"sentence {position} is no string but {type(sentence).__name__}")
+    if fault := half_character(sentences):
+        raise ValueError(f"a sentence is no Unicode text: {fault}")
     return sentences
 
 

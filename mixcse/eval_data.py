@@ -76,7 +76,11 @@ def _scored_rows(path: Path) -> Iterator[tuple[str, str, float]]:
 
 
 def _pair_columns(path: Path, there: list[str]) -> list[str]:
-    known = {name.strip().lower(): name for name in there}
+    names = [name.strip().lower() for name in there]
+    for name in ("sentence1", "sentence2", "score"):
+        if names.count(name) > 1:
+            raise UserError(f"{path}, {unit_of(path)} 1: {names.count(name)} columns are called {name!r}; rename one")
+    known = dict(zip(names, there, strict=True))
     score = known.get("score", known.get("label"))
     if score is not None and {"sentence1", "sentence2"} <= set(known):
         return [known["sentence1"], known["sentence2"], score]

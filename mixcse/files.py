@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -64,12 +64,13 @@ def written_aside(folder: str | Path) -> Iterator[Path]:
 def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
     """Gives a file to write a large one into; on success it takes the place of `path`, whose folder is made.
 
-    A device or pipe is written to as it is.
+    Without success nothing is left, folders included.  A device or pipe is written to as it is.
 
     Raises:
         UserError: it cannot be written there.
     """
     path = Path(path)
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         special = path.exists() and not path.is_file()
@@ -89,6 +90,10 @@ def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
     finally:
         if not special:
             aside.unlink(missing_ok=True)
+        if not path.exists():
+            with suppress(OSError):  # somebody else's file is in it
+                for folder in made:
+                    folder.rmdir()
 
 
 def sha256(path: str | Path) -> str:

@@ -148,14 +148,14 @@ class SentenceIndex:
         try:
             described = read_json(folder / DESCRIPTION)
             if described["version"] != VERSION:
-                raise ValueError(f"version {described['version']}, where this program knows {VERSION}")
+                raise ValueError(f"version {described['version']!r}, where this program knows {VERSION}")
             embeddings = np.load(folder / EMBEDDINGS, mmap_mode="c", allow_pickle=False)
             column = parquet.read_table(folder / SENTENCES).column("sentence").cast(pa.large_string())
             shape = (described["count"], described["dim"])
             if embeddings.shape != shape or embeddings.dtype != np.float32 or len(column) != len(embeddings):
                 raise ValueError("its files are not of one index")
             fingerprint, kind = described["fingerprint"], described["faiss"]
-        except (OSError, EOFError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as error:
             raise UserError(f"{folder}: not a usable index ({first_line(error)}); build it again") from error
         sentences = column.combine_chunks()
         sentences = pa.concat_arrays(sentences.chunks) if isinstance(sentences, pa.ChunkedArray) else sentences
@@ -175,6 +175,8 @@ class SentenceIndex:
                 self.faiss_index = faiss.read_index(str(folder / FAISS))
             except RuntimeError as error:
                 raise UserError(f"{folder / FAISS}: not a usable faiss index; build it again") from error
+            if (self.faiss_index.ntotal, self.faiss_index.d) != self.embeddings.shape:
+                raise UserError(f"{folder / FAISS}: it is of another index; build it again")
         self.kind = kind
 
     def _search_exactly(self, queries: np.ndarray, top_k: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 CHUNK = 1 << 20  # characters
@@ -36,6 +36,16 @@ def read_json_records(file: TextIO) -> Iterator[tuple[int, Any]]:
             yield number, value
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON at record {number + 1} ({error.msg})") from error
+
+
+def half_character(values: Iterable[Any]) -> str | None:
+    """What is wrong with text that is no Unicode, as JSON's escapes allow it; None if nothing is."""
+    for value in values:
+        try:
+            value.encode() if isinstance(value, str) else None
+        except UnicodeEncodeError as error:
+            return f"{ascii(value[error.start])} is half a character, a surrogate without its other half"
+    return None
 
 
 class _Buffer:

@@ -67,7 +67,8 @@ def with_adapters(
             warnings.simplefilter("ignore")  # that there is no pooler to leave out, say
             return get_peft_model(encoder, config)
     except ValueError as error:
-        raise UserError(f"--lora_target_modules: {first_line(error)}") from error
+        named = f"--lora_target_modules: {' '.join(targets or [TARGETS])}"
+        raise UserError(f"{named}; peft has adapters for linear layers, not for these ({first_line(error)})") from error
 
 
 def as_peft_model(encoder: Any) -> "PeftModel | None":

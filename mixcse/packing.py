@@ -21,6 +21,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from mixcse.fast_dropout import fast_dropout
 from mixcse.first_token import POOLERS_OF_FIRST_TOKEN, is_checkpointing, layers_of_berts_kind
+from mixcse.pooling import NEEDS_HIDDEN_STATES
 
 NAME = "mixcse_packed"
 # Attention pads within a bucket, which is cheap there, so that there are few of them.
@@ -149,12 +150,12 @@ def encode_packed(encoder: PreTrainedModel, input_ids: Tensor, attention_mask: T
 
     Returns:
         `last_hidden_state`, of the first token alone where the pooler reads nothing else,
-        `pooler_output`, and else `hidden_states` without the embeddings' (None).
+        `pooler_output`, and else, for the poolers that read them, `hidden_states`.
     """
     packing = Packing(attention_mask)
     hidden = _embedded(encoder, input_ids[packing.order], attention_mask[packing.order], packing)
     first_token = pooler in POOLERS_OF_FIRST_TOKEN
-    layers, states = layers_of_berts_kind(encoder), []
+    layers, states = layers_of_berts_kind(encoder), [hidden]
     before = encoder.config._attn_implementation
     encoder.config._attn_implementation = NAME
     try:
@@ -168,8 +169,9 @@ def encode_packed(encoder: PreTrainedModel, input_ids: Tensor, attention_mask: T
         last = _last_layer(layers[-1], hidden[0], packing)[back].unsqueeze(1)
         pooled = encoder.pooler(last) if getattr(encoder, "pooler", None) is not None else None
         return SimpleNamespace(last_hidden_state=last, pooler_output=pooled)
-    padded = [_padded(state[0], attention_mask[packing.order])[back] for state in states]
-    return SimpleNamespace(last_hidden_state=padded[-1], hidden_states=(None, *padded))
+    read = states if pooler in NEEDS_HIDDEN_STATES else states[-1:]
+    padded = [_padded(state[0], attention_mask[packing.order])[back] for state in read]
+    return SimpleNamespace(last_hidden_state=padded[-1], hidden_states=padded)
 
 
 def _embedded(encoder: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, packing: Packing) -> Tensor:

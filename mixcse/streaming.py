@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CHUNK = 20_000  # sentences in memory with their embeddings; within a chunk they are sorted by length
 STDIO = "-"
+NOT_FINITE = "its training diverged, or a dtype of half precision is too small for it (float32 is not)"
 
 Write = Callable[[list[str], np.ndarray], None]
 
@@ -29,12 +30,13 @@ def encode_file(encoder: "SentenceEncoder", path_in: str | Path, path_out: str |
     suffix = ".jsonl" if str(path_out) == STDIO else Path(path_out).suffix.lower()
     if suffix not in WRITERS:
         raise UserError(f"{path_out}: embeddings are written to {', '.join(WRITERS)}, or to - as .jsonl")
-    if str(path_in) != STDIO and Path(path_in).exists() and Path(path_in).resolve() == Path(path_out).resolve():
+    chunks = encode_stream(encoder, Path(path_in), **options)
+    if str(path_in) != STDIO and Path(path_in).resolve() == Path(path_out).resolve():
         raise UserError(f"{path_out} is the file that is read; name another one")
     dim = options.get("truncate_dim") or encoder.dim
     count = 0
     with _opened(path_out) as file, WRITERS[suffix](file, dim) as write:
-        for sentences, embeddings in encode_stream(encoder, Path(path_in), **options):
+        for sentences, embeddings in chunks:
             write(sentences, embeddings)
             count += len(sentences)
     return count
@@ -55,6 +57,9 @@ def encode_stream(
         text_column: of the file.
         show_progress: show a progress bar on stderr, if that is a terminal; a file is counted first.
         options: of `SentenceEncoder.encode`.
+
+    Raises:
+        UserError: the file is not there or malformed, at once if at its start; an embedding is not finite.
     """
     total = len(sentences) if isinstance(sentences, list) else None
     if isinstance(sentences, str | Path):
@@ -62,10 +67,18 @@ def encode_stream(
         if show_progress and sys.stderr.isatty() and path != STDIO:
             total = sum(1 for _ in iter_sentences(path, text_column))
         sentences = iter_sentences(path, text_column)
+    return _encoded(encoder, iter(sentences), total, show_progress, options)
+
+
+def _encoded(
+    encoder: "SentenceEncoder", sentences: Iterator[str], total: int | None, show_progress: bool, options: dict
+) -> Iterator[tuple[list[str], np.ndarray]]:
     with tqdm(total=total, desc="all", unit=" sentences", disable=None if show_progress else True) as bar:
-        sentences = iter(sentences)
         while chunk := list(islice(sentences, CHUNK)):
-            yield chunk, encoder.encode(chunk, show_progress=show_progress, **options)
+            embeddings = encoder.encode(chunk, show_progress=show_progress, **options)
+            if not np.isfinite(embeddings).all():
+                raise UserError(f"the model gives NaN or infinity for sentences; {NOT_FINITE}")
+            yield chunk, embeddings
             bar.update(len(chunk))
 
 
@@ -112,8 +125,6 @@ def _parquet(file: BinaryIO, dim: int) -> Iterator[Write]:
 @contextmanager
 def _jsonl(file: BinaryIO, dim: int) -> Iterator[Write]:
     def write(sentences: list[str], embeddings: np.ndarray) -> None:
-        if not np.isfinite(embeddings).all():
-            raise UserError("the model gives embeddings with NaN or infinity, which JSON does not have")
         for sentence, embedding in zip(sentences, embeddings.tolist(), strict=True):
             # Nine digits are a float32, and half as long as the float64 that json would write.
             numbers = ", ".join([f"{number:.9g}" for number in embedding])

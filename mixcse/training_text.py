@@ -42,6 +42,8 @@ def read_text_columns(files: Sequence[Path], wanted: Sequence[str] = (), *, over
     for path in files:
         check_file(path)
     columns = _common_columns(files, wanted)
+    if all(next(read_rows(path, columns), None) is None for path in files):
+        raise UserError(f"{files[0]}: no rows in it")
     try:
         return _load(files, columns, overwrite_cache)
     except (DatasetGenerationError, ValueError, OSError) as error:

@@ -17,6 +17,11 @@ huggingface_hub.constants.HF_HUB_OFFLINE = True  # it was read when the library 
 torch.set_num_threads(1)  # tiny models gain nothing from more, and lose much on a busy machine
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: several processes are then busy to the end."""
+    items.sort(key=lambda item: item.path.name != "test_real_data.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_caches(tmp_path_factory):
     """Tests leave the user's caches alone."""
@@ -142,11 +147,18 @@ def command(tiny_bert, tmp_path, toy_sentences, toy_senteval):
 
 
 @pytest.fixture()
-def bare_runs(monkeypatch):
-    """Runs without figures and histograms of cosines, which are most of a tiny run's time."""
+def undrawn(monkeypatch):
+    """Runs without figures, which take longer than a tiny run."""
     from mixcse import training
 
     monkeypatch.setattr(training, "_draw", lambda folder: None)
+
+
+@pytest.fixture()
+def bare_runs(undrawn, monkeypatch):
+    """Runs without figures and histograms of cosines, which are most of a tiny run's time."""
+    from mixcse import training
+
     monkeypatch.setattr(training.MixCSETrainer, "cosines", lambda self: {})
     gc.freeze()  # the Trainer collects garbage, and would look through all that the libraries have made
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +148,14 @@ def test_queries_are_utf8(tiny_bert, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9"), encoding="utf-8"))
     with pytest.raises(UserError, match="stdin is not UTF-8"):
         search.main(["--model", str(tiny_bert), "--corpus", str(corpus)])
+
+
+def test_a_full_disk_is_said(capfd, monkeypatch):
+    def main(_: list[str]) -> None:
+        with open("/dev/full", "w") as full:
+            full.write("x")
+
+    with open(os.devnull, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert run_cli(main, []) == 2
+    assert "cannot be written (No space left on device)" in capfd.readouterr().err

@@ -16,7 +16,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from mixcse import SentenceEncoder, encoding, streaming, workers
+from mixcse import SentenceEncoder, cli, encoding, streaming, workers
 from mixcse.console import UserError
 from mixcse.encoding import Row, batches, tokenised
 from mixcse.modeling import SentenceModel
@@ -201,10 +201,10 @@ def test_a_file_into_a_file(encoder, tmp_path, lines, name):
     np.testing.assert_allclose(embeddings, encoder.encode(lines, normalize=True, truncate_dim=7), atol=1e-6)
 
 
-def test_an_empty_file(encoder, tmp_path):
-    (tmp_path / "lines.txt").touch()
+def test_a_file_without_sentences(encoder, tmp_path):
+    (tmp_path / "header.csv").write_text("text\n")
     for name in ("out.npy", "out.parquet", "out.jsonl"):
-        assert encoder.encode_file(tmp_path / "lines.txt", tmp_path / name) == 0
+        assert encoder.encode_file(tmp_path / "header.csv", tmp_path / name) == 0
     assert np.load(tmp_path / "out.npy").shape == (0, 16)
     assert parquet.read_table(tmp_path / "out.parquet").column_names == ["sentence", "embedding"]
     assert (tmp_path / "out.jsonl").read_bytes() == b""
@@ -260,3 +260,24 @@ def test_json_has_no_nan(tmp_path, lines):
     encoder = SimpleNamespace(dim=2, encode=lambda sentences, **_: np.full((len(sentences), 2), np.nan))
     with pytest.raises(UserError, match="NaN"):
         streaming.encode_file(encoder, tmp_path / "lines.txt", tmp_path / "out.jsonl")
+
+
+def test_what_cannot_be_encoded_leaves_no_folder(tiny_bert, encoder, tmp_path):
+    (tmp_path / "half.jsonl").write_text('{"text": "a"}\n{"text": "\\ud83d"}\n')
+    (tmp_path / "deep.jsonl").write_text("[" * 100_000)
+    for name, said in (("half", "line 2: .* half a character"), ("deep", "recursion"), ("missing", "no such file")):
+        with pytest.raises(UserError, match=said):
+            encoder.encode_file(tmp_path / f"{name}.jsonl", tmp_path / "new" / "folder" / "out.npy")
+    for option in ("--truncate_dim", "--processes"):
+        with pytest.raises(UserError, match=f"{option} must be .*, not 0"):
+            cli.main(["encode", "--model", str(tiny_bert), str(tmp_path / "half.jsonl"), option, "0"])
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(ValueError, match="half a character"):
+        encoder.encode(["a", "\ud83d"])
+
+
+def test_an_embedding_that_is_no_number_is_refused(encoder, tmp_path, lines, monkeypatch):
+    monkeypatch.setattr(encoder, "encode", lambda sentences, **_: np.full((len(sentences), 16), np.nan, np.float32))
+    with pytest.raises(UserError, match="NaN or infinity"):
+        encoder.encode_file(tmp_path / "lines.txt", tmp_path / "out.npy")
+    assert not (tmp_path / "out.npy").exists()

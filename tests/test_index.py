@@ -1,11 +1,12 @@
 """`SentenceIndex`: finds what a loop over all sentences finds; saved, loaded, and of one encoder."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 
-from mixcse import SentenceEncoder, SentenceIndex
+from mixcse import SentenceEncoder, SentenceIndex, cli
 from mixcse import index as index_module
 from mixcse.console import UserError
 from mixcse.index import Hit
@@ -170,3 +171,18 @@ def test_damaged_folders(encoder, tmp_path):
     damaged("index.json", b"{")
     damaged("index.json", json.dumps({"version": 2}).encode())
     damaged("index.json", b"[]")
+
+
+def test_what_cannot_be_searched(tiny_bert, tmp_path, monkeypatch):
+    (tmp_path / "none.csv").write_text("text\n")
+    search = ["search", "--model", str(tiny_bert)]
+    with pytest.raises(UserError, match=r"none\.csv: no sentences in it"):
+        cli.main([*search, "--corpus", str(tmp_path / "none.csv"), "a cat"])
+    with pytest.raises(UserError, match="give the queries on the command line"):
+        cli.main([*search, "--corpus", "-"])
+    with pytest.raises(UserError, match="a query on the command line is not UTF-8"):
+        cli.main([*search, "--corpus", "-", "caf\udce9"])
+    (tmp_path / "some.txt").write_text("a cat\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n")))
+    with pytest.raises(UserError, match="stdin is not UTF-8"):
+        cli.main([*search, "--corpus", str(tmp_path / "some.txt")])

@@ -145,7 +145,7 @@ def test_a_model_of_pefts_is_trained_by_the_trainer(tiny_bert, command, tmp_path
     plain = SentenceModel.from_pretrained(tiny_bert)
     model = SentenceModel(peft.get_peft_model(plain.encoder, config), plain.tokenizer)
     model.prepare_training("cls")
-    data = load_training_data(data_args.train_file, model.tokenizer, data_args.max_seq_length)
+    data, _ = load_training_data(data_args, model.tokenizer)
     trainer = make_trainer(model, model_args, data_args, args, data, None)
     before = SentenceEncoder(model).encode(SENTENCES)
     trainer.train()

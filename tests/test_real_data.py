@@ -1,10 +1,8 @@
 """The main job on real lines and real STS pairs, from the demo's encoder."""
 
 import json
-import os
 
 import pytest
-import torch
 from transformers import AutoModel
 
 from mixcse import evaluation, training
@@ -14,8 +12,6 @@ from mixcse.demo_encoder import demo_encoder
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, senteval_data, wiki_file):
     """40 steps on the paper's corpus, scored by STS-B dev: the acceptance run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
     folder = tmp_path_factory.mktemp("real") / "out"
     training.main(
         [
@@ -27,7 +23,6 @@ def trained(tmp_path_factory, senteval_data, wiki_file):
             *("--do_train", "--do_eval"),
         ]
     )
-    torch.set_num_threads(threads)
     return folder
 
 

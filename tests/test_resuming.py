@@ -10,6 +10,8 @@ from mixcse import training
 from mixcse.console import UserError
 from mixcse.trainer import MixCSETrainer
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def test_an_unfinished_run_continues_to_the_same_weights(command, tmp_path, monkeypatch, capsys):
     command += ["--logging_steps", "1"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mixcse.commands.options import add_encoder_options, load_encoder
 from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say
 from mixcse.corpus import iter_sentences
+from mixcse.json_records import half_character
 
 if TYPE_CHECKING:
     from mixcse.encoder import SentenceEncoder
@@ -30,6 +31,8 @@ def main(argv: list[str], prog: str = "mixcse search") -> None:
         encoder.load_index(options.index)
     else:
         encoder.build_index(options.corpus, text_column=options.text_column, show_progress=True)
+        if not len(encoder.index):
+            raise UserError(f"--corpus {options.corpus}: no sentences in it")
     if options.save_index:
         encoder.index.save(options.save_index)
         say(f"index of {len(encoder.index):,} sentences in {options.save_index}")
@@ -51,7 +54,7 @@ def _groups(options: argparse.Namespace) -> Iterator[list[str]]:
     if options.queries:
         yield options.queries
         return
-    if options.save_index and sys.stdin.isatty():
+    if options.save_index and (options.corpus == "-" or sys.stdin.isatty()):
         return
     at_once = 1 if sys.stdin.isatty() else QUERIES_AT_ONCE
     lines = (line for line in iter_sentences("-") if line.strip())
@@ -88,6 +91,8 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
         raise UserError("--save_index and --text_column go with --corpus, not with --index")
     if options.corpus == "-" and not options.queries and not options.save_index:
         raise UserError("--corpus - takes standard input, which leaves no queries; give some as arguments")
+    if fault := half_character(options.queries):
+        raise UserError(f"a query on the command line is not UTF-8 ({fault})")
     if options.top_k < 1:
         raise UserError(f"--top_k must be at least 1, not {options.top_k}")
     if options.threshold is not None and not -1 <= options.threshold <= 1:
