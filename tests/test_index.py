@@ -178,7 +178,7 @@ def test_what_cannot_be_searched(tiny_bert, tmp_path, monkeypatch):
     search = ["search", "--model", str(tiny_bert)]
     with pytest.raises(UserError, match=r"none\.csv: no sentences in it"):
         cli.main([*search, "--corpus", str(tmp_path / "none.csv"), "a cat"])
-    with pytest.raises(UserError, match="give the queries on the command line"):
+    with pytest.raises(UserError, match="leaves no queries; give some as arguments"):
         cli.main([*search, "--corpus", "-"])
     with pytest.raises(UserError, match="a query on the command line is not UTF-8"):
         cli.main([*search, "--corpus", "-", "caf\udce9"])
