@@ -102,13 +102,13 @@ def compare(sentences: list[str], options: argparse.Namespace) -> None:
         )
     lengths = [len(ids) for ids in encoder.model.tokenizer(sentences, truncation=True, max_length=512)["input_ids"]]
     percentiles = ", ".join(f"{int(length)}" for length in np.percentile(lengths, (0, 5, 50, 95, 100)))
-    print(machine(options.threads))  # noqa: T201
-    print(  # noqa: T201
+    print(machine(options.threads))
+    print(
         f"{len(sentences):,} sentences ({len(set(sentences)):,} different) in {len(slices)} slices\n"
         f"pooler {options.pooler}; {sum(lengths):,} tokens; 0, 5, 50, 95 and 100 % of sentences have at most "
         f"{percentiles}, of {encoder.max_seq_length} allowed"
     )
-    print(table(["", "s", "sentences/s", "time / ours", "of a slice", "largest difference"], *rows))  # noqa: T201
+    print(table(["", "s", "sentences/s", "time / ours", "of a slice", "largest difference"], *rows))
 
 
 def sentence_transformer(model: str, pooler: str, max_seq_length: int) -> Any:
@@ -165,8 +165,8 @@ def show_memory() -> None:
             found = json.loads(printed.splitlines()[-1])
             rows.append([f"{lines:,}", f"{path.stat().st_size / 2**20:.0f}", *(f"{found[key]:.0f}" for key in FOUND)])
             path.unlink()
-    print(machine())  # noqa: T201
-    print(table(["lines", "MB of text", "MB of .npy", "s", "MB before", "peak MB"], *rows))  # noqa: T201
+    print(machine())
+    print(table(["lines", "MB of text", "MB of .npy", "s", "MB before", "peak MB"], *rows))
 
 
 FOUND = ("written", "seconds", "before", "peak")
@@ -198,7 +198,7 @@ def encode_alone(names: list[str]) -> None:
     seconds = time.perf_counter() - start
     written = out.stat().st_size / 2**20
     out.unlink()
-    print(json.dumps({"written": written, "seconds": seconds, "before": before(), "peak": peak()}))  # noqa: T201
+    print(json.dumps({"written": written, "seconds": seconds, "before": before(), "peak": peak()}))
 
 
 if __name__ == "__main__":

@@ -45,20 +45,18 @@ def main() -> None:
         folder = Path(name)
         model = make_model(folder / "bert", tiny=options.tiny)
         sentences = make_sentences(BATCH * (options.steps + options.warm_up))
-        print(machine())  # noqa: T201
+        print(machine())
         measured = {way: measure(way, model, sentences, options) for way in levers(gpu)}
         show(measured)
         results = {"machine": machine(), "steps": measured}
         _write(results, options)  # what is measured is safe
         seconds = whole_recipe(model, folder, options, gpu)
         steps = options.lines // BATCH
-        print(  # noqa: T201
-            f"recipe: {options.lines:,} lines, {steps:,} steps, {steps // PERIOD} evaluations in {seconds:.0f} s"
-        )
+        print(f"recipe: {options.lines:,} lines, {steps:,} steps, {steps // PERIOD} evaluations in {seconds:.0f} s")
         for way, one in measured.items():
             if way.startswith("released"):
                 scaled = one["ms"] / 1000 * steps
-                print(f"  {scaled / seconds:.1f}x {way}: {scaled:.0f} s for its steps alone (scaled)")  # noqa: T201
+                print(f"  {scaled / seconds:.1f}x {way}: {scaled:.0f} s for its steps alone (scaled)")
         _write(results | {"recipe_seconds": seconds}, options)
 
 
@@ -66,16 +64,14 @@ def show(measured: dict[str, dict[str, float]]) -> None:
     """The table, and from how many steps on compiling pays."""
     first = next(iter(measured.values()))["ms"]
     rows = [[way, f"{one['ms']:.1f}", f"{first / one['ms']:.1f}x", f"{one['mb']:.0f}"] for way, one in measured.items()]
-    print(table(["", "step (ms), median", "against the first", "peak memory (MB)"], *rows))  # noqa: T201
+    print(table(["", "step (ms), median", "against the first", "peak memory (MB)"], *rows))
     fixed, compiled = list(measured.values())[-2:]
     if compiled.get("compile_seconds") is None:
-        print("the last row is not compiled: that failed, for the reason above")  # noqa: T201
+        print("the last row is not compiled: that failed, for the reason above")
         return
     gain = (fixed["ms"] - compiled["ms"]) / 1000  # seconds a step
     pays = f"pays from {compiled['compile_seconds'] / gain:,.0f} steps" if gain > 0 else "does not pay here"
-    print(  # noqa: T201
-        f"compiling: {compiled['compile_seconds']:.0f} s; it {pays} (done from {gpu_recipe.COMPILE_FROM_STEPS:,})"
-    )
+    print(f"compiling: {compiled['compile_seconds']:.0f} s; it {pays} (done from {gpu_recipe.COMPILE_FROM_STEPS:,})")
 
 
 def _write(results: dict[str, Any], options: argparse.Namespace) -> None:

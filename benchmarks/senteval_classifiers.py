@@ -66,7 +66,7 @@ def compare(x: torch.Tensor, labels: np.ndarray, sample: int | None) -> None:
     total = sum(map(len, fits))
     scaled = slow * total / timed
     how = "" if timed == total else f" (scaled from {timed} of {total} fits)"
-    print(  # noqa: T201
+    print(
         f"CR, test mode, {x.size(1)} dimensions, {total} inner fits, 1 thread: one at a time {scaled:.1f} s{how}, "
         f"batched {fast:.1f} s: {scaled / fast:.1f}x; {timed - differing} of {timed} held-out scores equal"
     )

@@ -50,7 +50,7 @@ def main() -> None:
     theirs = original(encoder, folder)
     slow = time.perf_counter() - start
     worst = max(abs(ours[task] - theirs[task]) for task in STS_TASKS)
-    print(  # noqa: T201
+    print(
         f"STS, test mode: split by split {slow:.1f} s, ours {fast:.1f} s: {slow / fast:.1f}x; "
         f"largest difference of a score x 100: {worst:.4f}"
     )

@@ -62,14 +62,14 @@ def main() -> None:
         for way in WAYS
     ]  # fmt: skip
     heads = ["", "step (s), median", "range", f"period of {PERIOD} steps (s)", "peak memory (MB)"]
-    print(machine(options.threads))  # noqa: T201
-    print(f"batch {options.batch}, {options.steps} steps each, taking turns; model {options.model_name_or_path}")  # noqa: T201
-    print(table(heads, *rows))  # noqa: T201
-    print(  # noqa: T201
+    print(machine(options.threads))
+    print(f"batch {options.batch}, {options.steps} steps each, taking turns; model {options.model_name_or_path}")
+    print(table(heads, *rows))
+    print(
         f"evaluation: ours {ours:.1f} s; released way {released:.1f} s (scaled from every {options.sample}th batch), "
         f"its logging pass {forward:.2f} s"
     )
-    print(  # noqa: T201
+    print(
         f"step: {steps['sentence-transformers'] / steps['ours']:.2f}x sentence-transformers, "
         f"{steps['released'] / steps['ours']:.2f}x released way; "
         f"period: {periods['released'] / periods['ours']:.1f}x released way"
@@ -178,7 +178,7 @@ def _train_alone(options: argparse.Namespace) -> None:
     trainer = trainer_of(options.memory_of, options.model_name_or_path, _sentences(options), options.batch)
     with peak_memory() as peak:
         trainer.train()
-    print(peak())  # noqa: T201
+    print(peak())
 
 
 if __name__ == "__main__":
