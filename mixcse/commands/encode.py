@@ -68,8 +68,10 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     options = parser.parse_intermixed_args(argv)
     if options.processes is not None and options.processes < 1:
         raise UserError(f"--processes must be at least 1, not {options.processes}")
-    if options.output != "-" and Path(options.output).suffix.lower() not in (".npy", ".parquet", ".jsonl"):
-        raise UserError(f"--output {options.output}: expected .npy, .parquet, .jsonl, or - for standard output")
+    from mixcse.streaming import WRITERS  # not for help: it imports numpy
+
+    if options.output != "-" and Path(options.output).suffix.lower() not in WRITERS:
+        raise UserError(f"--output {options.output}: expected {', '.join(WRITERS)}, or - for standard output")
     if options.input == "-" and sys.stdin.isatty():
         say("reading sentences from the terminal, a line each; Ctrl-D ends them")
     return options
