@@ -1,0 +1,75 @@
+"""Wrong input, at every entry point: one clear line, exit code 2, nothing touched."""
+
+import hashlib
+import importlib
+import io
+import pkgutil
+import warnings
+from pathlib import Path
+
+import bad_input
+import pytest
+from bad_input.case import Case, Place
+
+from mixcse import cli
+from mixcse.console import run_cli
+
+TABLES = sorted(module.name for module in pkgutil.iter_modules(bad_input.__path__) if module.name != "case")
+CASES = {
+    f"{table}: {case.name}": case
+    for table in TABLES
+    for case in importlib.import_module(f"bad_input.{table}").CASES
+}  # fmt: skip
+
+
+@pytest.fixture()
+def place(tmp_path, tiny_bert, toy_sentences, toy_senteval) -> Place:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "good.txt").write_text("\n".join(toy_sentences[:32]) + "\n")
+    rows = [f"{a},{b},{score}" for a, b, score in zip(toy_sentences[:8], toy_sentences[8:16], range(8), strict=True)]
+    (folder / "good.csv").write_text("\n".join(["sentence1,sentence2,score", *rows]) + "\n")
+    return Place(folder, tiny_bert, toy_senteval)
+
+
+def contents(*folders: Path) -> dict[str, str]:
+    """Every path with what is in it."""
+    found = {}
+    for path in (path for folder in folders for path in sorted(folder.rglob("*"))):
+        regular = path.is_file() and not path.is_symlink()
+        found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest() if regular else oct(path.lstat().st_mode)
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input(name, place, monkeypatch, capfd):
+    case: Case = CASES[name]
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(case.stdin)))
+    for variable, value in case.env:
+        monkeypatch.setenv(variable, place.filled(value))
+    if case.make is not None:
+        case.make(place.folder)
+    before = contents(place.folder, place.senteval, place.model)
+    capfd.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        if callable(case.does):
+            with pytest.raises(case.raises) as raised:
+                case.does(place)
+            line = str(raised.value)
+        else:
+            assert run_cli(cli.main, [place.filled(word) for word in case.does]) == 2
+            out, err = capfd.readouterr()
+            assert out == ""
+            *others, line = err.splitlines()
+            assert line.startswith("error: ")
+            assert not [other for other in others if "error" in other.lower() or "Traceback" in other]
+    assert line.count("\n") == 0 and 20 < len(line) < 600
+    assert all(place.filled(part) in line for part in case.says), line
+    assert contents(place.folder, place.senteval, place.model) == before
+
+
+def test_there_are_enough_of_them():
+    counted = {table: sum(name.startswith(f"{table}: ") for name in CASES) for table in TABLES}
+    assert sum(counted.values()) >= 2, counted
