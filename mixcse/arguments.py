@@ -267,7 +267,7 @@ class Recipe:
     )
     save_steps: int | None = field(default=None, metadata={"help": "Steps between checkpoints (default: eval_steps)."})
     save_total_limit: int | None = field(  # not released: it kept the best only
-        default=2, metadata={"help": "Checkpoints to keep on disk; the best one is always kept."}
+        default=2, metadata={"help": "Checkpoints to keep on disk: the newest ones, and the best."}
     )
     logging_steps: int | None = field(
         default=None, metadata={"help": "Steps between logged losses (default: eval_steps, at most 125)."}

@@ -4,14 +4,20 @@ import argparse
 import errno
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class UserError(Exception):
     """Something the user can put right: the message says what is wrong, where, and what to do."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come."""
 
 
 def first_line(error: BaseException) -> str:
@@ -50,7 +56,8 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
-    """Runs a program; its exit code is 0, 2 for a `UserError`, 130 when interrupted."""
+    """Runs a program; its exit code is 0, 2 for a `UserError`, 130 after Ctrl-C, 143 after SIGTERM."""
+    _terminate_as_interrupts_do()
     try:
         main(sys.argv[1:] if argv is None else argv)
     except UserError as error:
@@ -58,9 +65,9 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
             time.sleep(3)  # what all processes find, the first one says, and torchrun stops the others
         sys.stderr.write(f"error: {error}\n")
         return 2
-    except KeyboardInterrupt:
-        say("\ninterrupted")
-        return 130
+    except KeyboardInterrupt as stop:
+        say(f"\n{stop.args[0] if stop.args else 'interrupted'}")
+        return 143 if isinstance(stop, Terminated) else 130
     except BrokenPipeError:  # the reader of our output (`| head`) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -71,6 +78,16 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else what is left in stdout fails once more
         return 2
     return 0
+
+
+def _terminate_as_interrupts_do() -> None:
+    """SIGTERM is raised as an exception, so that what is half written is removed on the way out."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(*_: Any) -> NoReturn:
+    raise Terminated
 
 
 def quiet_libraries() -> None:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from mixcse.console import UserError, first_line
 
 ROOT = Path(__file__).parents[1]
+ASIDE = ".writing-"  # how the names of what is not yet written to its end begin
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -23,7 +24,7 @@ def write_text(path: str | Path, text: str) -> None:
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8")
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = _aside(path)
     try:
         aside.write_text(text, encoding="utf-8")
         os.replace(aside, path)
@@ -46,7 +47,7 @@ def written_aside(folder: str | Path) -> Iterator[Path]:
     """Gives an empty folder to write into; on success its files move into `folder`, subfolders too."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
+    aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=folder))
     try:
         yield aside
         umask = os.umask(0)
@@ -74,7 +75,7 @@ def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         special = path.exists() and not path.is_file()
-        aside = path if special else path.with_name(f".{path.name}.{os.getpid()}")
+        aside = path if special else _aside(path)
         file = open(aside, "wb")
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror})") from error
@@ -94,6 +95,16 @@ def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
             with suppress(OSError):  # somebody else's file is in it
                 for folder in made:
                     folder.rmdir()
+
+
+def remove_asides(folder: Path) -> None:
+    """Removes what writing left in a folder when it was killed; nobody may be writing there now."""
+    for path in folder.glob(f"{ASIDE}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{ASIDE}{path.name}.{os.getpid()}")
 
 
 def sha256(path: str | Path) -> str:

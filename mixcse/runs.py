@@ -1,21 +1,23 @@
 """The output folder of a training run: what an earlier run left there, and what this one writes."""
 
 import dataclasses
+import errno
+import fcntl
 import hashlib
 import json
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mixcse.arguments import DataArguments
-from mixcse.console import UserError, warn
+from mixcse.arguments import DataArguments, ModelArguments
+from mixcse.checkpoints import PREFIX, checkpoints, remove
+from mixcse.console import UserError
 from mixcse.corpus import expand_files
 from mixcse.distributed import world_size
-from mixcse.files import read_json, sha256, write_json
+from mixcse.files import read_json, remove_asides, sha256, write_json
 from mixcse.folder_files import MODULE_FILES, MODULE_FOLDERS, MODULES_FILE, TRANSFORMER_FILE
-from mixcse.lora import ADAPTER_FILES, ADAPTER_FOLDER, ADAPTER_WEIGHTS
+from mixcse.lora import ADAPTER_FILES, ADAPTER_FOLDER
 from mixcse.parsing import CHECKSUM, PROCESSES
 from mixcse.train_arguments import TrainArguments
 
@@ -28,7 +30,7 @@ WRITTEN_FILES = (
     "config.json", "model.safetensors", "mixcse_heads.safetensors", "README.md", MODULES_FILE, TRANSFORMER_FILE,
     *(f"{folder}/{file}" for folder in MODULE_FOLDERS for file in MODULE_FILES), *ADAPTER_FILES,
 )  # fmt: skip
-CHECKPOINT_FILES = ("config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+LOCK_FILE = ".lock"
 # Options that say how or where a run goes, not what it computes.
 NOT_COMPARED = {
     "output_dir", "overwrite_output_dir", "overwrite_cache", "preprocessing_num_workers", "disable_tqdm",
@@ -48,6 +50,7 @@ class RunFolder:
     def __init__(self, path: str | Path, options: dict[str, Any]) -> None:
         self.path = Path(path)
         self.options = options
+        self._lock: int | None = None
         try:
             if self.path.exists() and not self.path.is_dir():
                 raise UserError(f"--output_dir {self.path} is a file; name a folder")
@@ -62,10 +65,15 @@ class RunFolder:
         """Whether a run with these options went to its end here."""
         return (self.path / FINISHED_FILE).is_file() and (self.path / "model.safetensors").is_file()
 
+    @property
+    def holds_a_run(self) -> bool:
+        """Whether one has begun here."""
+        return (self.path / ARGUMENTS_FILE).exists()
+
     def check_earlier_run(self) -> None:
         """Raises UserError if something lies here that this run would neither continue nor repeat."""
-        if not self.path.exists() or not any(self.path.iterdir()):
-            return
+        if not self.path.exists() or all(path.name.startswith(".") for path in self.path.iterdir()):
+            return  # at most what a run left that was killed while it began
         file = self.path / ARGUMENTS_FILE
         if not file.is_file():
             raise UserError(
@@ -76,10 +84,11 @@ class RunFolder:
             earlier = {PROCESSES: 1} | dict(read_json(file))
         except (ValueError, TypeError) as error:
             raise UserError(f"{file} is damaged ({error}); pass --overwrite_output_dir to start afresh") from error
+        defaults = _defaults()  # of options that an earlier version did not have
         changed = [
             f"--{name} was {earlier.get(name)}, now {value}"
             for name, value in self.options.items()
-            if name not in NOT_COMPARED and earlier.get(name) != value
+            if name not in NOT_COMPARED and earlier.get(name, defaults.get(name)) != value
         ]
         if changed:
             raise UserError(
@@ -87,43 +96,60 @@ class RunFolder:
                 "name another folder, or pass --overwrite_output_dir to start afresh"
             )
 
-    def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that was written to its end by every process.
+    def lock(self) -> None:
+        """Keeps other processes off the folder, which is made if need be, until this one ends or calls `release`.
 
-        The first one writes `trainer_state.json` last; each writes the state of its generators.
+        Where the file system has no locks, there is none.
+
+        Raises:
+            UserError: another process has it.
         """
-        processes = self.options[PROCESSES]
-        generators = ["rng_state.pth"] if processes == 1 else [f"rng_state_{i}.pth" for i in range(processes)]
-        adapters = [ADAPTER_WEIGHTS] if self.options.get("lora_rank") else []
-        complete = {
-            int(folder.name.removeprefix("checkpoint-")): folder
-            for folder in self._checkpoints()
-            if all((folder / name).is_file() for name in (*CHECKPOINT_FILES, *generators, *adapters))
-        }
-        if not complete and self._checkpoints():
-            warn(f"no checkpoint in {self.path} is complete; starting from step 0")
-        return complete[max(complete)] if complete else None
+        self.path.mkdir(parents=True, exist_ok=True)
+        while self._lock is None:
+            descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # workers do not inherit it, as flock's
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    os.close(descriptor)
+                    raise UserError(
+                        f"--output_dir {self.path}: another run is writing there; wait for its end, or name another"
+                    ) from error
+            if _is_file(descriptor, self.path / LOCK_FILE):
+                self._lock = descriptor
+            else:  # its owner removed it after it was opened here
+                os.close(descriptor)
 
-    def begin(self, *, afresh: bool) -> None:
-        """Takes the folder over: notes the options; `afresh` removes what an earlier run wrote."""
-        for folder in self.path.glob(".writing-*"):  # left by a run that was killed while saving
-            shutil.rmtree(folder)
+    def release(self) -> None:
+        """Lets others have the folder."""
+        if self._lock is not None:
+            (self.path / LOCK_FILE).unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def begin(self, checkpoint: Path | None = None, *, afresh: bool = False) -> None:
+        """Takes the folder over: notes the options; removes checkpoints that the run will not use, but writes anew.
+
+        Args:
+            checkpoint: where it continues from, if it does.
+            afresh: everything that an earlier run wrote is removed.
+
+        Raises:
+            UserError: another process is writing here.
+        """
+        self.lock()
+        remove_asides(self.path)
+        continued = int(checkpoint.name.removeprefix(PREFIX)) if checkpoint else 0
+        for step, path in checkpoints(self.path).items():
+            if step > continued:
+                remove(path)
         if afresh:
-            for folder in self._checkpoints():
-                shutil.rmtree(folder)
             for name in WRITTEN_FILES:
                 (self.path / name).unlink(missing_ok=True)
             for name in (*MODULE_FOLDERS, ADAPTER_FOLDER):
                 with suppress(OSError):  # it is not there, or holds files of someone else's
                     (self.path / name).rmdir()
         write_json(self.path / ARGUMENTS_FILE, self.options)
-
-    def _checkpoints(self) -> list[Path]:
-        return [
-            folder
-            for folder in self.path.glob("checkpoint-*")
-            if folder.is_dir() and folder.name.removeprefix("checkpoint-").isdecimal()
-        ]
 
 
 def resolved_options(data_args: DataArguments, *groups: Any) -> dict[str, Any]:
@@ -135,6 +161,18 @@ def resolved_options(data_args: DataArguments, *groups: Any) -> dict[str, Any]:
     if data_args.train_file and len(data_args.train_file) == 1:
         options["train_file"] = data_args.train_file[0]
     return json.loads(json.dumps(options, default=str))
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _defaults() -> dict[str, Any]:
+    fields = (field for group in (ModelArguments, DataArguments, TrainArguments) for field in dataclasses.fields(group))
+    return {field.name: field.default for field in fields}
 
 
 def _checksum(data_args: DataArguments) -> str | None:

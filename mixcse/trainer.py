@@ -1,6 +1,7 @@
 """The Trainer subclass: hooks only."""
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerState
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import TrainOutput
 
 import senteval
 from mixcse.arguments import ModelArguments
 from mixcse.batching import ContrastiveCollator
-from mixcse.console import UserError
+from mixcse.checkpoints import PREFIX, STATE_FILE, checkpoints, place_aside, prune, put_in_place
+from mixcse.console import UserError, first_line
 from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, gather_rows
 from mixcse.encoder import SentenceEncoder
@@ -29,6 +32,7 @@ from mixcse.progress import ReadableProgress
 from mixcse.rng import preserved_rng
 from mixcse.runs import ARGUMENTS_FILE, SCORES_FILE
 from mixcse.signals import Signals, cosine_histograms
+from mixcse.stopping import StopOnSignal
 from mixcse.train_arguments import TrainArguments
 
 DIVERGED = "the training diverged: lower --learning_rate, or raise --temperature"
@@ -60,6 +64,8 @@ class MixCSETrainer(Trainer):
         self.model_args = model_args
         self.held_out = held_out
         self.signals = Signals()
+        self.stopping = StopOnSignal()
+        self._writing_in: Path | None = None  # instead of the output folder, for a checkpoint
         super().__init__(
             model=model,
             args=args,
@@ -72,6 +78,7 @@ class MixCSETrainer(Trainer):
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
         self.add_callback(ReadableProgress())
+        self.add_callback(self.stopping)
         if args.gpu_recipe:
             self.add_callback(_CompileWhereItPays(self))
 
@@ -199,14 +206,56 @@ class MixCSETrainer(Trainer):
             folder, self.model, options, examples=examples, scores=kept, name=self.hub_model_id, **metadata
         )
 
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As the Trainer's, but written aside by all processes, then sealed, renamed, and old ones removed."""
+        folder, best = Path(self.args.output_dir), self.state.best_global_step
+        aside = place_aside(folder, self.state.global_step)
+        self._writing_in = aside.parent
+        try:
+            super()._save_checkpoint(model, trial)
+            from_main_process(None)  # all have written
+            if best and (best == self.state.global_step or best in checkpoints(folder)):
+                self.state.best_model_checkpoint = str(folder / f"{PREFIX}{best}")
+            if self.args.should_save:
+                self.state.save_to_json(str(aside / STATE_FILE))
+                place = put_in_place(aside, folder)
+                kept = self.state.best_model_checkpoint
+                prune(folder, self.args.save_total_limit, kept and Path(kept))
+        except Exception as error:
+            raise self._not_saved(error) from error
+        finally:
+            self._writing_in = None
+            if self.args.should_save:
+                shutil.rmtree(aside.parent, ignore_errors=True)
+        from_main_process(None)  # it is there for all
+        if self.args.push_to_hub:
+            push_checkpoint(self, str(place))
+
+    def _not_saved(self, error: Exception) -> UserError:
+        step = self.state.global_step
+        last = max(checkpoints(Path(self.args.output_dir)), default=None)
+        goes_on = "starts" if last is None else f"goes on from {PREFIX}{last}"
+        why = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
+        return UserError(f"step {step} was not saved: {why}; afterwards the same command {goes_on}")
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._writing_in or super()._get_output_dir(trial))
+
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        push_checkpoint(self, checkpoint_folder)
+        """Nothing yet: it is pushed from where it will be."""
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         self.model.load_weights(resume_from_checkpoint)
 
     def _load_best_model(self) -> None:
         self.model.load_weights(self.state.best_model_checkpoint)
+
+    def train(self, *arguments: Any, **keywords: Any) -> TrainOutput:
+        """As the Trainer's; Ctrl-C and SIGTERM end it after the step, with a checkpoint (`StopOnSignal`)."""
+        try:
+            return super().train(*arguments, **keywords)
+        finally:
+            self.stopping.restore()
 
 
 class _CompileWhereItPays(TrainerCallback):

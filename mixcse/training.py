@@ -9,10 +9,12 @@ import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, set_seed
 
 from mixcse.arguments import DataArguments, ModelArguments
+from mixcse.checkpoints import STATE_FILE, checkpoints, newest_usable
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
 from mixcse.data import load_training_data
+from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, leave
-from mixcse.files import write_json
+from mixcse.files import remove_asides, write_json, written_aside
 from mixcse.hub import how_to_push, push
 from mixcse.lora import trained_share
 from mixcse.names import HELD_OUT_LOSS
@@ -56,13 +58,35 @@ def train(
     check_options(model_args, data_args, args)
     dev_sets = load_dev_sets(data_args, args)
     folder = RunFolder(args.output_dir, resolved_options(data_args, model_args, data_args, args))
+    try:
+        _train(model_args, data_args, args, callbacks, dev_sets, folder)
+    except KeyboardInterrupt as stop:
+        raise stop if stop.args else type(stop)(_interrupted(folder)) from stop
+    finally:
+        folder.release()
+
+
+def _train(
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    args: TrainArguments,
+    callbacks: Sequence[TrainerCallback],
+    dev_sets: DevSets | None,
+    folder: RunFolder,
+) -> None:
     afresh, checkpoint = args.overwrite_output_dir, None
     if not afresh:
         folder.check_earlier_run()
+    if args.should_save and folder.holds_a_run:
+        folder.lock()
+    if not afresh:
         # One process looks, and all do as it says: a shared folder does not show the same to all at once.
-        finished, checkpoint = from_main_process((folder.finished, folder.last_checkpoint()))
+        finished, checkpoint = from_main_process(
+            (folder.finished, newest_usable(folder.path)) if args.should_save else None
+        )
         if finished:
             if args.should_save and not (folder.path / REPORT_FILE).exists():  # it was killed before its page was drawn
+                remove_asides(folder.path)
                 _draw(folder.path)
             say(f"{folder.path}: this run is finished; nothing to do (--overwrite_output_dir starts afresh)")
             if args.push_to_hub:
@@ -75,7 +99,7 @@ def train(
         data, found = load_training_data(data_args, model.tokenizer, overwrite_cache=overwrite)
     say(found.report(removed=data_args.dedupe))
     args.eval_on_start = args.eval_on_start and checkpoint is None
-    begin = _Begin(folder, afresh)
+    begin = _Begin(folder, checkpoint, afresh)
     start = time.time()
     try:
         trainer = make_trainer(model, model_args, data_args, args, data, dev_sets, callbacks)
@@ -107,15 +131,20 @@ def _train_or_take_over(trainer: MixCSETrainer, checkpoint: Path | None, begin: 
     """
     if checkpoint is None:
         return trainer.train().metrics
-    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    state = TrainerState.load_from_json(str(checkpoint / STATE_FILE))
     resumed = {"resumed_from_step": state.global_step}  # time and loss are of what follows it
     if state.global_step < state.max_steps and not _out_of_patience(trainer, state):
         return trainer.train(resume_from_checkpoint=str(checkpoint)).metrics | resumed
     trainer.state = state
+    begin.on_train_begin(trainer.args, state)
     best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     trainer.model.load_weights(best or checkpoint)
-    begin.on_train_begin(trainer.args)
     return resumed
+
+
+def _interrupted(folder: RunFolder) -> str:
+    last = max(checkpoints(folder.path), default=None)
+    return f"interrupted; the same command {'starts again' if last is None else f'goes on from step {last}'}"
 
 
 def _out_of_patience(trainer: MixCSETrainer, state: TrainerState) -> bool:
@@ -132,21 +161,22 @@ def _out_of_patience(trainer: MixCSETrainer, state: TrainerState) -> bool:
 class _Begin(TrainerCallback):
     """Takes the output folder over once model, data and options have all been accepted."""
 
-    def __init__(self, folder: RunFolder, afresh: bool) -> None:
-        self.folder, self.afresh, self.done = folder, afresh, False
+    def __init__(self, folder: RunFolder, checkpoint: Path | None, afresh: bool) -> None:
+        self.folder, self.checkpoint, self.afresh, self.done = folder, checkpoint, afresh, False
 
-    def on_train_begin(self, args: TrainArguments, *others: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, args: TrainArguments, state: TrainerState, *others: Any, **kwargs: Any) -> None:
         if args.should_save:
-            self.folder.begin(afresh=self.afresh)
+            self.folder.begin(self.checkpoint, afresh=self.afresh)
+        if state.best_model_checkpoint is not None:  # the folder may have been called otherwise
+            state.best_model_checkpoint = str(self.folder.path / Path(state.best_model_checkpoint).name)
         if args.world_size > 1:
             torch.manual_seed(args.seed + args.process_index)  # each has dropout masks of its own
         self.done = True
 
 
 def _finish(trainer: MixCSETrainer, output_dir: Path, scores: dict[str, Any] | None, metrics: dict[str, Any]) -> None:
-    aside = output_dir / ".trainer_state.json"
-    trainer.state.save_to_json(str(aside))
-    aside.replace(output_dir / "trainer_state.json")
+    with written_aside(output_dir) as aside:
+        trainer.state.save_to_json(str(aside / STATE_FILE))
     if scores is not None:
         write_json(output_dir / SCORES_FILE, scores)
     try:
@@ -173,7 +203,8 @@ def _scores_of_kept_step(trainer: MixCSETrainer) -> dict[str, Any]:
     best = state.best_global_step if trainer.args.load_best_model_at_end else None
     kept = best or state.global_step
     logged = [log for log in state.log_history if log["step"] == kept and any(key.startswith("eval_") for key in log)]
-    return logged[-1] if logged else trainer.evaluate() | {"step": kept}
+    scores = logged[-1] if logged else trainer.evaluate() | {"step": kept}
+    return dict(sorted(scores.items()))  # as the log of a continued run has them
 
 
 def _announce(trainer: MixCSETrainer, checkpoint: Path | None) -> None:

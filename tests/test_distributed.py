@@ -17,7 +17,7 @@ from mixcse import preparation, training
 from mixcse.console import UserError
 from mixcse.distributed import from_main_process, gather_rows, leave, rank, sum_over_processes, world_size
 from mixcse.files import ROOT, write_json
-from mixcse.runs import CHECKPOINT_FILES, RunFolder
+from mixcse.runs import RunFolder
 
 OBJECTIVES = process_group.OBJECTIVES
 
@@ -131,15 +131,6 @@ def test_several_gpus_without_a_launcher_are_refused():
         preparation.check_devices(SimpleNamespace(fp16=False, n_gpu=3))
     for count in (0, 1):
         preparation.check_devices(SimpleNamespace(fp16=False, n_gpu=count))
-
-
-def test_a_checkpoint_is_complete_when_every_process_has_saved(tmp_path):
-    for step, generators in ((2, "01"), (4, "0")):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        for name in (*CHECKPOINT_FILES, *(f"rng_state_{process}.pth" for process in generators)):
-            (folder / name).touch()
-    assert RunFolder(tmp_path, {"processes": 2}).last_checkpoint() == tmp_path / "checkpoint-2"
 
 
 def test_another_number_of_processes_is_another_run(tmp_path):

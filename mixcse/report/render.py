@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from mixcse.files import moved_when_written
 from mixcse.report.figures import GRID, INK, MUTED, SERIES, STYLE
 
 # Colours of the figures -> variables that the pages' style sheet sets, light and dark.
@@ -53,10 +54,8 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
 
 def save_png(figure: Figure, path: Path) -> None:
     """A PNG on white, written aside and renamed."""
-    aside = path.with_name(f".{path.name}")
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(aside, format="png", dpi=160)
-    aside.replace(path)
+    with matplotlib.rc_context(STYLE), moved_when_written(path) as file:
+        figure.savefig(file, format="png", dpi=160)
 
 
 def page(template: str, **values: Any) -> str:

@@ -38,10 +38,10 @@ def write_run_report(folder: Path) -> None:
             for number, (figure, caption) in enumerate(figures)
         ],
     )
-    write_text(folder / REPORT_FILE, text)
     overview = draw_overview([trace])
     if overview is not None:
         save_png(overview, folder / CURVES_FILE)
+    write_text(folder / REPORT_FILE, text)  # last: where it is missing, all is drawn again
 
 
 def _dev_table(history: list[dict[str, Any]]) -> dict[str, list[str]]:

@@ -132,22 +132,21 @@ def _execute(script: str, arguments: Sequence[str], folder: Path, lock: int, bar
                     if line.strip():
                         last = line.strip()
                         bar.set_postfix_str(last[:60], refresh=True)
-            except BaseException:
-                _stop(process)
+            except BaseException as error:
+                _stop(process, reached=type(error) is KeyboardInterrupt)
                 raise
-    if process.returncode == -signal.SIGINT or process.returncode == 130:
+    if process.returncode in (-signal.SIGINT, 130, 143):
         raise KeyboardInterrupt
     if process.returncode:
         ended = f"killed by signal {-process.returncode}" if process.returncode < 0 else last.removeprefix("error: ")
         raise RunFailed(f"{script}: {ended} (log: {folder / LOG})")
 
 
-def _stop(process: subprocess.Popen) -> None:
-    try:
-        process.wait(timeout=5)  # Ctrl-C has reached it as well
-    except subprocess.TimeoutExpired:
+def _stop(process: subprocess.Popen, *, reached: bool) -> None:
+    """Waits for it to save a checkpoint; Ctrl-C has reached it as well, other signals have not."""
+    if not reached:
         process.send_signal(signal.SIGINT)
-        process.wait()
+    process.wait()
 
 
 @contextmanager

@@ -1,0 +1,105 @@
+"""The checkpoints of a run: written aside and renamed, sealed with checksums, verified before they are used.
+
+    out/.writing-checkpoint-50/checkpoint-50/   while it is written, by every process
+    out/checkpoint-50/                          once it is whole: with checksums.json, all files' sizes and SHA-256
+
+A process that is killed leaves the first, which the next run removes, or the second, which it can continue from.
+"""
+
+import shutil
+from pathlib import Path
+
+from mixcse.console import warn
+from mixcse.files import ASIDE, read_json, sha256, write_json
+
+SEAL_FILE = "checksums.json"
+STATE_FILE = "trainer_state.json"
+PREFIX = "checkpoint-"
+
+
+def checkpoints(folder: Path) -> dict[int, Path]:
+    """Those in a run's folder by their steps, the oldest first: by number, for clocks can be set back."""
+    numbered = ((path.name.removeprefix(PREFIX), path) for path in folder.glob(f"{PREFIX}*") if path.is_dir())
+    return dict(sorted((int(number), path) for number, path in numbered if number.isdecimal()))
+
+
+def place_aside(folder: Path, step: int) -> Path:
+    """Where the checkpoint is written, within a folder that the Trainer takes for its output folder."""
+    return folder / f"{ASIDE}{PREFIX}{step}" / f"{PREFIX}{step}"
+
+
+def put_in_place(aside: Path, folder: Path) -> Path:
+    """Seals a checkpoint that is written to its end, and has it appear among the others at once."""
+    write_json(aside / SEAL_FILE, _checksums(aside))
+    place = folder / aside.name
+    if place.exists():
+        remove(place)
+    aside.rename(place)
+    aside.parent.rmdir()
+    return place
+
+
+def remove(checkpoint: Path) -> None:
+    """Deletes it; one that is half deleted is not among the checkpoints."""
+    gone = checkpoint.with_name(f"{ASIDE}gone-{checkpoint.name}")
+    if gone.exists():
+        shutil.rmtree(gone)
+    checkpoint.rename(gone)
+    shutil.rmtree(gone)
+
+
+def prune(folder: Path, limit: int | None, best: Path | None) -> None:
+    """Removes all but the newest `limit` (None or 0: none is removed), and the best one."""
+    for path in list(checkpoints(folder).values())[: -limit if limit else 0]:
+        if best is None or path.name != best.name:
+            remove(path)
+
+
+def newest_usable(folder: Path) -> Path | None:
+    """The newest checkpoint that is as it was written, and whose best one is too; warns of those that are not."""
+    found = list(checkpoints(folder).values())
+    for path in reversed(found):
+        fault = _fault(path) or _fault_of_best(path)
+        if fault is None:
+            return path
+        warn(f"{path} is skipped: {fault}")
+    if found:
+        warn(f"no checkpoint in {folder} can be used; starting from step 0")
+    return None
+
+
+def _checksums(checkpoint: Path) -> dict[str, dict[str, int | str]]:
+    return {
+        str(path.relative_to(checkpoint)): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(checkpoint.rglob("*"))
+        if path.is_file() and path != checkpoint / SEAL_FILE
+    }
+
+
+def _fault(checkpoint: Path) -> str | None:
+    """What is wrong with it; None if all is as it was sealed."""
+    try:
+        sealed, there = read_json(checkpoint / SEAL_FILE), _checksums(checkpoint)
+        if not sealed:
+            return f"{SEAL_FILE} names no files"
+        for name, noted in sealed.items():
+            if name not in there:
+                return f"{name} is missing"
+            if there[name]["bytes"] != noted["bytes"]:
+                return f"{name} has {there[name]['bytes']:,} bytes, not {noted['bytes']:,}"
+            if there[name] != noted:
+                return f"{name} is damaged"
+    except FileNotFoundError:
+        return "it was not written to its end"
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        return f"{SEAL_FILE} cannot be read ({type(error).__name__})"
+    return None
+
+
+def _fault_of_best(checkpoint: Path) -> str | None:
+    """What is wrong with the best checkpoint up to then, which the run needs at its end; None if nothing is."""
+    best = read_json(checkpoint / STATE_FILE).get("best_model_checkpoint")
+    if best is None or Path(best).name == checkpoint.name:
+        return None
+    fault = _fault(checkpoint.with_name(Path(best).name))
+    return fault and f"the best one up to then, {Path(best).name}, is unusable: {fault}"

@@ -1,0 +1,194 @@
+"""Which checkpoints are used, kept and removed; runs that had to fall back on an earlier one."""
+
+import os
+import shutil
+import signal
+
+import pytest
+from run_folder import logged, same_weights
+
+from mixcse import training
+from mixcse.checkpoints import checkpoints, newest_usable, place_aside, prune, put_in_place
+from mixcse.console import UserError
+from mixcse.files import write_json
+from mixcse.runs import RunFolder
+from mixcse.trainer import MixCSETrainer
+
+
+def write(folder, step, best=None):
+    aside = place_aside(folder, step)
+    (aside / "adapter").mkdir(parents=True)
+    (aside / "adapter" / "weights").write_bytes(b"adapted")
+    (aside / "model.safetensors").write_bytes(b"weights")
+    write_json(aside / "trainer_state.json", {"best_model_checkpoint": best and f"elsewhere/checkpoint-{best}"})
+    return put_in_place(aside, folder)
+
+
+def truncated(file):
+    file.write_bytes(file.read_bytes()[:-2])
+
+
+def one_bit_changed(file):
+    content = bytearray(file.read_bytes())
+    content[0] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    "shorter": (lambda path: truncated(path / "model.safetensors"), "model.safetensors has 5 bytes, not 7"),
+    "one bit": (lambda path: one_bit_changed(path / "model.safetensors"), "model.safetensors is damaged"),
+    "in a subfolder": (lambda path: one_bit_changed(path / "adapter" / "weights"), "adapter/weights is damaged"),
+    "gone": (lambda path: (path / "trainer_state.json").unlink(), "trainer_state.json is missing"),
+    "no seal": (lambda path: (path / "checksums.json").unlink(), "it was not written to its end"),
+    "damaged seal": (lambda path: truncated(path / "checksums.json"), "checksums.json cannot be read"),
+    "empty seal": (lambda path: (path / "checksums.json").write_text("{}"), "checksums.json names no files"),
+    "another kind of seal": (lambda path: (path / "checksums.json").write_text("[1]"), "checksums.json cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(name, tmp_path, capsys):
+    damage, says = DAMAGES[name]
+    before, newest = write(tmp_path, 9), write(tmp_path, 10)
+    assert newest_usable(tmp_path) == newest
+    assert capsys.readouterr().err == ""
+    damage(newest)
+    assert newest_usable(tmp_path) == before
+    assert f"warning: {newest} is skipped: {says}" in capsys.readouterr().err
+
+
+def test_without_any_it_starts_from_the_first_step(tmp_path, capsys):
+    assert newest_usable(tmp_path) is None
+    assert capsys.readouterr().err == ""
+    truncated(write(tmp_path, 2) / "model.safetensors")
+    assert newest_usable(tmp_path) is None
+    assert "starting from step 0" in capsys.readouterr().err
+
+
+def test_the_best_one_is_needed_as_well(tmp_path, capsys):
+    first, best = write(tmp_path, 2), write(tmp_path, 4, best=4)
+    newest = write(tmp_path, 6, best=4)
+    assert newest_usable(tmp_path) == newest
+    truncated(best / "model.safetensors")
+    assert newest_usable(tmp_path) == first
+    assert f"{newest} is skipped: the best one up to then, checkpoint-4, is unusable" in capsys.readouterr().err
+
+
+def test_the_newest_and_the_best_are_kept_by_number_not_by_time(tmp_path):
+    """A clock that was set back makes the newest checkpoint the oldest file."""
+    for step in (2, 4, 8, 10, 12):
+        os.utime(write(tmp_path, step), (10_000 - step, 10_000 - step))
+    (tmp_path / "checkpoint-x").mkdir()
+    prune(tmp_path, 2, tmp_path / "checkpoint-4")
+    assert list(checkpoints(tmp_path)) == [4, 10, 12]
+    prune(tmp_path, None, None)
+    prune(tmp_path, 0, None)
+    assert list(checkpoints(tmp_path)) == [4, 10, 12]
+    prune(tmp_path, 1, None)
+    assert list(checkpoints(tmp_path)) == [12]
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-12", "checkpoint-x"}
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture()
+def killed_after(command, monkeypatch, undrawn):
+    """Ends the run of `command` in the way of a killed one: after the checkpoint of a step, with nothing tidied up."""
+
+    def kill(step, *more):
+        save = MixCSETrainer._save_checkpoint
+
+        def save_then_die(self, *args):
+            save(self, *args)
+            if self.state.global_step == step:
+                raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MixCSETrainer, "_save_checkpoint", save_then_die)
+            with pytest.raises(Killed):
+                training.main([*command, *more])
+
+    return kill
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"])
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(command, killed_after, tmp_path, file, capsys):
+    training.main([*command, "--output_dir", str(tmp_path / "whole")])
+    killed_after(4)
+    out = tmp_path / "out"
+    truncated(out / "checkpoint-4" / file)
+    capsys.readouterr()
+    training.main(command)
+    said = capsys.readouterr().err
+    assert f"warning: {out / 'checkpoint-4'} is skipped: {file} has " in said
+    assert f"continuing from {out / 'checkpoint-2'}" in said
+    assert same_weights(out, tmp_path / "whole")
+    assert logged(out, "eval_stsb_spearman") == logged(tmp_path / "whole", "eval_stsb_spearman")
+    assert newest_usable(out) == out / "checkpoint-6"
+
+
+def test_a_folder_that_was_moved_is_continued(command, killed_after, tmp_path, capsys):
+    training.main([*command, "--output_dir", str(tmp_path / "whole")])
+    killed_after(4)
+    shutil.move(tmp_path / "out", tmp_path / "moved")
+    training.main([*command, "--output_dir", str(tmp_path / "moved")])
+    assert "continuing from" in capsys.readouterr().err
+    assert same_weights(tmp_path / "moved", tmp_path / "whole")
+
+
+def test_a_failed_save_names_what_the_run_goes_on_from(command, tmp_path, monkeypatch, undrawn):
+    save = MixCSETrainer._save_scaler
+
+    def full(self, folder):
+        if self.state.global_step == 4:
+            raise OSError(28, "No space left on device")
+        save(self, folder)
+
+    training.main([*command, "--output_dir", str(tmp_path / "whole")])
+    with monkeypatch.context() as patch:
+        patch.setattr(MixCSETrainer, "_save_scaler", full)
+        with pytest.raises(UserError, match=r"step 4 was not saved: .*No space.*; .* goes on from checkpoint-2"):
+            training.main(command)
+    assert list(checkpoints(tmp_path / "out")) == [2]
+    assert not list((tmp_path / "out").glob(".writing-*"))
+    training.main(command)
+    assert same_weights(tmp_path / "out", tmp_path / "whole")
+
+
+def test_what_a_killed_beginning_left_is_no_other_run(command, tmp_path, undrawn):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".writing-arguments.json.123").write_text("{")
+    training.main([*command, "--max_steps", "2"])
+    assert not list(out.glob(".*"))
+
+
+def test_a_second_run_in_the_folder_is_refused(command, tmp_path, undrawn):
+    """The lock is one between processes."""
+    out = tmp_path / "out"
+    training.main([*command, "--max_steps", "2"])
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            folder = RunFolder(out, {})
+            folder.lock()
+            code = 0
+            os.kill(os.getpid(), signal.SIGSTOP)  # it keeps the lock while the test goes on
+        finally:
+            os._exit(code)
+    try:
+        os.waitpid(child, os.WUNTRACED)
+        for more in (["--max_steps", "2"], ["--overwrite_output_dir"]):
+            with pytest.raises(UserError, match=r"--output_dir .*out: another run is writing there"):
+                training.main([*command, *more])
+        after = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != ".lock"}
+        assert {path: before[path] for path in after} == {path: time for path, time in after.items()}
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    training.main([*command, "--max_steps", "2", "--overwrite_output_dir"])
+    assert not (out / ".lock").exists()
