@@ -49,8 +49,8 @@ def remove(checkpoint: Path) -> None:
 
 
 def prune(folder: Path, limit: int | None, best: Path | None) -> None:
-    """Removes all but the newest `limit` (None or 0: none is removed), and the best one."""
-    for path in list(checkpoints(folder).values())[: -limit if limit else 0]:
+    """Removes all but the newest `limit` (none is removed without one above 0), and the best one."""
+    for path in list(checkpoints(folder).values())[: -limit if limit and limit > 0 else 0]:
         if best is None or path.name != best.name:
             remove(path)
 
