@@ -72,6 +72,12 @@ def from_main_process(value: Any) -> Any:
     return box[0]
 
 
+def wait_for_all() -> None:
+    """Returns once every process has called it."""
+    if world_size() > 1:
+        dist.barrier()
+
+
 def leave() -> None:
     """Ends the part in the group, so that torch has nothing to warn of at exit."""
     if world_size() > 1:

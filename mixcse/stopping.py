@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: a run saves a checkpoint at the end of the step, and says how it goes on."""
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -28,6 +29,7 @@ class StopOnSignal(TrainerCallback):
         self._asked: int | None = None
         self._stopping = False
         self._before: dict[int, Any] = {}
+        self._process = os.getpid()
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -54,6 +56,8 @@ class StopOnSignal(TrainerCallback):
         self._before.clear()
 
     def _ask(self, number: int, _: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a worker that loads data, and does until it is told to end
+            return
         if self._asked is not None:
             raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
         self._asked = number

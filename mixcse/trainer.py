@@ -19,7 +19,7 @@ from mixcse.batching import ContrastiveCollator
 from mixcse.checkpoints import PREFIX, STATE_FILE, checkpoints, place_aside, prune, put_in_place
 from mixcse.console import UserError, first_line
 from mixcse.dev import DevSets
-from mixcse.distributed import from_main_process, gather_rows
+from mixcse.distributed import from_main_process, gather_rows, wait_for_all
 from mixcse.encoder import SentenceEncoder
 from mixcse.files import read_json, written_aside
 from mixcse.gpu_recipe import autocast, compile_pays
@@ -213,7 +213,7 @@ class MixCSETrainer(Trainer):
         self._writing_in = aside.parent
         try:
             super()._save_checkpoint(model, trial)
-            from_main_process(None)  # all have written
+            wait_for_all()  # with what each of them writes
             if best and (best == self.state.global_step or best in checkpoints(folder)):
                 self.state.best_model_checkpoint = str(folder / f"{PREFIX}{best}")
             if self.args.should_save:
@@ -227,7 +227,7 @@ class MixCSETrainer(Trainer):
             self._writing_in = None
             if self.args.should_save:
                 shutil.rmtree(aside.parent, ignore_errors=True)
-        from_main_process(None)  # it is there for all
+        wait_for_all()  # until it is there
         if self.args.push_to_hub:
             push_checkpoint(self, str(place))
 

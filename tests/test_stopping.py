@@ -152,25 +152,42 @@ def test_termination_is_an_exception_with_an_exit_code(monkeypatch, capsys):
     assert issubclass(Terminated, KeyboardInterrupt)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_the_program_itself(command, tmp_path, processes):
-    """A signal from outside, to a process and to torchrun's two."""
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes))
-    program = [*(torchrun if processes > 1 else (sys.executable,)), str(ROOT / "train.py"), *command]
-    program += ["--max_steps", "100000", "--eval_steps", "1000000", "--logging_steps", "1"]
+def stopped_from_outside(program, number):
+    """What a program says that gets a signal, as do all that it has started, after its third step; its exit code."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        program, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as process:
         lines = []
         for line in process.stderr:
             lines.append(line)
             if line.startswith("step 3/"):
-                process.send_signal(signal.SIGTERM)
-    said = "".join(lines)
-    assert "is saved in" in said, said
+                os.killpg(process.pid, number)
+    return "".join(lines), process.returncode
+
+
+ENDLESS = ("--max_steps", "100000", "--eval_steps", "1000000", "--logging_steps", "1")
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_the_program_itself(command, tmp_path, workers):
+    """As a terminal does it, or SLURM: the workers that load data get the signal too."""
+    program = [sys.executable, str(ROOT / "train.py"), *command, *ENDLESS, "--dataloader_num_workers", workers]
+    said, code = stopped_from_outside(program, signal.SIGINT)
+    (step,) = checkpoints(tmp_path / "out")
+    assert said.endswith(
+        f"stopped; step {step} is saved in {tmp_path / 'out'}: the same command goes on from there\n"
+    ), said
+    assert said.count("stopping at the end of this step") == 1
+    assert "Traceback" not in said
+    assert code == 130
+
+
+def test_two_processes_save_the_same_step(command, tmp_path):
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    program = [sys.executable, *torchrun, str(ROOT / "train.py"), *command, *ENDLESS]
+    said, _ = stopped_from_outside(program, signal.SIGTERM)
     (step,) = checkpoints(tmp_path / "out")
     assert f"stopped; step {step} is saved in {tmp_path / 'out'}: the same command goes on from there\n" in said
-    if processes == 1:
-        assert process.returncode == 143
-        assert "Traceback" not in said
-    generators = sorted(path.name for path in (tmp_path / "out" / f"checkpoint-{step}").glob("rng_state*"))
-    assert generators == (["rng_state.pth"] if processes == 1 else ["rng_state_0.pth", "rng_state_1.pth"])
+    generators = {path.name for path in (tmp_path / "out" / f"checkpoint-{step}").glob("rng_state*")}
+    assert generators == {"rng_state_0.pth", "rng_state_1.pth"}
