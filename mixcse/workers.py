@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CHUNKS_EACH = 8  # a process that had short sentences takes more of them
 SMALLEST_CHUNK, LARGEST_CHUNK = 32, 2048  # sentences
+A_CORE = 4  # processes at most: each has a copy of the model, and memory ends before the operating system says no
 PATIENCE = 10  # seconds for a process to end by itself
 
 
@@ -35,10 +36,13 @@ class Workers:
         devices: one for each process, such as `cuda:1`; some may be the same.
 
     Raises:
-        UserError: a device cannot be used, or a process does not come up.
+        UserError: a device cannot be used, they are too many, or a process does not come up.
     """
 
     def __init__(self, encoder: "SentenceEncoder", devices: list[str]) -> None:
+        most = max(A_CORE * (os.cpu_count() or 1), torch.cuda.device_count())
+        if len(devices) > most:
+            raise UserError(f"{len(devices)} processes on {os.cpu_count()} cores; choose at most {most}")
         self.key = key(encoder, devices)
         self._devices = devices
         context = get_context("spawn")  # a forked process cannot use CUDA, and inherits locks of threads

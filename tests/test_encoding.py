@@ -281,3 +281,8 @@ def test_an_embedding_that_is_no_number_is_refused(encoder, tmp_path, lines, mon
     with pytest.raises(UserError, match="NaN or infinity"):
         encoder.encode_file(tmp_path / "lines.txt", tmp_path / "out.npy")
     assert not (tmp_path / "out.npy").exists()
+
+
+def test_a_machine_is_not_filled_with_processes(tiny_bert, toy_sentences):
+    with pytest.raises(UserError, match=r"100000 processes on \d+ cores; choose at most \d+"):
+        SentenceEncoder(tiny_bert).encode(toy_sentences, processes=100_000)
