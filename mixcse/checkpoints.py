@@ -23,6 +23,12 @@ def checkpoints(folder: Path) -> dict[int, Path]:
     return dict(sorted((int(number), path) for number, path in numbered if number.isdecimal()))
 
 
+def way_on(folder: Path) -> str:
+    """How a run that was stopped continues, for messages."""
+    last = max(checkpoints(folder), default=None)
+    return f"the same command {'starts again' if last is None else f'goes on from step {last}'}"
+
+
 def place_aside(folder: Path, step: int) -> Path:
     """Where the checkpoint is written, within a folder that the Trainer takes for its output folder."""
     return folder / f"{ASIDE}{PREFIX}{step}" / f"{PREFIX}{step}"

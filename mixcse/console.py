@@ -1,7 +1,6 @@
 """How the command-line programs speak: short lines on stderr, one line for an error."""
 
 import argparse
-import errno
 import logging
 import os
 import signal
@@ -9,7 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
+
+from mixcse.faults import one_line
 
 
 class UserError(Exception):
@@ -56,8 +57,12 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
-    """Runs a program; its exit code is 0, 2 for a `UserError`, 130 after Ctrl-C, 143 after SIGTERM."""
+    """Runs a program; its exit code is 0, 2 for a `UserError` or a fault of the machine.
+
+    It is 130 after Ctrl-C, 143 after SIGTERM.
+    """
     _terminate_as_interrupts_do()
+    _open_closed_streams()
     try:
         main(sys.argv[1:] if argv is None else argv)
     except UserError as error:
@@ -69,15 +74,53 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
         say(f"\n{stop.args[0] if stop.args else 'interrupted'}")
         return 143 if isinstance(stop, Terminated) else 130
     except BrokenPipeError:  # the reader of our output (`| head`) has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        line = one_line(error)
+        if line is None:
             raise
-        sys.stderr.write(f"error: {error.filename or 'the output'} cannot be written ({error.strerror}); make room\n")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else what is left in stdout fails once more
+        sys.stderr.write(f"error: {line}\n")
+        _drop_output()
         return 2
     return 0
+
+
+def _open_closed_streams() -> None:
+    """Keeps the numbers of closed streams (`<&-`, `>&-`) from the next files that are opened.
+
+    What is written to them is lost, as was asked; who cannot do without them says so: `standard_input`,
+    `standard_output`.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
+
+
+def standard_input() -> TextIO:
+    """`sys.stdin`; raises UserError if it is closed."""
+    if sys.stdin is None:
+        raise UserError("standard input is closed, and there is nothing else to read; name a file")
+    return sys.stdin
+
+
+def standard_output() -> TextIO:
+    """`sys.stdout`; raises UserError if it is closed."""
+    if getattr(sys.stdout, "name", None) == os.devnull:  # not so with `> /dev/null`, which is asked for
+        raise UserError("standard output is closed, and there is nowhere else to write; name a file, or /dev/null")
+    return sys.stdout
+
+
+def _drop_output() -> None:
+    """Lets go of what stdout still holds and cannot write: Python would fail on it once more at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate_as_interrupts_do() -> None:

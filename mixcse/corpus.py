@@ -7,7 +7,6 @@ import csv
 import glob
 import gzip
 import shutil
-import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from mixcse.console import UserError, first_line
+from mixcse.console import UserError, first_line, standard_input
 from mixcse.json_records import half_character, read_json_lines, read_json_records
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -64,8 +63,7 @@ def expand_files(patterns: Sequence[str | Path]) -> list[Path]:
     files = list(dict.fromkeys(files))
     for path in files:
         check_file(path)
-    if len({kind_of(path) for path in files}) > 1:
-        first = next(path for path in files if kind_of(path) != kind_of(files[0]))
+    if first := next((path for path in files if kind_of(path) != kind_of(files[0])), None):
         raise UserError(f"{first} and {files[0]} are of different kinds; train on files of one kind at a time")
     return files
 
@@ -125,11 +123,9 @@ def choose_among(there: Sequence[str], text: Sequence[str], wanted: Sequence[str
     if chosen:
         return chosen
     other = [name for name in there if name not in text]
-    raise UserError(
-        f"{where}: {len(there)} columns ({', '.join(there)})"
-        + (f", of which {', '.join(other)} hold no text" if other else "")
-        + f"; name those with the sentences: {NAME_THEM}"
-    )
+    without = f", of which {', '.join(other)} hold no text" if other else ""
+    what = f"{len(there)} columns ({', '.join(there)}){without}"
+    raise UserError(f"{where}: {what}; name those with the sentences: {NAME_THEM}")
 
 
 def column_names(path: Path) -> tuple[list[str], list[str]]:
@@ -216,12 +212,15 @@ def open_text(path: Path, newline: str | None = None) -> TextIO:
 @contextmanager
 def named_faults(path: Path) -> Iterator[None]:
     """Turns what reading a file can raise into a UserError that names it, and the line if its encoding is wrong."""
+    size = path.stat().st_size if path.exists() else 0
     try:
         yield
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: {encoding_fault(path) or error.reason}") from error
     except (OSError, EOFError, zlib.error, csv.Error, ValueError, RecursionError) as error:
         raise UserError(f"{path}: {first_line(error)}") from error
+    if path.exists() and path.stat().st_size < size:
+        raise UserError(f"{path}: it was cut short while it was read")
 
 
 def encoding_fault(path: Path) -> str | None:
@@ -236,7 +235,7 @@ def encoding_fault(path: Path) -> str | None:
 
 
 def _stdin_lines() -> Iterator[str]:
-    file = TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig")
+    file = TextIOWrapper(standard_input().buffer, encoding="utf-8-sig")
     try:
         for line in file:
             yield line.removesuffix("\n")

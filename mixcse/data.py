@@ -11,7 +11,7 @@ from mixcse.arguments import DataArguments
 from mixcse.console import UserError
 from mixcse.corpus import expand_files
 from mixcse.duplicates import Found, find_duplicates
-from mixcse.training_text import read_data_set, read_text_columns
+from mixcse.training_text import cache_fault, read_data_set, read_text_columns, states_of
 
 TOKENISER_VERSION = 1  # raise it when `_tokenize` changes, or old caches are taken for new ones
 
@@ -27,8 +27,20 @@ def load_training_data(
     the others keep their order.
 
     Raises:
-        UserError: a file is missing, of another kind, not UTF-8, malformed or too short; a data set cannot be had.
+        UserError: a file is missing, of another kind, not UTF-8, malformed or too short; a data set cannot be had;
+            the cache cannot be written.
     """
+    try:
+        return _load_training_data(data_args, tokenizer, overwrite_cache)
+    except Exception as error:
+        if not isinstance(error, UserError) and (said := cache_fault(error)):
+            raise UserError(said) from error
+        raise
+
+
+def _load_training_data(
+    data_args: DataArguments, tokenizer: PreTrainedTokenizerBase, overwrite_cache: bool
+) -> tuple[Dataset, Found]:
     text = load_text(data_args, overwrite_cache=overwrite_cache)
     found = find_duplicates(text, overwrite_cache=overwrite_cache)
     data = tokenise(
@@ -56,6 +68,11 @@ def load_text(data_args: DataArguments, *, overwrite_cache: bool = False) -> Dat
         return read_text_columns(files, data_args.columns, overwrite_cache=overwrite_cache)
     except UserError as error:
         raise UserError(f"{'--dataset_name' if data_args.dataset_name else '--train_file'} {error}") from error
+
+
+def corpus_states(data_args: DataArguments) -> list[tuple[int, int] | None]:
+    """As `states_of`, of the training files."""
+    return states_of(expand_files(data_args.train_file or ()))
 
 
 def tokenise(

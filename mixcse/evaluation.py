@@ -34,7 +34,7 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
         device=options.device,
         max_seq_length=options.max_seq_length,
     )
-    start = time.time()
+    start = time.perf_counter()
     finished = Finished(options.output_json, encoder.fingerprint() if options.output_json else "")
     try:
         report = evaluate(
@@ -51,7 +51,7 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
         raise UserError(f"{options.model_name_or_path} gives no usable embeddings: {error}") from error
     print_report(report, options.transfer_metric)
     if options.output_json:
-        write_json(options.output_json, _as_json(report, finished, encoder, options, time.time() - start))
+        write_json(options.output_json, _as_json(report, finished, encoder, options, time.perf_counter() - start))
     if not report.scores and not report.own:
         raise UserError(
             "nothing could be scored, for the reasons above; SentEval's data: python -m mixcse.fetch gets it, "

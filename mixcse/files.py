@@ -43,8 +43,12 @@ def read_json(path: str | Path) -> Any:
 
 
 @contextmanager
-def written_aside(folder: str | Path) -> Iterator[Path]:
-    """Gives an empty folder to write into; on success its files move into `folder`, subfolders too."""
+def written_aside(folder: str | Path, last: str | None = None) -> Iterator[Path]:
+    """Gives an empty folder to write into; on success its files move into `folder`, subfolders too.
+
+    Args:
+        last: the file without which the others are nothing: where it is, they are all of one writing.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=folder))
@@ -52,7 +56,10 @@ def written_aside(folder: str | Path) -> Iterator[Path]:
         yield aside
         umask = os.umask(0)
         os.umask(umask)
-        for file in sorted(path for path in aside.rglob("*") if path.is_file()):
+        if last is not None:
+            (folder / last).unlink(missing_ok=True)
+        files = (path for path in aside.rglob("*") if path.is_file())
+        for file in sorted(files, key=lambda path: (path.name == last, path)):
             file.chmod(0o666 & ~umask)  # safetensors makes its files private
             place = folder / file.relative_to(aside)
             place.parent.mkdir(exist_ok=True)
@@ -77,8 +84,9 @@ def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
         special = path.exists() and not path.is_file()
         aside = path if special else _aside(path)
         file = open(aside, "wb")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # a ValueError, if its name holds a NUL
+        _remove_empty(made)
+        raise UserError(f"{path} cannot be written ({getattr(error, 'strerror', error)})") from error
     try:
         with file:
             yield file
@@ -92,9 +100,7 @@ def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
         if not special:
             aside.unlink(missing_ok=True)
         if not path.exists():
-            with suppress(OSError):  # somebody else's file is in it
-                for folder in made:
-                    folder.rmdir()
+            _remove_empty(made)
 
 
 def remove_asides(folder: Path) -> None:
@@ -105,6 +111,12 @@ def remove_asides(folder: Path) -> None:
 
 def _aside(path: Path) -> Path:
     return path.with_name(f"{ASIDE}{path.name}.{os.getpid()}")
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError, ValueError):  # somebody else's file is in it, or it was never made
+            folder.rmdir()
 
 
 def sha256(path: str | Path) -> str:

@@ -123,7 +123,7 @@ class SentenceIndex:
             "fingerprint": self.fingerprint, "faiss": self.kind,
         }  # fmt: skip
         try:
-            with written_aside(folder) as aside:
+            with written_aside(folder, last=DESCRIPTION) as aside:
                 np.save(aside / EMBEDDINGS, self.embeddings)
                 parquet.write_table(pa.table({"sentence": self.sentences}), aside / SENTENCES, compression="zstd")
                 if self.kind not in (None, FLAT):

@@ -123,7 +123,8 @@ class RunFolder:
     def release(self) -> None:
         """Lets others have the folder."""
         if self._lock is not None:
-            (self.path / LOCK_FILE).unlink(missing_ok=True)
+            with suppress(OSError):  # the folder has gone, or its disk
+                (self.path / LOCK_FILE).unlink()
             os.close(self._lock)
             self._lock = None
 

@@ -166,9 +166,9 @@ def headline(task: str, results: dict[str, Any], split: str, transfer_metric: st
 
 
 def _score(suite: senteval.Suite, task: str, embedded: Embedded, scoring: senteval.Scoring) -> dict[str, Any]:
-    start = time.time()
+    start = time.perf_counter()
     results = plain(suite.score_one(task, embedded, scoring))
-    seconds = round(time.time() - start, 2)
+    seconds = round(time.perf_counter() - start, 2)
     if TASKS[task].protocol != "sts" and not sys.stderr.isatty():
         say(f"scored {task} in {seconds:.0f} s")
     return {"results": results, "seconds": seconds}

@@ -30,6 +30,8 @@ def encode_file(encoder: "SentenceEncoder", path_in: str | Path, path_out: str |
     suffix = ".jsonl" if str(path_out) == STDIO else Path(path_out).suffix.lower()
     if suffix not in WRITERS:
         raise UserError(f"{path_out}: embeddings are written to {', '.join(WRITERS)}, or to - as .jsonl")
+    if suffix != ".jsonl" and Path(path_out).is_fifo():
+        raise UserError(f"{path_out} is a pipe, and a {suffix} file is not written from start to end; name a file")
     chunks = encode_stream(encoder, Path(path_in), **options)
     if str(path_in) != STDIO and Path(path_in).resolve() == Path(path_out).resolve():
         raise UserError(f"{path_out} is the file that is read; name another one")

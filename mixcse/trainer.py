@@ -4,6 +4,7 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -16,11 +17,13 @@ from transformers.trainer_utils import TrainOutput
 import senteval
 from mixcse.arguments import ModelArguments
 from mixcse.batching import ContrastiveCollator
-from mixcse.checkpoints import PREFIX, STATE_FILE, checkpoints, place_aside, prune, put_in_place
-from mixcse.console import UserError, first_line
+from mixcse.checkpoints import PREFIX, STATE_FILE, checkpoints, place_aside, prune, put_in_place, way_on
+from mixcse.console import UserError
 from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, gather_rows, wait_for_all
+from mixcse.divergence import LossWatch, diverged, is_finite
 from mixcse.encoder import SentenceEncoder
+from mixcse.faults import one_line
 from mixcse.files import read_json, written_aside
 from mixcse.gpu_recipe import autocast, compile_pays
 from mixcse.hub import push_checkpoint
@@ -34,8 +37,6 @@ from mixcse.runs import ARGUMENTS_FILE, SCORES_FILE
 from mixcse.signals import Signals, cosine_histograms
 from mixcse.stopping import StopOnSignal
 from mixcse.train_arguments import TrainArguments
-
-DIVERGED = "the training diverged: lower --learning_rate, or raise --temperature"
 
 
 class MixCSETrainer(Trainer):
@@ -64,7 +65,9 @@ class MixCSETrainer(Trainer):
         self.model_args = model_args
         self.held_out = held_out
         self.signals = Signals()
+        self.losses = LossWatch(model, args.output_dir)
         self.stopping = StopOnSignal()
+        self._began = perf_counter()
         self._writing_in: Path | None = None  # instead of the output folder, for a checkpoint
         super().__init__(
             model=model,
@@ -101,10 +104,24 @@ class MixCSETrainer(Trainer):
             loss = loss + self.model_args.mlm_weight * outputs["mlm_loss"]
         return (loss, outputs) if return_outputs else loss
 
+    def training_step(self, model: nn.Module, inputs: dict[str, Tensor], *arguments: Any, **keywords: Any) -> Tensor:
+        """As the Trainer's; a loss that is NaN or infinite ends the training before it reaches the weights.
+
+        A GPU's losses are read where waiting for it costs nothing: when they are logged, at an evaluation, at a save.
+        """
+        loss = super().training_step(model, inputs, *arguments, **keywords)
+        self.losses.note(self.state.global_step + 1, loss, inputs["input_ids"])
+        return loss
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the means of `Signals` over the batches since the last logged loss."""
         if "loss" in logs:
+            self.losses.read()
             logs |= self.signals.means()
+        if "train_runtime" in logs:  # the Trainer takes it from the time of day, which may be set while it trains
+            logs["train_runtime"] = round(perf_counter() - self._began, 4)
+            for name in ("train_samples_per_second", "train_steps_per_second"):
+                logs.pop(name, None)
         super().log(logs, start_time)
 
     def evaluate(
@@ -114,6 +131,7 @@ class MixCSETrainer(Trainer):
 
         One process scores, the others wait for what it finds.
         """
+        self.losses.read()
         scores = from_main_process(self._dev_scores() if self.is_world_process_zero() else None)
         metrics = {f"{metric_key_prefix}_{name}": score for name, score in scores.items()}
         self.log(dict(metrics))
@@ -128,7 +146,7 @@ class MixCSETrainer(Trainer):
                 scores = self.eval_dataset.score(lambda sentences: encoder.encode(sentences, batch_size=batch_size))
             return scores if self.held_out is None else scores | {HELD_OUT_LOSS: self._held_out_loss()}
         except senteval.EncoderError as error:
-            raise UserError(f"no dev scores at step {self.state.global_step}: {error}; {DIVERGED}") from error
+            raise diverged(f"no dev scores at step {self.state.global_step}: {error}", self.args.output_dir) from error
 
     def cosines(self, sentences: int = 256) -> dict[str, list[int]]:
         """`cosine_histograms` of the first training examples, in batches as in training, dropout on."""
@@ -147,7 +165,8 @@ class MixCSETrainer(Trainer):
         losses = self._measured(self.held_out, whole, lambda z: contrastive_loss(z, **objective).item())
         mean = sum(losses) / len(losses)
         if not math.isfinite(mean):
-            raise UserError(f"the loss of held-out sentences is {mean} at step {self.state.global_step}; {DIVERGED}")
+            what = f"the loss of held-out sentences is {mean} at step {self.state.global_step}"
+            raise diverged(what, self.args.output_dir)
         return mean
 
     @torch.no_grad()
@@ -182,8 +201,11 @@ class MixCSETrainer(Trainer):
         return torch.allclose(first, second)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
-            raise UserError(f"weights are not finite at step {self.state.global_step}, and were not saved; {DIVERGED}")
+        Path(self.args.output_dir).stat()  # raises if it has been removed: what is there now is no run's folder
+        self.losses.read()
+        if not is_finite(self.model):
+            what = f"weights are not finite at step {self.state.global_step}, and were not saved"
+            raise diverged(what, self.args.output_dir)
         with written_aside(output_dir or self.args.output_dir) as folder:
             self.model.save_pretrained(folder, recorded_pooler=self.model_args.test_pooler)
             (Path(output_dir or self.args.output_dir) / HEADS_FILE).unlink(missing_ok=True)  # an earlier run's
@@ -221,8 +243,12 @@ class MixCSETrainer(Trainer):
                 place = put_in_place(aside, folder)
                 kept = self.state.best_model_checkpoint
                 prune(folder, self.args.save_total_limit, kept and Path(kept))
+        except UserError:
+            raise
         except Exception as error:
-            raise self._not_saved(error) from error
+            if why := one_line(error, str(folder)):
+                raise UserError(f"step {self.state.global_step} was not saved: {why}; then {way_on(folder)}") from error
+            raise
         finally:
             self._writing_in = None
             if self.args.should_save:
@@ -230,13 +256,6 @@ class MixCSETrainer(Trainer):
         wait_for_all()  # until it is there
         if self.args.push_to_hub:
             push_checkpoint(self, str(place))
-
-    def _not_saved(self, error: Exception) -> UserError:
-        step = self.state.global_step
-        last = max(checkpoints(Path(self.args.output_dir)), default=None)
-        goes_on = "starts" if last is None else f"goes on from {PREFIX}{last}"
-        why = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
-        return UserError(f"step {step} was not saved: {why}; afterwards the same command {goes_on}")
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._writing_in or super()._get_output_dir(trial))
@@ -252,6 +271,7 @@ class MixCSETrainer(Trainer):
 
     def train(self, *arguments: Any, **keywords: Any) -> TrainOutput:
         """As the Trainer's; Ctrl-C and SIGTERM end it after the step, with a checkpoint (`StopOnSignal`)."""
+        self._began = perf_counter()
         try:
             return super().train(*arguments, **keywords)
         finally:

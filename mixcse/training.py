@@ -1,19 +1,20 @@
 """`train.py`: from options to a trained folder."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, set_seed
 
 from mixcse.arguments import DataArguments, ModelArguments
-from mixcse.checkpoints import STATE_FILE, checkpoints, newest_usable
+from mixcse.checkpoints import STATE_FILE, newest_usable, way_on
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
-from mixcse.data import load_training_data
+from mixcse.data import corpus_states, load_training_data
 from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, leave
+from mixcse.faults import TRAINING_FLAGS, is_out_of_memory, one_line
 from mixcse.files import remove_asides, write_json, written_aside
 from mixcse.hub import how_to_push, push
 from mixcse.lora import trained_share
@@ -57,11 +58,16 @@ def train(
     """
     check_options(model_args, data_args, args)
     dev_sets = load_dev_sets(data_args, args)
+    states = corpus_states(data_args)
     folder = RunFolder(args.output_dir, resolved_options(data_args, model_args, data_args, args))
     try:
-        _train(model_args, data_args, args, callbacks, dev_sets, folder)
+        _train(model_args, data_args, args, callbacks, dev_sets, folder, states)
     except KeyboardInterrupt as stop:
-        raise stop if stop.args else type(stop)(_interrupted(folder)) from stop
+        raise stop if stop.args else type(stop)(f"interrupted; {way_on(folder.path)}") from stop
+    except Exception as error:
+        if said := _on_a_faulty_machine(error, folder):
+            raise said from error
+        raise
     finally:
         folder.release()
 
@@ -73,6 +79,7 @@ def _train(
     callbacks: Sequence[TrainerCallback],
     dev_sets: DevSets | None,
     folder: RunFolder,
+    states: list[tuple[int, int] | None],
 ) -> None:
     afresh, checkpoint = args.overwrite_output_dir, None
     if not afresh:
@@ -97,10 +104,12 @@ def _train(
     with args.main_process_first(desc="tokenising"):  # the others read what it has cached
         overwrite = data_args.overwrite_cache and args.should_save
         data, found = load_training_data(data_args, model.tokenizer, overwrite_cache=overwrite)
+    if corpus_states(data_args) != states:
+        raise UserError(f"{data_args.source}: it changed while it was read; run the same command again")
     say(found.report(removed=data_args.dedupe))
     args.eval_on_start = args.eval_on_start and checkpoint is None
     begin = _Begin(folder, checkpoint, afresh)
-    start = time.time()
+    start = perf_counter()
     try:
         trainer = make_trainer(model, model_args, data_args, args, data, dev_sets, callbacks)
         trainer.add_callback(begin)
@@ -108,7 +117,7 @@ def _train(
         untrained_cosines = trainer.cosines()  # also on a resume: the checkpoint's weights come later
         metrics = _train_or_take_over(trainer, checkpoint, begin)
     except Exception as error:  # transformers has many kinds for options that do not go together
-        if begin.done or isinstance(error, UserError):
+        if begin.done or isinstance(error, UserError) or one_line(error):
             raise
         reason = f"{type(error).__name__}: {first_line(error)}"
         where = f"{checkpoint} is damaged, delete it" if checkpoint else "these options cannot be run"
@@ -119,7 +128,7 @@ def _train(
     scores = _scores_of_kept_step(trainer) if args.do_eval else None
     if args.should_save:
         write_json(folder.path / COSINES_FILE, {"untrained": untrained_cosines, "trained": trainer.cosines()})
-        _finish(trainer, folder.path, scores, metrics | {"seconds": time.time() - start})
+        _finish(trainer, folder.path, scores, metrics | {"seconds": perf_counter() - start})
     if args.push_to_hub:
         push(trainer)
 
@@ -142,9 +151,13 @@ def _train_or_take_over(trainer: MixCSETrainer, checkpoint: Path | None, begin: 
     return resumed
 
 
-def _interrupted(folder: RunFolder) -> str:
-    last = max(checkpoints(folder.path), default=None)
-    return f"interrupted; the same command {'starts again' if last is None else f'goes on from step {last}'}"
+def _on_a_faulty_machine(error: Exception, folder: RunFolder) -> UserError | None:
+    """What is wrong with the machine, and how the run goes on; None if the error is another one."""
+    what = None if isinstance(error, UserError) else one_line(error, str(folder.path))
+    if what is None:
+        return None
+    less = f"; what needs less (--overwrite_output_dir starts afresh with it): {TRAINING_FLAGS}"
+    return UserError(f"{what}; then {way_on(folder.path)}{less if is_out_of_memory(error) else ''}")
 
 
 def _out_of_patience(trainer: MixCSETrainer, state: TrainerState) -> bool:
@@ -182,6 +195,8 @@ def _finish(trainer: MixCSETrainer, output_dir: Path, scores: dict[str, Any] | N
     try:
         trainer.create_model_card()
     except Exception as error:  # as with its curves, below
+        if one_line(error):
+            raise
         warn(f"{output_dir} has no model card: {type(error).__name__}: {first_line(error)}")
     write_json(output_dir / FINISHED_FILE, metrics)
     _draw(output_dir)
@@ -194,6 +209,8 @@ def _draw(output_dir: Path) -> None:
     try:
         write_run_report(output_dir)
     except Exception as error:  # the run is finished and safe, whatever a drawing library says
+        if one_line(error):
+            raise
         warn(f"{output_dir} has no {REPORT_FILE}: {type(error).__name__}: {first_line(error)}")
 
 

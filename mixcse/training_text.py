@@ -1,6 +1,8 @@
 """The text that a model is trained on, as a table in the `datasets` cache: from files or from a data set."""
 
 import glob
+import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from mixcse.corpus import (
     read_rows,
     text_rows,
 )
+from mixcse.faults import fault_of
+from mixcse.files import sha256
 
 READER_VERSION = 1  # raise it when `_generate` or what it calls changes, or old caches are taken for new ones
 
@@ -44,9 +48,12 @@ def read_text_columns(files: Sequence[Path], wanted: Sequence[str] = (), *, over
     columns = _common_columns(files, wanted)
     if all(next(read_rows(path, columns), None) is None for path in files):
         raise UserError(f"{files[0]}: no rows in it")
+    before = states_of(files)
     try:
-        return _load(files, columns, overwrite_cache)
+        data = _load(files, columns, overwrite_cache)
     except (DatasetGenerationError, ValueError, OSError) as error:
+        if cache_fault(error):
+            raise
         for path in files if len(files) > 1 else ():  # which of them it is
             read_text_columns([path], wanted)
         path, cause = files[0], _cause(error)
@@ -55,6 +62,33 @@ def read_text_columns(files: Sequence[Path], wanted: Sequence[str] = (), *, over
         reason = encoding_fault(path) if isinstance(cause, UnicodeDecodeError) else None
         reason = reason or first_line(cause).removeprefix("Error tokenizing data. C error: ")
         raise UserError(f"{path}: {reason}") from error
+    for path, then, now in zip(files, before, states_of(files), strict=True):
+        if then != now:
+            forget(data)
+            raise UserError(f"{path}: it changed while it was read; once it is whole, run the same command again")
+    return data
+
+
+def states_of(files: Sequence[Path]) -> list[tuple[int, int] | None]:
+    """Size and time of change of each file, to be compared with themselves; None of one that has gone."""
+    return [(path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else None for path in files]
+
+
+def forget(data: Dataset) -> None:
+    """Removes a table, and what was made from it, from the cache: it is not what its files hold."""
+    for file in data.cache_files:
+        shutil.rmtree(Path(file["filename"]).parent, ignore_errors=True)
+
+
+def cache_fault(error: BaseException) -> str | None:
+    """What is wrong with the disk that the cache is on, and what to do; None if the error is another one."""
+    fault, folder = fault_of(error), Path(datasets.config.HF_DATASETS_CACHE)
+    if fault is None or not (fault.writing or (fault.path and Path(fault.path).is_relative_to(folder))):
+        return None
+    return (
+        f"the cache of training data, {folder}, cannot be written ({fault.what}); {fault.advice}, or set "
+        "HF_DATASETS_CACHE to another folder"
+    )
 
 
 def read_data_set(name: str, config: str | None, split: str, wanted: Sequence[str] = ()) -> Dataset:
@@ -66,6 +100,8 @@ def read_data_set(name: str, config: str | None, split: str, wanted: Sequence[st
     try:
         data = datasets.load_dataset(name, config, split=split)
     except Exception as error:  # of many kinds: names, network, files
+        if cache_fault(error):
+            raise
         hint = "" if Path(name).exists() else "; without a network, name the folder of a data set"
         raise UserError(f"{name}: {first_line(_cause(error))}{hint}") from error
     text = [
@@ -90,7 +126,9 @@ def _common_columns(files: Sequence[Path], wanted: Sequence[str]) -> list[str]:
 
 def _load(files: Sequence[Path], columns: Sequence[str], overwrite_cache: bool) -> Dataset:
     kind = kind_of(files[0])
+    content = hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()  # times of change may be set back
     options: dict[str, Any] = {
+        "name": content,
         "data_files": [glob.escape(str(path)) for path in files],
         "split": "train",
         "download_mode": "force_redownload" if overwrite_cache else "reuse_dataset_if_exists",
@@ -107,8 +145,7 @@ def _load(files: Sequence[Path], columns: Sequence[str], overwrite_cache: bool) 
         return _named(data, [places[there.index(name)] for name in columns])
     if kind == ".parquet" and not any(map(is_compressed, files)):
         return _named(datasets.load_dataset("parquet", columns=list(columns), **options), columns)
-    states = tuple((path.stat().st_size, path.stat().st_mtime_ns) for path in files)
-    arguments = {"files": tuple(map(str, files)), "columns": tuple(columns), "version": (READER_VERSION, states)}
+    arguments = {"files": tuple(map(str, files)), "columns": tuple(columns), "version": (READER_VERSION, content)}
     return Dataset.from_generator(_generate, features=_text_features(len(columns)), gen_kwargs=arguments)
 
 

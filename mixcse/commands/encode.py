@@ -1,11 +1,10 @@
 """`mixcse encode`: sentences of a file or pipe to embeddings in a file or pipe."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from mixcse.commands.options import add_encoder_options, load_encoder
-from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say
+from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say, standard_input, standard_output
 
 EXAMPLES = """examples:
   {prog} --model out sentences.txt --output embeddings.npy
@@ -72,6 +71,8 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
 
     if options.output != "-" and Path(options.output).suffix.lower() not in WRITERS:
         raise UserError(f"--output {options.output}: expected {', '.join(WRITERS)}, or - for standard output")
-    if options.input == "-" and sys.stdin.isatty():
+    if options.output == "-":
+        standard_output()
+    if options.input == "-" and standard_input().isatty():
         say("reading sentences from the terminal, a line each; Ctrl-D ends them")
     return options

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from mixcse.commands.options import add_encoder_options, load_encoder
-from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say
+from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say, standard_input, standard_output
 from mixcse.corpus import iter_sentences
 from mixcse.json_records import half_character
 
@@ -54,9 +54,9 @@ def _groups(options: argparse.Namespace) -> Iterator[list[str]]:
     if options.queries:
         yield options.queries
         return
-    if options.save_index and (options.corpus == "-" or sys.stdin.isatty()):
+    if options.save_index and (options.corpus == "-" or sys.stdin is None or sys.stdin.isatty()):
         return
-    at_once = 1 if sys.stdin.isatty() else QUERIES_AT_ONCE
+    at_once = 1 if standard_input().isatty() else QUERIES_AT_ONCE
     lines = (line for line in iter_sentences("-") if line.strip())
     while group := list(islice(lines, at_once)):
         yield group
@@ -85,6 +85,8 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     parser.add_argument("--threshold", type=float, metavar="X", help="cosine of a hit at least, -1 to 1")
     add_encoder_options(parser)
     options = parser.parse_intermixed_args(argv)
+    if options.queries or not options.save_index:
+        standard_output()
     if (options.corpus is None) == (options.index is None):
         raise UserError("give --corpus FILE or --index DIR: one of the two says what to search")
     if options.index and (options.save_index or options.text_column):

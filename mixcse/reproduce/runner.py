@@ -45,7 +45,7 @@ def do_runs(runs: Sequence[Run], records: Records, work: Path, *, keep_models: b
     with tqdm(runs, unit=" runs", disable=None) as bar:
         for run in bar:
             bar.set_description(run.slug)
-            start = time.time()
+            start = time.perf_counter()
             try:
                 _do_run(run, records, work, bar, keep_models=keep_models)
             except Busy:
@@ -58,7 +58,7 @@ def do_runs(runs: Sequence[Run], records: Records, work: Path, *, keep_models: b
                 records.note_failure(run, reason)
             else:
                 if bar.disable:
-                    say(f"done: {run.slug} in {time.time() - start:.0f} s")
+                    say(f"done: {run.slug} in {time.perf_counter() - start:.0f} s")
     return failed, busy
 
 

@@ -1,0 +1,234 @@
+"""A loss that is no number, memory that runs out, clocks that are set, data that changes: the end and what follows."""
+
+import itertools
+import json
+import os
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from run_folder import same_weights
+from transformers import AutoModel
+
+from mixcse import cli, training, training_text
+from mixcse.arguments import DataArguments
+from mixcse.checkpoints import checkpoints, newest_usable
+from mixcse.console import UserError, run_cli
+from mixcse.corpus import iter_sentences
+from mixcse.data import load_text, load_training_data
+from mixcse.divergence import READ_AT_LEAST_EVERY, LossWatch
+from mixcse.trainer import MixCSETrainer
+
+pytestmark = pytest.mark.usefixtures("bare_runs")
+
+
+@pytest.fixture()
+def whole(command, tmp_path):
+    """What the undisturbed run gives."""
+    training.main([*command, "--output_dir", str(tmp_path / "whole")])
+    return tmp_path / "whole"
+
+
+def at_step(monkeypatch, step, change):
+    """Has `change` of the loss be what a step computes."""
+    compute = MixCSETrainer.compute_loss
+    seen = []
+
+    def changed(self, model, inputs, *arguments, **keywords):
+        loss = compute(self, model, inputs, *arguments, **keywords)
+        if self.state.global_step + 1 != step:
+            return loss
+        seen.append(inputs["input_ids"])
+        return change(loss)
+
+    monkeypatch.setattr(MixCSETrainer, "compute_loss", changed)
+    return seen
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_ends_the_run_at_its_step(command, whole, tmp_path, monkeypatch, tokenizer, number):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        seen = at_step(patch, 5, lambda loss: loss * number)
+        with pytest.raises(UserError) as raised:
+            training.main(command)
+    first = tokenizer.decode(seen[0][0, 0], skip_special_tokens=True)
+    said = str(raised.value)
+    assert said.startswith(
+        f"step 5: the loss of the batch that begins with {first!r} is {number}; the training diverged"
+    )
+    assert f"{out}/checkpoint-4 is the last good checkpoint" in said and "\n" not in said
+    good = newest_usable(out)
+    assert good.name == "checkpoint-4"
+    assert all(tensor.isfinite().all() for tensor in AutoModel.from_pretrained(good).state_dict().values())
+    training.main([*command, "--model_name_or_path", str(good), "--output_dir", str(tmp_path / "other")])
+    training.main(command)
+    assert same_weights(out, whole)
+
+
+def test_it_is_said_that_nothing_was_saved_yet(command, monkeypatch):
+    at_step(monkeypatch, 1, lambda loss: loss * float("nan"))
+    with pytest.raises(UserError, match=r"step 1: .* there is no checkpoint yet"):
+        training.main(command)
+
+
+def test_weights_that_are_no_numbers_are_told_from_a_loss_that_is_none(command):
+    with pytest.raises(UserError, match=r"step 2: .* is nan, and weights are not finite; the training diverged"):
+        training.main([*command, "--learning_rate", "1e38", "--logging_steps", "6", "--eval_steps", "6"])
+
+
+class OnAGpu(torch.Tensor):
+    """A scalar that claims to be where reading it makes the computer wait."""
+
+    device = SimpleNamespace(type="cuda")
+
+
+def losses(*numbers):
+    return [torch.tensor(number).as_subclass(OnAGpu) for number in numbers]
+
+
+@pytest.fixture()
+def watch(tokenizer, tmp_path):
+    return LossWatch(SimpleNamespace(tokenizer=tokenizer, parameters=lambda: []), tmp_path)
+
+
+def test_a_gpu_is_not_waited_for_until_its_losses_are_read(watch, tokenizer):
+    ids = [torch.tensor(tokenizer(words)["input_ids"]).view(1, 1, -1) for words in ("the cat", "a dog", "the mat")]
+    for step, (loss, rows) in enumerate(zip(losses(1.0, float("inf"), float("nan")), ids, strict=True), 8):
+        watch.note(step, loss, rows)
+    with pytest.raises(UserError, match=r"^step 9: the loss of the batch that begins with 'a dog' is inf; "):
+        watch.read()
+    watch.read()
+
+
+def test_losses_that_nobody_reads_do_not_pile_up(watch):
+    ids = torch.ones(1, 1, 2, dtype=torch.long)
+    watch.note(1, losses(float("nan"))[0], ids)
+    with pytest.raises(UserError, match="^step 1: "):
+        for step in range(2, 2 + READ_AT_LEAST_EVERY):
+            watch.note(step, losses(1.0)[0], ids)
+    assert step == READ_AT_LEAST_EVERY
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"),
+        MemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_memory_that_runs_out_names_what_needs_less(command, whole, tmp_path, monkeypatch, capsys, error):
+    def fails(loss):
+        raise error
+
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, fails)
+        capsys.readouterr()
+        assert run_cli(cli.main, ["train", *command]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: out of memory; ") and "the same command goes on from step 2" in line
+    for flag in ("--per_device_train_batch_size", "--embedding_chunk_size", "--max_seq_length", "--padding"):
+        assert flag in line
+    training.main(command)
+    assert same_weights(tmp_path / "out", whole)
+
+
+@pytest.mark.parametrize("program", ["evaluate", "encode", "search"])
+def test_memory_that_runs_out_while_encoding(program, tiny_bert, toy_senteval, tmp_path, monkeypatch, capsys):
+    (tmp_path / "lines.txt").write_text("the cat\n")
+    model, lines = str(tiny_bert), str(tmp_path / "lines.txt")
+    arguments = {
+        "evaluate": ["--tasks", "STSBenchmark", "--senteval_data", str(toy_senteval)],
+        "encode": [lines, "--output", str(tmp_path / "new" / "out.npy")],
+        "search": ["--corpus", lines, "a cat"],
+    }[program]
+
+    def fails(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("mixcse.encoder.embeddings_of", fails)
+    assert run_cli(cli.main, [program, "--model_name_or_path", model, *arguments]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: ") and "out of memory" in line and "--batch_size" in line
+    assert not (tmp_path / "new").exists()
+
+
+def test_another_error_keeps_its_traceback(monkeypatch, command):
+    def fails(loss):
+        raise RuntimeError("a bug")
+
+    at_step(monkeypatch, 3, fails)
+    with pytest.raises(RuntimeError, match="^a bug$"):
+        run_cli(cli.main, ["train", *command])
+
+
+@pytest.mark.parametrize("jumps", [(-3e8, 2.0), (3e8, -3e8), (0.0, 0.0)], ids=["back", "to and fro", "still"])
+def test_a_clock_that_is_set_changes_nothing(command, whole, tmp_path, monkeypatch, jumps):
+    out = tmp_path / "out"
+    times = itertools.accumulate(itertools.cycle(jumps), initial=1.8e9)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: next(times))
+        training.main([*command, "--logging_steps", "1"])
+    assert same_weights(out, whole)
+    assert set(checkpoints(out)) == set(checkpoints(whole))
+    assert (out / "eval_results.json").read_text() == (whole / "eval_results.json").read_text()
+    results = json.loads((out / "train_results.json").read_text())
+    assert 0 < results["train_runtime"] <= results["seconds"] < 3600
+    logged = json.loads((out / "trainer_state.json").read_text())["log_history"]
+    assert all(
+        value >= 0 for entry in logged for name, value in entry.items() if "runtime" in name or "per_sec" in name
+    )
+
+
+def test_what_was_changed_is_read_again_whatever_its_time(tmp_path):
+    path = tmp_path / "train.txt"
+    for text in ("the cat\nthe dog\n", "the mat\nthe dog\n"):
+        path.write_text(text)
+        os.utime(path, (1e9, 1e9))
+        assert load_text(DataArguments(str(path)))["sentence1"][:] == text.splitlines()
+
+
+def test_training_data_that_is_cut_short_while_it_is_read(command, whole, tmp_path, monkeypatch):
+    path, load = tmp_path / "train.txt", training_text._load
+    text = path.read_text()
+
+    def cut(files, *arguments):
+        path.write_text(text[: len(text) // 2])
+        return load(files, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_text, "_load", cut)
+        with pytest.raises(UserError, match=r"--train_file .*train.txt: it changed while it was read"):
+            training.main(command)
+    assert not (tmp_path / "out").exists()
+    path.write_text(text)
+    training.main(command)
+    assert same_weights(tmp_path / "out", whole)
+
+
+def test_training_data_that_is_cut_short_before_it_is_read(command, tmp_path, monkeypatch):
+    path, load = tmp_path / "train.txt", load_training_data
+
+    def cut(*arguments, **keywords):
+        path.write_text("the cat\nthe dog\n")
+        return load(*arguments, **keywords)
+
+    monkeypatch.setattr(training, "load_training_data", cut)
+    with pytest.raises(UserError, match=r"--train_file .*train.txt: it changed while it was read"):
+        training.main(command)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["lines.txt", "lines.csv"])
+def test_a_file_of_sentences_that_is_cut_short(tiny_bert, tmp_path, name):
+    path = tmp_path / name
+    path.write_text("sentence\n" + "the cat sat\n" * 20_000)
+    sentences = iter_sentences(path)
+    assert next(sentences)
+    path.write_text("sentence\nthe cat\n")
+    with pytest.raises(UserError, match=f"{name}: it was cut short while it was read"):
+        list(sentences)

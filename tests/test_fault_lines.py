@@ -1,0 +1,109 @@
+"""What is said of faults, of places that nothing can be written to, and of programs that are ended."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import SafetensorError
+
+from mixcse import cli
+from mixcse.console import UserError, run_cli
+from mixcse.faults import one_line, reason
+from mixcse.files import moved_when_written
+
+
+@pytest.fixture()
+def lines(tmp_path, toy_sentences) -> Path:
+    (tmp_path / "lines.txt").write_text("\n".join(toy_sentences[:20]))
+    return tmp_path / "lines.txt"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EDQUOT, "x", "f"), "f cannot be written (Disk quota exceeded); make room"),
+        (OSError(errno.EROFS, "x", "f"), "f cannot be written (Read-only file system); name a place"),
+        (PermissionError(errno.EACCES, "x", "f"), "f: Permission denied; name a place that you have the rights for"),
+        (OSError(errno.EIO, "x"), "Input/output error; check the disk"),
+        (FileNotFoundError(errno.ENOENT, "x", "f"), "f: No such file or directory; check that"),
+        (OSError("1000 requested and 20 written"), "the output cannot be written (only a part of it was); make room"),
+        (OSError("Cannot find data file. \nOriginal error:\n[Errno 28] x"), "the output cannot be written (No space"),
+        (RuntimeError("Parent directory /a/b does not exist."), "/a/b: No such file or directory; check that"),
+        (RuntimeError("[x] . open file failed with strerror: Read-only file system"), "the output cannot be written"),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), "the output cannot be"),
+        (SafetensorError('I/O error: x (os error 30) at path "/a/.tmpx"'), "/a/.tmpx cannot be written (Read-only"),
+        (OSError(errno.ENOMEM, "x"), "out of memory; free some, or take a smaller --batch_size"),
+    ],
+    ids=str,
+)
+def test_what_libraries_say(error, said):
+    assert one_line(error).startswith(said)
+    wrapped = RuntimeError("it failed")
+    wrapped.__cause__ = error
+    assert one_line(wrapped) == one_line(error) and reason(wrapped) == reason(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("out of memory"), RuntimeError("a bug"), OSError("no errno"), FileExistsError(errno.EEXIST, "x")],
+    ids=str,
+)
+def test_what_is_no_fault_of_the_machine(error):
+    assert one_line(error) is None and reason(error) is None
+
+
+def test_a_pipe_is_no_place_for_arrays(tiny_bert, lines, tmp_path, capsys):
+    for name in ("pipe.npy", "pipe.parquet"):
+        os.mkfifo(tmp_path / name)
+        capsys.readouterr()
+        arguments = ["encode", "--model", str(tiny_bert), str(lines), "--output", str(tmp_path / name)]
+        assert run_cli(cli.main, arguments) == 2
+        assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {tmp_path / name} is a pipe")
+
+
+def test_no_name_has_a_nul(tmp_path):
+    with pytest.raises(UserError, match="cannot be written .*null"), moved_when_written(tmp_path / "new" / "a\0.npy"):
+        pass
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "said"),
+    [
+        ("<&-", ["encode"], "standard input is closed"),
+        (">&-", ["encode", "{lines}"], "standard output is closed"),
+        ("<&-", ["search", "--corpus", "{lines}"], "standard input is closed"),
+        (">&-", ["search", "--corpus", "{lines}", "cat"], "standard output is closed"),
+        ("<&- >&-", ["encode", "{lines}", "--output", "{folder}/out.npy"], None),
+    ],
+)
+def test_streams_that_are_closed(closed, arguments, said, tiny_bert, lines, tmp_path):
+    arguments = [word.format(lines=lines, folder=tmp_path) for word in arguments]
+    program = [sys.executable, "-m", "mixcse", *arguments, "--model", str(tiny_bert)]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *program], stderr=subprocess.PIPE, text=True)
+    if said is None:
+        assert done.returncode == 0
+        assert len(np.load(tmp_path / "out.npy")) == 20
+    else:
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith(f"error: {said}")
+
+
+def test_a_terminated_encode_leaves_nothing(tiny_bert, tmp_path):
+    out = tmp_path / "new" / "out.npy"
+    program = [sys.executable, "-m", "mixcse", "encode", "--model", str(tiny_bert), "--output", str(out)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not list(tmp_path.glob("new/.writing-*")):  # it reads from us now
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+    assert process.returncode == 143
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())
