@@ -55,7 +55,7 @@ def find_duplicates(text: Dataset, *, overwrite_cache: bool = False) -> Found:
     """
     store = _store(text)
     if store is not None and store.is_file() and not overwrite_cache:
-        with np.load(store) as found:
+        with np.load(store, allow_pickle=False) as found:
             return Found(len(text), found["duplicates"], found["near_empty"])
     hashes, near_empty = np.empty(len(text), dtype=np.uint64), np.zeros(len(text), dtype=bool)
     at = 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import senteval
 from mixcse import __version__
+from mixcse.commands.options import add_hub_options
 from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say, warn
 from mixcse.files import write_json
 from mixcse.names import MODES, POOLERS, TASK_SETS
@@ -33,6 +34,8 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
         pooler=options.pooler,
         device=options.device,
         max_seq_length=options.max_seq_length,
+        revision=options.model_revision,
+        trust_remote_code=options.trust_remote_code,
     )
     start = time.perf_counter()
     finished = Finished(options.output_json, encoder.fingerprint() if options.output_json else "")
@@ -62,8 +65,11 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
 def _as_json(
     report: "Report", finished: "Finished", encoder: "SentenceEncoder", options: argparse.Namespace, seconds: float
 ) -> dict[str, Any]:
+    from mixcse.loading import hub_commit
+
     return {
         "model_name_or_path": options.model_name_or_path,
+        "model_commit": hub_commit(options.model_name_or_path, options.model_revision),
         "pooler": encoder.pooler,
         "max_seq_length": encoder.max_seq_length,
         "device": str(encoder.device),
@@ -95,6 +101,7 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--model_name_or_path", required=True, help="a trained folder or a Hub id")
+    add_hub_options(parser)
     add("--pooler", choices=POOLERS, help="default: the one that the model records, else cls_before_pooler")
     add("--mode", choices=MODES, default="test", help="test: 10 folds, test scores; fasttest: 5; dev: dev scores")
     add("--task_set", choices=(*TASK_SETS, "na"), help="na: what --tasks names (default: sts, or na with --tasks)")

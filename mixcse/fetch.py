@@ -8,53 +8,63 @@ A file that already lies in `data/` is taken instead of being downloaded.
 
 import shutil
 import sys
-import tarfile
 import tempfile
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
 
 import senteval
-from mixcse.console import OneLineParser, UserError, first_line, quiet_libraries, run_cli, say
-from mixcse.files import ROOT, read_json, sha256, write_json
+from mixcse.archives import unpack
+from mixcse.console import OneLineParser, UserError, WithExamples, first_line, quiet_libraries, run_cli, say
+from mixcse.files import ROOT, moved_when_written, read_json, sha256, write_json
 from mixcse.names import STS_TASKS, TRANSFER_TASKS
 
 HUB_DATASET = "princeton-nlp/datasets-for-simcse"
+REVISION = "e145e8bb659b2aa2669f32ef79cb4cdef6c58fef"  # its last commit, of September 2021
 CORPUS = "wiki1m_for_simcse.txt"
 CORPUS_LINES = 1_000_000
+CORPUS_SHA256 = "7b1825863a99aa76479b0456f7c210539dfaeeb69598b41fb4de4f524dd5a706"  # as the Hub's page of the file says
 ARCHIVE = "senteval.tar"
-RECORD = "fetched.json"  # checksums of what was checked, beside the files
+RECORD = "fetched.json"  # of each file: SHA-256 of what was checked, and the revision it was downloaded from
 
 TASK_FOLDERS = ("STS", "SICK", "MR", "CR", "MPQA", "SUBJ", "SST", "TREC", "MRPC")
-ARCHIVE_LIMIT = 4 << 30  # bytes unpacked, far above the real archive
 
 
-def fetch_corpus(folder: Path = ROOT / "data") -> Path:
+def fetch_corpus(folder: Path = ROOT / "data", revision: str = REVISION) -> Path:
     """The training corpus, downloaded unless it is there, and checked.
+
+    Args:
+        revision: of the data set; the content of the usual one is known.
 
     Raises:
         UserError: it cannot be had, or is not the right file.
     """
-    path = _obtain(CORPUS, folder)
+    path = _obtain(CORPUS, folder, revision)
     with open(path, "rb") as file:
         lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 24), b""))
     if lines != CORPUS_LINES:
         raise UserError(f"{path}: {lines:,} lines, expected {CORPUS_LINES:,}; delete it and fetch it again")
-    _check_recorded(path)
+    digest = _checked(path)
+    if revision == REVISION and digest != CORPUS_SHA256:
+        raise UserError(f"{path}: it is not the paper's corpus (SHA-256 {CORPUS_SHA256}); delete it and fetch it again")
+    _remember(path, sha256=digest)
     return path
 
 
-def fetch_senteval(target: Path = ROOT / "SentEval" / "data", folder: Path = ROOT / "data") -> Path:
+def fetch_senteval(
+    target: Path = ROOT / "SentEval" / "data", folder: Path = ROOT / "data", revision: str = REVISION
+) -> Path:
     """The folder that holds a complete `downstream/`, unpacked unless it is there.
 
     Raises:
         UserError: the archive cannot be had, is unsafe, or lacks data.
     """
     if not (target / "downstream").exists():
-        archive = _obtain(ARCHIVE, folder)
+        archive = _obtain(ARCHIVE, folder, revision)
+        digest = _checked(archive)
         unpack_senteval(archive, target)
-        _check_recorded(archive)
+        _remember(archive, sha256=digest)
     if faults := data_faults(target):
         raise UserError(f"{target}: " + "; ".join(faults[:3]) + "; delete downstream/ there and fetch it again")
     return target
@@ -66,31 +76,33 @@ def unpack_senteval(archive: Path, target: Path) -> None:
     Raises:
         UserError: the archive is damaged or unsafe, or its data is incomplete.
     """
-    target.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=target))
+    made = [folder for folder in (target, *target.parents) if not folder.exists()]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=target))
+    except OSError as error:
+        raise UserError(f"{target} cannot be written ({error.strerror}); make it writable, or remove it") from error
     try:
         say(f"unpacking {archive}")
-        try:
-            with tarfile.open(archive) as tar:
-                if sum(member.size for member in tar) > ARCHIVE_LIMIT:
-                    raise UserError(f"{archive}: unpacks to more than {ARCHIVE_LIMIT >> 30} GiB; this is not {ARCHIVE}")
-                tar.extractall(aside / "all", filter="data")
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise UserError(
-                f"{archive}: cannot be unpacked ({first_line(error)}); delete it and fetch it again"
-            ) from error
+        (aside / "all").mkdir()
+        unpack(archive, aside / "all")
         downstream = aside / "ready" / "downstream"
         downstream.mkdir(parents=True)
         for name in TASK_FOLDERS:
             found = [path for path in sorted((aside / "all").rglob(name)) if path.is_dir() and any(path.iterdir())]
             if not found:
-                raise UserError(f"{archive}: no folder {name} in it")
+                raise UserError(f"{archive}: no folder {name} in it; delete it and fetch it again")
             found[0].rename(downstream / name)
         if faults := data_faults(downstream.parent):
-            raise UserError(f"{archive}: " + "; ".join(faults[:3]))
+            first = faults[0].replace(f"{downstream.parent}/", "")
+            more = f", and {len(faults) - 1} more" * (len(faults) > 1)
+            raise UserError(f"{archive}: {first}{more}; delete it and fetch it again")
         downstream.rename(target / "downstream")
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        with suppress(OSError):  # there is something in it
+            for folder in made:
+                folder.rmdir()
 
 
 def data_faults(data_dir: Path) -> list[str]:
@@ -102,61 +114,77 @@ def data_faults(data_dir: Path) -> list[str]:
     return list(senteval.Suite.load(STS_TASKS + TRANSFER_TASKS, data_dir).missing.values())
 
 
-def _obtain(name: str, folder: Path) -> Path:
+def _obtain(name: str, folder: Path, revision: str) -> Path:
     path = folder / name
     if path.is_file():
         return path
-    say(f"downloading {name} from the Hub data set {HUB_DATASET}")
+    say(f"downloading {name} from the Hub data set {HUB_DATASET}, revision {revision}")
     try:
-        cached = hf_hub_download(HUB_DATASET, name, repo_type="dataset")
+        cached = Path(hf_hub_download(HUB_DATASET, name, repo_type="dataset", revision=revision))
     except Exception as error:  # the Hub client has a dozen kinds; for the user they are one
-        raise UserError(_how_to_get(folder, error)) from error
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{name}.partial")
-    shutil.copyfile(cached, aside)
-    aside.replace(path)
+        raise UserError(_how_to_get(folder, revision, error)) from error
+    with open(cached, "rb") as file, moved_when_written(path) as out:
+        shutil.copyfileobj(file, out)
+    commit = cached.parent.name  # in the Hub's cache, also where the revision is a branch
+    if _record(path).get(name, {}).get("revision") != commit:
+        _remember(path, revision=commit, sha256=None)  # the checksum was of another one
     return path
 
 
-def _how_to_get(folder: Path, error: Exception) -> str:
+def _how_to_get(folder: Path, revision: str, error: Exception) -> str:
     lines = [
         f"the paper's data could not be downloaded ({first_line(error)})",
         "without network, get on another machine:",
     ]
     for name in (CORPUS, ARCHIVE):
         if not (folder / name).is_file():
-            url = f"https://huggingface.co/datasets/{HUB_DATASET}/resolve/main/{name}"
+            url = f"https://huggingface.co/datasets/{HUB_DATASET}/resolve/{revision}/{name}"
             lines.append(f"  {url}\n    and put it at {folder / name}")
     return "\n".join([*lines, "then run the same command again"])
 
 
-def _check_recorded(path: Path) -> None:
-    """The file's SHA-256 must be the one recorded when it was first checked; records it then."""
+def _checked(path: Path) -> str:
+    """The file's SHA-256, which must be the recorded one if there is one."""
+    digest = sha256(path)
+    if _record(path).get(path.name, {}).get("sha256") not in (None, digest):
+        raise UserError(
+            f"{path}: its content has changed since it was first checked; fetch it again, or delete "
+            f"{path.with_name(RECORD)}"
+        )
+    return digest
+
+
+def _record(path: Path) -> dict[str, dict[str, str | None]]:
+    """What is known of the files in the same folder, by name."""
     record_path = path.with_name(RECORD)
     try:
         record = dict(read_json(record_path)) if record_path.is_file() else {}
     except (ValueError, TypeError) as error:
         raise UserError(f"{record_path} is damaged ({error}); delete it") from error
-    digest = sha256(path)
-    if record.setdefault(path.name, digest) != digest:
-        raise UserError(
-            f"{path}: its content has changed since it was first checked; fetch it again, or delete {record_path}"
-        )
-    write_json(record_path, record)
+    # Earlier versions wrote the checksum alone.
+    return {name: known if isinstance(known, dict) else {"sha256": known} for name, known in record.items()}
+
+
+def _remember(path: Path, **known: str | None) -> None:
+    record = _record(path)
+    record[path.name] = record.get(path.name, {}) | known
+    write_json(path.with_name(RECORD), record)
 
 
 def main(argv: list[str], prog: str = "python -m mixcse.fetch") -> None:
     """Fetches both and says where they are."""
-    OneLineParser(
+    parser = OneLineParser(
         prog=prog,
         description=f"Downloads {CORPUS} and {ARCHIVE} from the Hub data set {HUB_DATASET}, checks and unpacks them.  "
         "What is there already is checked and kept; without network it says which files to bring.",
+        formatter_class=WithExamples,
         allow_abbrev=False,
-    ).parse_args(argv)
+    )
+    parser.add_argument("--revision", default=REVISION, help="commit, branch or tag of the data set")
+    options = parser.parse_args(argv)
     quiet_libraries()
-    steps: tuple[Callable[[], Path], ...] = (fetch_corpus, fetch_senteval)
-    for step in steps:
-        say(f"ready: {step()}")
+    for step in (fetch_corpus, fetch_senteval):
+        say(f"ready: {step(revision=options.revision)}")
 
 
 if __name__ == "__main__":

@@ -54,18 +54,23 @@ def written_aside(folder: str | Path, last: str | None = None) -> Iterator[Path]
     aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=folder))
     try:
         yield aside
-        umask = os.umask(0)
-        os.umask(umask)
         if last is not None:
             (folder / last).unlink(missing_ok=True)
         files = (path for path in aside.rglob("*") if path.is_file())
         for file in sorted(files, key=lambda path: (path.name == last, path)):
-            file.chmod(0o666 & ~umask)  # safetensors makes its files private
+            follow_umask(file)
             place = folder / file.relative_to(aside)
             place.parent.mkdir(exist_ok=True)
             os.replace(file, place)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def follow_umask(file: Path) -> None:
+    """Gives a file the permissions that new ones have: safetensors makes its own private."""
+    umask = os.umask(0)
+    os.umask(umask)
+    file.chmod(0o666 & ~umask)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""Pushing to the Hugging Face Hub: whether it can be done at all, and what a checkpoint's push consists of."""
+"""Pushing to the Hugging Face Hub: whether it can be done at all, and what is uploaded."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 from huggingface_hub import HfApi, constants, get_token
@@ -7,12 +8,16 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, HubStrategy
 from transformers.utils import PushInProgress
 
 from mixcse.console import UserError, first_line
+from mixcse.lora import ADAPTER_FOLDER
+from mixcse.runs import ARGUMENTS_FILE, REPORT_FILE
 from mixcse.train_arguments import TrainArguments
 
 if TYPE_CHECKING:
     from mixcse.trainer import MixCSETrainer
 
-IGNORED = ["_*", ".*", f"{PREFIX_CHECKPOINT_DIR}-*"]
+# These name folders of this machine; the model card tells the options without them.
+WITH_PATHS = [ARGUMENTS_FILE, REPORT_FILE, "trainer_state.json", "runs/*", f"{ADAPTER_FOLDER}/README.md"]
+IGNORED = ["_*", ".*", f"{PREFIX_CHECKPOINT_DIR}-*", *WITH_PATHS]
 
 
 def check_hub(args: TrainArguments) -> None:
@@ -31,18 +36,34 @@ def check_hub(args: TrainArguments) -> None:
 
 
 def push(trainer: "MixCSETrainer") -> None:
-    """The finished model with its card; raises UserError naming what does it later."""
+    """The finished model with its card; raises UserError naming what does it later.
+
+    As the Trainer's `push_to_hub`, but without what names folders of this machine.
+    """
+    if not trainer.is_world_process_zero():
+        return
+    args = trainer.args
     try:
-        trainer.push_to_hub()
+        trainer._finish_current_push()
+        HfApi().upload_folder(
+            repo_id=trainer.hub_model_id,
+            folder_path=args.output_dir,
+            ignore_patterns=IGNORED,
+            commit_message="End of training",
+            token=args.hub_token,
+            revision=args.hub_revision,
+        )
     except Exception as error:  # of the network, or of the Hub
-        finished = f"{trainer.args.output_dir} is finished, but was not pushed ({first_line(error)})"
-        raise UserError(f"{finished}; {how_to_push(trainer.args)}") from error
+        finished = f"{args.output_dir} is finished, but was not pushed ({first_line(error)})"
+        raise UserError(f"{finished}; {how_to_push(args)}") from error
 
 
 def how_to_push(args: TrainArguments) -> str:
     """The command that pushes a finished folder."""
-    name = args.hub_model_id or "USER/NAME"
-    return f'to push it: hf upload {name} {args.output_dir} . --exclude "{PREFIX_CHECKPOINT_DIR}-*"'
+    excluded = [word for pattern in IGNORED for word in ("--exclude", pattern)]
+    return (
+        f"to push it: {shlex.join(['hf', 'upload', args.hub_model_id or 'USER/NAME', args.output_dir, '.', *excluded])}"
+    )
 
 
 def push_checkpoint(trainer: "MixCSETrainer", folder: str) -> None:
@@ -66,7 +87,8 @@ def push_checkpoint(trainer: "MixCSETrainer", folder: str) -> None:
     if args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
         last = args.hub_strategy == HubStrategy.CHECKPOINT
         place = "last-checkpoint" if last else f"{PREFIX_CHECKPOINT_DIR}-{trainer.state.global_step}"
-        jobs.append(HfApi().upload_folder(folder_path=folder, path_in_repo=place, **options))
+        left_out = [f"{ADAPTER_FOLDER}/README.md"]
+        jobs.append(HfApi().upload_folder(folder_path=folder, path_in_repo=place, ignore_patterns=left_out, **options))
     if busy:
         pending.jobs.extend(jobs)
     else:

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging
 
 from mixcse.console import UserError, first_line
 
+# Where nothing is said, transformers asks on standard input, and takes a line of data for the answer.
+NO_REMOTE_CODE = {"trust_remote_code": False}
 # Probabilities in a config.json that act within the encoder, not in a classifier on top of it.
 DROPOUT = re.compile(r"(?!.*(classif|qa_|summary|pooler)).*(dropout(_prob)?|_pdrop)")
 
@@ -24,12 +27,14 @@ def load_encoder(
 
     Args:
         dropout: the probability of all its dropout; None leaves it as it is.
-        hub: `revision`, `cache_dir`, `trust_remote_code`, as for `AutoModel`.
+        hub: `revision`, `cache_dir`, `trust_remote_code`, as for `AutoModel`; code that the model brings along
+            is not run unless this says so.
 
     Raises:
         UserError: nothing loadable is there, weights are missing that are not the pooler's, or
-            it is no encoder whose tokens see each other.
+            it is no encoder whose tokens see each other, or one that needs code of its own.
     """
+    hub = NO_REMOTE_CODE | hub
     try:
         config = AutoConfig.from_pretrained(name, **hub)
         tokenizer = AutoTokenizer.from_pretrained(name, **hub)
@@ -59,6 +64,14 @@ def load_encoder(
     if tokenizer.pad_token is None:
         raise UserError(f"{name}: its tokenizer has no padding token; set tokenizer.pad_token and save it there")
     return encoder, tokenizer, missing
+
+
+def hub_commit(name: str, revision: str | None = None, cache_dir: str | None = None) -> str | None:
+    """The commit that a Hub model was loaded from, whatever its revision is called; None of a folder."""
+    if Path(name).exists():
+        return None
+    file = try_to_load_from_cache(name, "config.json", cache_dir=cache_dir, revision=revision)
+    return Path(file).parent.name if isinstance(file, str) else None
 
 
 @contextmanager
@@ -98,6 +111,11 @@ def _tokenizer_files(tokenizer: Tokenizer) -> list[str]:
 
 
 def _why_not_loaded(name: str, error: Exception) -> str:
+    if "trust_remote_code" in str(error):
+        return (
+            f"{name}: it needs program code that it brings along, which is not run; read it, and if you trust it "
+            "give --trust_remote_code (trust_remote_code=True)"
+        )
     reason = first_line(error)
     if Path(name).is_dir():
         return f"{name}: not a usable model folder ({reason})"

@@ -93,7 +93,13 @@ def merged(adapters: "PeftModel") -> PreTrainedModel:
 
 
 def save_adapters(adapters: "PeftModel", folder: str | Path) -> None:
-    """Writes them into the folder's subfolder, for `PeftModel.from_pretrained`."""
+    """Writes them into the folder's subfolder, for `PeftModel.from_pretrained`.
+
+    A base model that lies on this machine is named without its folder.
+    """
+    config = adapters.peft_config["default"]
+    if config.base_model_name_or_path and Path(config.base_model_name_or_path).exists():
+        config.base_model_name_or_path = Path(config.base_model_name_or_path).absolute().name
     adapters.save_pretrained(str(Path(folder) / ADAPTER_FOLDER), save_embedding_layers=False)  # else it asks the Hub
 
 

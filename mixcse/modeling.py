@@ -8,16 +8,17 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel
+from transformers import AutoModelForMaskedLM, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from mixcse.chunking import Chunking, in_chunks
 from mixcse.console import UserError, warn
 from mixcse.distributed import sum_over_processes, world_size
+from mixcse.files import follow_umask
 from mixcse.first_token import first_token_only, layers_of_berts_kind
 from mixcse.folder_files import write_sentence_transformers_files
 from mixcse.gpu_recipe import CompiledEmbedding
-from mixcse.loading import load_encoder
+from mixcse.loading import NO_REMOTE_CODE, load_encoder
 from mixcse.lora import as_peft_model, load_adapters, merged, save_adapters, with_adapters
 from mixcse.packing import can_pack, encode_packed
 from mixcse.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
@@ -134,7 +135,7 @@ class SentenceModel(nn.Module):
         if mlm_from is not None:
             try:
                 self.masked_lm, info = AutoModelForMaskedLM.from_pretrained(
-                    mlm_from, dtype=torch.float32, output_loading_info=True, **hub
+                    mlm_from, dtype=torch.float32, output_loading_info=True, **(NO_REMOTE_CODE | hub)
                 )
             except ValueError as error:
                 raise UserError(f"--do_mlm: {mlm_from} has no masked-LM head in transformers; drop the flag") from error
@@ -245,10 +246,12 @@ class SentenceModel(nn.Module):
         if heads:
             save_file(heads, Path(folder) / HEADS_FILE)
         write_sentence_transformers_files(folder, self, recorded_pooler)
+        for file in Path(folder).rglob("*.safetensors"):
+            follow_umask(file)
 
     def load_weights(self, folder: str | Path) -> None:
         """Takes over the weights that `save_pretrained` wrote; the architecture is the same."""
-        saved = AutoModel.from_pretrained(str(folder), dtype=torch.float32)
+        saved = type(self.encoder).from_pretrained(str(folder), dtype=torch.float32)
         if self.adapters is None:
             self.encoder.load_state_dict(saved.state_dict())
         else:  # the layers' own weights are frozen, and as they were

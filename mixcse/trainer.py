@@ -18,7 +18,7 @@ import senteval
 from mixcse.arguments import ModelArguments
 from mixcse.batching import ContrastiveCollator
 from mixcse.checkpoints import PREFIX, STATE_FILE, checkpoints, place_aside, prune, put_in_place, way_on
-from mixcse.console import UserError
+from mixcse.console import UserError, first_line
 from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, gather_rows, wait_for_all
 from mixcse.divergence import LossWatch, diverged, is_finite
@@ -265,6 +265,13 @@ class MixCSETrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         self.model.load_weights(resume_from_checkpoint)
+
+    def _load_rng_state(self, checkpoint: str) -> None:
+        try:
+            super()._load_rng_state(checkpoint)
+        except Exception as error:  # a file that its seal calls good, and that is no state of generators
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            raise UserError(f"training did not start: {checkpoint} is damaged, delete it ({reason})") from error
 
     def _load_best_model(self) -> None:
         self.model.load_weights(self.state.best_model_checkpoint)

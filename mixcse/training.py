@@ -17,6 +17,7 @@ from mixcse.distributed import from_main_process, leave
 from mixcse.faults import TRAINING_FLAGS, is_out_of_memory, one_line
 from mixcse.files import remove_asides, write_json, written_aside
 from mixcse.hub import how_to_push, push
+from mixcse.loading import hub_commit
 from mixcse.lora import trained_share
 from mixcse.names import HELD_OUT_LOSS
 from mixcse.parsing import parse_training_arguments
@@ -128,7 +129,9 @@ def _train(
     scores = _scores_of_kept_step(trainer) if args.do_eval else None
     if args.should_save:
         write_json(folder.path / COSINES_FILE, {"untrained": untrained_cosines, "trained": trainer.cosines()})
-        _finish(trainer, folder.path, scores, metrics | {"seconds": perf_counter() - start})
+        commit = hub_commit(model_args.model_name_or_path, model_args.model_revision, model_args.cache_dir)
+        metrics |= {"seconds": perf_counter() - start, "model_commit": commit}
+        _finish(trainer, folder.path, scores, metrics)
     if args.push_to_hub:
         push(trainer)
 

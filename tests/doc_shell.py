@@ -108,7 +108,7 @@ def _fetch(argv: list[str]) -> None:
 
     with pytest.MonkeyPatch.context() as patch:  # tests/test_fetch_and_example.py fetches
         for step in ("fetch_corpus", "fetch_senteval"):
-            patch.setattr(fetch, step, lambda: Path("there"))
+            patch.setattr(fetch, step, lambda revision: Path("there"))
         fetch.main(argv)
 
 

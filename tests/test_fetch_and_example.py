@@ -1,7 +1,8 @@
 """Fetching the paper's data, and the example's two profiles, without a network."""
 
-import io
+import hashlib
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -22,13 +23,16 @@ SAMPLE = fetch.ROOT / "data" / "sample"
 @pytest.fixture()
 def small(monkeypatch):
     monkeypatch.setattr(fetch, "CORPUS_LINES", 3)
+    monkeypatch.setattr(fetch, "CORPUS_SHA256", hashlib.sha256(b"a\nb\nc\n").hexdigest())
 
 
-def hub(monkeypatch, files):
-    """Stands in for the Hub: hands out these files, or fails."""
+def hub(monkeypatch, files, asked=None):
+    """Stands in for the Hub: hands out these files, or fails; `asked` gets the revisions."""
 
-    def download(repository, name, repo_type):
+    def download(repository, name, repo_type, revision):
         assert (repository, repo_type) == ("princeton-nlp/datasets-for-simcse", "dataset")
+        if asked is not None:
+            asked.append(revision)
         if name not in files:
             raise ConnectionError("no network\nand more")
         return str(files[name])
@@ -37,17 +41,50 @@ def hub(monkeypatch, files):
 
 
 def test_corpus_is_downloaded_checked_and_remembered(tmp_path, small, monkeypatch):
-    source = tmp_path / "source.txt"
+    source = tmp_path / fetch.REVISION / "source.txt"  # the Hub's cache has a folder for each commit
+    source.parent.mkdir()
     source.write_text("a\nb\nc\n")
-    hub(monkeypatch, {fetch.CORPUS: source})
+    hub(monkeypatch, {fetch.CORPUS: source}, asked := [])
     path = fetch.fetch_corpus(tmp_path / "data")
     assert path.read_text() == "a\nb\nc\n"
-    assert len(json.loads((tmp_path / "data" / "fetched.json").read_text())[fetch.CORPUS]) == 64
+    assert asked == [fetch.REVISION] and re.fullmatch("[0-9a-f]{40}", fetch.REVISION)  # a branch would move
+    recorded = {"revision": fetch.REVISION, "sha256": fetch.CORPUS_SHA256}
+    assert json.loads((tmp_path / "data" / "fetched.json").read_text()) == {fetch.CORPUS: recorded}
     hub(monkeypatch, {})
     assert fetch.fetch_corpus(tmp_path / "data") == path  # not downloaded again
     path.write_text("a\nb\nx\n")
     with pytest.raises(UserError, match="changed since it was first checked"):
         fetch.fetch_corpus(tmp_path / "data")
+
+
+def test_another_revision_is_said_on_the_command_line(tmp_path, small, monkeypatch):
+    source = tmp_path / ("0" * 40) / "source.txt"
+    source.parent.mkdir()
+    source.write_text("x\ny\nz\n")
+    hub(monkeypatch, {fetch.CORPUS: source}, asked := [])
+    monkeypatch.setattr(fetch, "fetch_senteval", lambda revision: asked.append(revision))
+    monkeypatch.setattr(fetch.fetch_corpus, "__defaults__", (tmp_path / "data", fetch.REVISION))
+    fetch.main(["--revision", "v2"])
+    assert asked == ["v2", "v2"]
+    recorded = json.loads((tmp_path / "data" / "fetched.json").read_text())[fetch.CORPUS]
+    assert recorded["revision"] == "0" * 40  # what the name stood for
+    with pytest.raises(UserError, match="it is not the paper's corpus"):
+        fetch.fetch_corpus()
+    # Downloaded again, the same commit has to have the same content.
+    (tmp_path / "data" / fetch.CORPUS).unlink()
+    source.write_text("x\ny\n!\n")
+    with pytest.raises(UserError, match="changed since it was first checked"):
+        fetch.fetch_corpus(revision="v2")
+
+
+def test_checksums_of_earlier_versions_count(tmp_path, small):
+    (tmp_path / fetch.CORPUS).write_text("a\nb\nc\n")
+    (tmp_path / "fetched.json").write_text(json.dumps({fetch.CORPUS: "0" * 64, "other": "1" * 64}))
+    with pytest.raises(UserError, match="changed since it was first checked"):
+        fetch.fetch_corpus(tmp_path)
+    (tmp_path / "fetched.json").write_text(json.dumps({fetch.CORPUS: fetch.CORPUS_SHA256, "other": "1" * 64}))
+    fetch.fetch_corpus(tmp_path)
+    assert json.loads((tmp_path / "fetched.json").read_text())["other"] == {"sha256": "1" * 64}
 
 
 def test_a_corpus_of_another_length_is_refused(tmp_path, small):
@@ -61,42 +98,12 @@ def test_no_network_names_files_addresses_and_places(tmp_path, monkeypatch):
     with pytest.raises(UserError) as error:
         fetch.fetch_corpus(tmp_path)
     for name in (fetch.CORPUS, fetch.ARCHIVE):
-        assert f"https://huggingface.co/datasets/princeton-nlp/datasets-for-simcse/resolve/main/{name}" in str(
-            error.value
+        assert (
+            f"https://huggingface.co/datasets/princeton-nlp/datasets-for-simcse/resolve/{fetch.REVISION}/{name}"
+            in str(error.value)
         )
         assert str(tmp_path / name) in str(error.value)
     assert "no network" in str(error.value)
-
-
-def tar_with(path, *members):
-    with tarfile.open(path, "w") as tar:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return path
-
-
-def test_an_archive_that_would_write_outside_is_refused(tmp_path):
-    archive = tar_with(tmp_path / "senteval.tar", ("../../evil.txt", b"x"))
-    with pytest.raises(UserError, match="cannot be unpacked"):
-        fetch.unpack_senteval(archive, tmp_path / "deep" / "target")
-    assert not list(tmp_path.rglob("evil.txt"))
-    assert list((tmp_path / "deep" / "target").iterdir()) == []
-
-
-@pytest.mark.parametrize("content", [b"not a tar", b""])
-def test_a_damaged_archive_is_refused(tmp_path, content):
-    (tmp_path / "senteval.tar").write_bytes(content)
-    with pytest.raises(UserError, match="senteval.tar: "):
-        fetch.unpack_senteval(tmp_path / "senteval.tar", tmp_path / "target")
-    assert list((tmp_path / "target").iterdir()) == []
-
-
-def test_an_archive_without_the_tasks_is_refused(tmp_path):
-    archive = tar_with(tmp_path / "senteval.tar", ("STS/readme.txt", b"x"))
-    with pytest.raises(UserError, match="no folder SICK"):
-        fetch.unpack_senteval(archive, tmp_path / "target")
 
 
 def test_the_real_tasks_wherever_they_lie_in_the_archive(tmp_path, senteval_data):

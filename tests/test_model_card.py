@@ -174,6 +174,7 @@ class FakeHub:
         kept = [name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in ignore_patterns)]
         with contextlib.suppress(OSError):
             self.card = (Path(folder_path) / "README.md").read_text()
+        self.contents = {name: (Path(folder_path) / name).read_bytes() for name in kept}
         self.uploads.append((repo_id, commit_message, path_in_repo, set(kept), options.get("token")))
         future = Future()
         future.set_result(None)
@@ -203,6 +204,20 @@ def test_the_finished_model_is_pushed_with_its_card(command, hub, tmp_path):
     assert "SentenceTransformer('me/mine')" in hub.card
     assert "model-index" in hub.card
     assert "hf_good" not in "".join(path.read_text() for path in (tmp_path / "out").glob("*.json"))
+
+
+def test_neither_paths_of_this_machine_nor_the_token_are_pushed(command, hub, tmp_path, undrawn):
+    pytest.importorskip("peft")
+    (tmp_path / "out" / "runs").mkdir(parents=True)
+    (tmp_path / "out" / "runs" / "events").write_text(f"written by TensorBoard: {tmp_path}")
+    (tmp_path / "out" / "report.html").write_text(f"all options: {tmp_path}")
+    training.main([*command, *PUSH, "--hub_strategy", "end", "--lora_rank", "2", "--overwrite_output_dir"])
+    assert "model.safetensors" in hub.contents and "adapter/adapter_config.json" in hub.contents
+    for name, content in hub.contents.items():
+        for secret in (str(tmp_path), str(tmp_path.parents[1]), "hf_good"):
+            assert secret.encode() not in content, name
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert str(tmp_path).encode() in everything and b"hf_good" not in everything
 
 
 def test_checkpoints_are_pushed_as_the_strategy_says(command, hub, tmp_path):

@@ -28,12 +28,16 @@ class Records:
         self.failed = self.folder / "failed"
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """All records, by slug; a file that is none is left out."""
+        """All records, by slug; a file that is none is left out, and so is one of another run's name.
+
+        (Figures are named after what is in a record, and files are linked to.)
+        """
         records = {}
         for file in sorted(self.runs.glob("*.json")):
             try:
                 record = read_json(file)
-                records[record["run"]] = record
+                if record["run"] == file.stem:
+                    records[file.stem] = record
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         return records
