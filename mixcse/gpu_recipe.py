@@ -9,16 +9,18 @@ without host synchronisation are there with and without it: they change no resul
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from transformers import TrainerCallback, TrainerState
 
 from mixcse.console import UserError, first_line, say, warn
 from mixcse.rng import preserved_rng
 
 if TYPE_CHECKING:
     from mixcse.train_arguments import TrainArguments
+    from mixcse.trainer import MixCSETrainer
 
 # Compiling is taken to cost a minute and to gain 5 ms a step, until benchmarks/gpu_recipe.py,
 # which measures both, has been run.
@@ -113,3 +115,19 @@ class CompiledEmbedding:
         seconds = time.perf_counter() - start
         say(f"compiled the encoder's passes for batches of {self._shape[0]} x {self._shape[1]} in {seconds:.0f} s")
         return seconds
+
+
+class CompileWhereItPays(TrainerCallback):
+    """Before the first step."""
+
+    def __init__(self, trainer: "MixCSETrainer") -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: "TrainArguments", state: TrainerState, *_: Any, **__: Any) -> None:
+        if not compile_pays(args, state.max_steps - state.global_step):
+            return
+        model, collator = self.trainer.model, self.trainer.data_collator
+        views = max(2, len(self.trainer.train_dataset[0]["input_ids"]))
+        compiled = model.compile_for(views * args.per_device_train_batch_size, collator.pad_to)
+        model.train()
+        compiled.warm_up(model, args.device, autocast(args))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback, TrainerState
+from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import TrainOutput
 
@@ -25,7 +25,7 @@ from mixcse.divergence import LossWatch, diverged, is_finite
 from mixcse.encoder import SentenceEncoder
 from mixcse.faults import one_line
 from mixcse.files import read_json, written_aside
-from mixcse.gpu_recipe import autocast, compile_pays
+from mixcse.gpu_recipe import CompileWhereItPays, autocast
 from mixcse.hub import push_checkpoint
 from mixcse.model_card import write_model_card
 from mixcse.modeling import HEADS_FILE, SentenceModel
@@ -83,7 +83,7 @@ class MixCSETrainer(Trainer):
         self.add_callback(ReadableProgress())
         self.add_callback(self.stopping)
         if args.gpu_recipe:
-            self.add_callback(_CompileWhereItPays(self))
+            self.add_callback(CompileWhereItPays(self))
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
@@ -283,19 +283,3 @@ class MixCSETrainer(Trainer):
             return super().train(*arguments, **keywords)
         finally:
             self.stopping.restore()
-
-
-class _CompileWhereItPays(TrainerCallback):
-    """Before the first step."""
-
-    def __init__(self, trainer: MixCSETrainer) -> None:
-        self.trainer = trainer
-
-    def on_train_begin(self, args: TrainArguments, state: TrainerState, *_: Any, **__: Any) -> None:
-        if not compile_pays(args, state.max_steps - state.global_step):
-            return
-        model, collator = self.trainer.model, self.trainer.data_collator
-        views = max(2, len(self.trainer.train_dataset[0]["input_ids"]))
-        compiled = model.compile_for(views * args.per_device_train_batch_size, collator.pad_to)
-        model.train()
-        compiled.warm_up(model, args.device, autocast(args))
