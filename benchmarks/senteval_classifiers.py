@@ -18,7 +18,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from mixcse.eval_data import find_senteval_data
 from senteval.classification import STRENGTHS
-from senteval.classifier import Fit, Settings, fit_many, fit_one
+from senteval.classifier import Fit, fit_many, fit_one
+from senteval.settings import Settings
 from senteval.tasks import TASKS
 
 KFOLD = 10

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, TextIO
@@ -224,8 +224,8 @@ def named_faults(path: Path) -> Iterator[None]:
 
 
 def encoding_fault(path: Path) -> str | None:
-    """Which line is not UTF-8, and why; None if all are."""
-    with open_bytes(path) as file:
+    """Which line is not UTF-8, and why; None if all are, as far as the file can be decompressed."""
+    with open_bytes(path) as file, suppress(OSError, EOFError, zlib.error):
         for number, line in enumerate(file, 1):
             try:
                 line.decode("utf-8")

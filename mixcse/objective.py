@@ -25,6 +25,7 @@ Variants:
     simcse     blocks 1 and 2 alone (Gao, Yao, Chen: SimCSE. EMNLP 2021)
 """
 
+import math
 from typing import Any
 
 import torch
@@ -83,9 +84,11 @@ def logit_blocks(
         `mixed_first`, (rows, N) each, or the paper's `mixed`, (rows, 1).
 
     Raises:
-        ValueError: z has another shape, a name is unknown or a number out of range.
+        ValueError: z has another shape or no floats, a name is unknown or a number out of range.
+            What z holds is not looked at: NaN gives a loss of NaN.
+        TypeError: z is no tensor.
     """
-    _check(z, temperature, mixing_lambda, variant, mixed_views)
+    _check(z, rows, temperature, mixing_lambda, variant, hard_negative_weight, mixed_views)
     if z.dtype in (torch.float16, torch.bfloat16):
         z = z.float()
     z1, z2, *given_negatives = z.unbind(dim=1)  # each (N, d)
@@ -127,14 +130,24 @@ def logit_blocks(
     return blocks
 
 
-def _check(z: Tensor, temperature: float, mixing_lambda: float, variant: str, mixed_views: str) -> None:
-    if z.dim() != 3 or z.size(1) not in (2, 3):
+def _check(
+    z: Tensor, rows: slice, temperature: float, mixing_lambda: float, variant: str, weight: float, mixed_views: str
+) -> None:
+    if not isinstance(z, Tensor):
+        raise TypeError(f"z must be a tensor, not {type(z).__name__}")
+    if z.dim() != 3 or z.size(1) not in (2, 3) or not z.numel():
         raise ValueError(f"z must be (batch, 2 or 3 sentences, dim), not {tuple(z.shape)}")
+    if not z.is_floating_point():
+        raise ValueError(f"z must hold floating-point numbers, not {z.dtype}")
+    if rows.step not in (None, 1) or (rows.start or 0) < 0 or not range(len(z))[rows]:
+        raise ValueError(f"rows must be some of the {len(z)} in a row, counted from the front, not {rows}")
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, not {variant!r}")
     if mixed_views not in MIXED_VIEWS:
         raise ValueError(f"mixed_views must be one of {', '.join(MIXED_VIEWS)}, not {mixed_views!r}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, not {temperature}")
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be above 0 and finite, not {temperature}")
     if not 0 <= mixing_lambda <= 1:
         raise ValueError(f"mixing_lambda must lie in 0 to 1, not {mixing_lambda}")
+    if not math.isfinite(weight):
+        raise ValueError(f"hard_negative_weight must be finite, not {weight}")

@@ -19,8 +19,8 @@ from mixcse.eval_data import read_own_pairs, spread
 from mixcse.files import plain, read_json, write_json
 from mixcse.names import MODES, STS_TASKS, TRANSFER_TASKS  # noqa: F401 (scripts take the tasks from here)
 from senteval.classification import Protocol
-from senteval.classifier import Settings
 from senteval.encoding import Embedded, Encode, embed_distinct
+from senteval.settings import Settings
 from senteval.sts import score_sts
 from senteval.tasks import TASKS, Dataset
 

@@ -11,6 +11,7 @@ The mathematics is `mixcse.objective`.
 
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -69,8 +70,8 @@ class MixedNegativesLoss(nn.Module):
         gather_across_devices: bool = False,
     ) -> None:
         super().__init__()
-        if not scale > 0:
-            raise ValueError(f"scale must be above 0, not {scale}")
+        if not 0 < scale < inf:
+            raise ValueError(f"scale must be above 0 and finite, not {scale}")
         self.model = model
         self.scale = scale
         self.mixing_lambda = mixing_lambda
@@ -92,7 +93,14 @@ class MixedNegativesLoss(nn.Module):
         return self.compute_loss_from_embeddings(self._embed(_columns(sentence_features)), labels)
 
     def compute_loss_from_embeddings(self, embeddings: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
-        """The loss of 2 or 3 embedded columns, (batch, d) each; a scalar.  Labels are not used."""
+        """The loss of 2 or 3 embedded columns, (batch, d) each; a scalar.  Labels are not used.
+
+        Raises:
+            ValueError: another number of columns, or they differ in shape.
+        """
+        shapes = [tuple(column.shape) for column in embeddings]
+        if len(shapes) not in (2, 3) or len(set(shapes)) > 1:
+            raise ValueError(f"the loss takes 2 or 3 embedded columns of the shape (batch, d), not {shapes}")
         z, rows = torch.stack(list(embeddings), dim=1), ALL  # (batch, 2 or 3, d)
         if self.gather_across_devices:
             z, rows = gather_rows(z)
@@ -139,8 +147,8 @@ class CachedMixedNegativesLoss(MixedNegativesLoss):
         show_progress_bar: bool = False,
     ) -> None:
         super().__init__(model, scale, mixing_lambda, variant, gather_across_devices)
-        if mini_batch_size < 1:
-            raise ValueError(f"mini_batch_size must be at least 1, not {mini_batch_size}")
+        if not isinstance(mini_batch_size, int) or mini_batch_size < 1:
+            raise ValueError(f"mini_batch_size must be a whole number of at least 1, not {mini_batch_size!r}")
         self.mini_batch_size = mini_batch_size
         self.show_progress_bar = show_progress_bar
 

@@ -12,9 +12,10 @@ from hash_encoder import encode
 import senteval
 from senteval import labelled
 from senteval.classification import Protocol, score_nested, score_splits
-from senteval.classifier import EarlyStop, Fit, Settings, fit_many, fit_one
+from senteval.classifier import EarlyStop, Fit, fit_many, fit_one
 from senteval.encoding import embed_distinct
 from senteval.relatedness import spread_scores
+from senteval.settings import Settings
 from senteval.tasks import TASKS
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "senteval_scores.json").read_text())
@@ -111,17 +112,13 @@ def test_fits_leave_the_global_generators_alone():
     assert (before[1] == np.random.get_state()[1]).all()
 
 
-def test_hidden_layers_and_unknown_settings():
+def test_hidden_layers():
     features, labels = problem()
     rows = np.arange(len(labels))
     settings = Settings(nhid=8, dropout=0.1, max_epoch=8)
     one = fit_one(features, labels, Fit(rows, None, 1e-5), 3, settings)
     (many,) = fit_many(features, labels, [Fit(rows, None, 1e-5)], 3, settings)
     assert (one.predict(features) == many.predict(features)).all()
-    with pytest.raises(ValueError, match="optim 'magic' is not one of"):
-        fit_one(features, labels, Fit(rows, None, 0.0), 3, Settings(optim="magic"))
-    with pytest.raises(ValueError, match="unknown keys .'nhidden'"):
-        senteval.Scoring.from_params({"classifier": {"nhidden": 3}})
 
 
 def samples(n, offset=0, classes=2, pairs=False):
@@ -192,43 +189,6 @@ def test_probing(tmp_path):
     assert names == {"apple": 0, "mango": 1, "zebra": 2}  # in sorted order
 
 
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("xx\tapple\tthe apple", "line 1: the split 'xx' is not tr, va or te"),
-        ("tr\tapple", "line 1: 2 tab-separated fields"),
-        ("te\tpear\tthe pear", "the label 'pear' of 'te' does not occur in 'tr'"),
-    ],
-)
-def test_bad_probing_lines_are_named(tmp_path, line, says):
-    write_probing(tmp_path, lines=[line, "tr\tapple\tthe apple", "va\tapple\tan apple", "te\tapple\tapple"])
-    suite = senteval.Suite.load(["WordContent"], tmp_path)
-    assert says in suite.missing["WordContent"]
-    assert "word_content.txt" in suite.missing["WordContent"]
-
-
-@pytest.mark.parametrize(
-    ("task", "file", "content", "says"),
-    [
-        ("SST2", "SST/binary/sentiment-train", "fine\t1\nno label\n", "line 2: 1 tab-separated fields"),
-        ("SST5", "SST/fine/sentiment-train", "3 fine\nx bad\n", "line 2: the label 'x' is not a number"),
-        ("TREC", "TREC/train_5500.label", "DESC:manner How ?\nFOO:x What ?\n", "line 2: the label 'FOO' is not one of"),
-        ("MRPC", "MRPC/msr_paraphrase_train.txt", "h\n1\ta\tb\tone\n", "line 2: 4 tab-separated fields"),
-        ("SICKEntailment", "SICK/SICK_train.txt", "h\n1\ta\tb\t3.0\tMAYBE\n", "line 2: the label 'MAYBE'"),
-        ("MR", "MR/rt-polarity.pos", "", "no samples"),
-    ],
-)
-def test_bad_lines_are_named(tmp_path, task, file, content, says):
-    path = tmp_path / "downstream" / file
-    path.parent.mkdir(parents=True)
-    path.write_text(content)
-    (tmp_path / "downstream" / "MR").mkdir(exist_ok=True)
-    (tmp_path / "downstream" / "MR" / "rt-polarity.neg").write_text("")
-    reason = senteval.Suite.load([task], tmp_path).missing[task]
-    assert says in reason
-    assert str(path) in reason
-
-
 def test_samples_are_sorted_as_the_original_does(tmp_path):
     folder = tmp_path / "CR"
     folder.mkdir()
@@ -272,8 +232,3 @@ def test_prepare_sees_every_token_list_of_a_classification_task(tmp_path):
     senteval.engine.SE({"task_path": tmp_path, "device": "cpu"}, batcher, prepare).eval(["WordContent"])
     assert seen[0][:2] == ("WordContent", 120)
     assert seen[0][2][0] == "the"
-
-
-def test_unknown_splits_are_refused(toy_senteval):
-    with pytest.raises(ValueError, match="unknown split 'tset'"):
-        senteval.Suite.load(["STSBenchmark"], toy_senteval, splits=["tset"])

@@ -166,26 +166,6 @@ def test_columns_that_cannot_be_merged(still, columns):
     assert merge_columns([{"input_ids": torch.ones(3), "offsets": torch.ones(2)}] * 2) is None
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"scale": 0.0}, "scale must be above 0"),
-        ({"mixing_lambda": 1.5}, "mixing_lambda must lie"),
-        ({"variant": "best"}, "variant must be one of released"),
-        ({"mini_batch_size": 0}, "mini_batch_size must be at least 1"),
-    ],
-)
-def test_refused(options, says, model):
-    with pytest.raises(ValueError, match=says):
-        CachedMixedNegativesLoss(model, **options)
-
-
-@pytest.mark.parametrize("count", [0, 4])
-def test_the_number_of_columns(count, model, columns):
-    with pytest.raises(ValueError, match=f"one text column, or a pair, .*not {count} columns"):
-        MixedNegativesLoss(model)(features(model, (columns * 2)[:count]), None)
-
-
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*")
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("kind", [MixedNegativesLoss, CachedMixedNegativesLoss])

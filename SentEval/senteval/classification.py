@@ -14,9 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
-from senteval.classifier import Fit, Settings, fit_many
+from senteval.classifier import Fit, fit_many
 from senteval.encoding import Embedded
 from senteval.labelled import Labelled
+from senteval.settings import Settings, whole_number
 
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
 NESTED_SEED = 1111  # whatever the seed: SentEval fixes it for the nested folds
@@ -30,6 +31,19 @@ class Protocol:
     usepytorch: bool = True
     settings: Settings = Settings()
     fit: Callable[..., list[Any]] = fit_many
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if a value cannot be used."""
+        whole_number("kfold", self.kfold, 2)
+        if not isinstance(self.usepytorch, bool):
+            raise ValueError(f"usepytorch must be True or False, not {self.usepytorch!r}")
+
+    def split(self, labels: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(rows to train on, rows held out) of stratified folds; raises ValueError if there are too few rows."""
+        if (most := np.bincount(labels).max()) < self.kfold:
+            raise ValueError(f"kfold {self.kfold} is too many: the largest class has {most} samples to divide")
+        folds = StratifiedKFold(self.kfold, shuffle=True, random_state=seed)
+        return list(folds.split(labels, labels))
 
 
 def features_of(samples: Labelled, embedded: Embedded) -> np.ndarray:
@@ -52,12 +66,11 @@ def score_nested(datasets: dict[str, Labelled], embedded: Embedded, protocol: Pr
     """
     samples = datasets["all"]
     problem = _Problem([samples], embedded, protocol)
-    x, y = np.arange(len(samples)), samples.labels
-    folds = StratifiedKFold(protocol.kfold, shuffle=True, random_state=NESTED_SEED)
-    outer = list(folds.split(x, y))
+    y = samples.labels
+    outer = protocol.split(y, NESTED_SEED)
     inner = []
     for train, _ in outer:
-        inner += [(train[fit], train[held_out]) for fit, held_out in folds.split(train, y[train])]
+        inner += [(train[fit], train[held_out]) for fit, held_out in protocol.split(y[train], NESTED_SEED)]
     strengths = problem.strengths()
     means = problem.held_out_means(inner, strengths, per=protocol.kfold)  # (outer folds, strengths)
     chosen = [strengths[column] for column in means.argmax(axis=1)]
@@ -84,9 +97,9 @@ def score_folds(datasets: dict[str, Labelled], embedded: Embedded, protocol: Pro
     train, test = datasets["train"], datasets["test"]
     problem = _Problem([train, test], embedded, protocol)
     rows = np.arange(len(train))
-    folds = StratifiedKFold(protocol.kfold, shuffle=True, random_state=protocol.settings.seed)
+    folds = protocol.split(train.labels, protocol.settings.seed)
     strengths = problem.strengths(folds=True)
-    (means,) = problem.held_out_means(list(folds.split(rows, train.labels)), strengths, per=protocol.kfold)
+    (means,) = problem.held_out_means(folds, strengths, per=protocol.kfold)
     strength = strengths[int(means.argmax())]
     (model,) = problem.fit([(rows, None, strength)])
     predicted = problem.predict(model, np.arange(len(train), len(train) + len(test)))

@@ -13,44 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adadelta": torch.optim.Adadelta,
-    "adagrad": torch.optim.Adagrad,
-    "adam": torch.optim.Adam,
-    "adamax": torch.optim.Adamax,
-    "asgd": torch.optim.ASGD,
-    "rmsprop": torch.optim.RMSprop,
-    "rprop": torch.optim.Rprop,
-    "sgd": torch.optim.SGD,
-}
+from senteval.settings import Settings, optimizer_of
+
 BATCH_BYTES = 4 << 20  # of gathered rows: what fits in a core's cache is read back fast
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to fit; the names and defaults are SentEval's `params['classifier']`.
-
-    Attributes:
-        nhid: hidden units; 0 is logistic regression.
-        optim: one of `OPTIMIZERS`, with options after commas (`adam,lr=0.01`).
-        max_epoch: no new round starts after more passes than this.
-    """
-
-    nhid: int = 0
-    optim: str = "adam"
-    batch_size: int = 64
-    tenacity: int = 5
-    epoch_size: int = 4
-    max_epoch: int = 200
-    dropout: float = 0.0
-    seed: int = 1111
-    device: str | torch.device = "cpu"
 
 
 @dataclass(frozen=True)
@@ -87,7 +57,7 @@ def fit_one(features: Tensor, labels: Tensor, fit: Fit, classes: int, settings: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = _new_model(features.size(1), classes, settings).to(features.device)
-        optimizer = _optimizer(settings.optim, model.parameters(), weight_decay=fit.l2)
+        optimizer = optimizer_of(settings.optim, model.parameters(), weight_decay=fit.l2)
         train_x, train_y = features[train], labels[train]
         held_out_x, held_out_y = features[held_out], labels[held_out]
         watch = EarlyStop(settings)
@@ -171,6 +141,8 @@ def _hold_out(fit: Fit, shuffles: np.random.RandomState) -> tuple[np.ndarray, np
         return fit.train, fit.held_out
     order = fit.train[shuffles.permutation(len(fit.train))]
     size = int(0.05 * len(order))
+    if not size:
+        raise ValueError(f"{len(order)} samples to train on: 5 % of them are held out, which takes at least 20")
     return order[size:], order[:size]
 
 
@@ -202,7 +174,7 @@ def _fit_batch(
     weight = first.weight.detach().expand(shape).contiguous()  # (F, S, C, d)
     bias = first.bias.detach().expand(shape[:3]).contiguous()  # (F, S, C)
     fused = {"fused": True} if settings.optim.startswith("adam,") or settings.optim == "adam" else {}
-    optimizer = _optimizer(settings.optim, [weight, bias], **fused)
+    optimizer = optimizer_of(settings.optim, [weight, bias], **fused)
     watches = [[EarlyStop(settings) for _ in fold] for fold in folds]
     best: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
     active = list(range(len(folds)))
@@ -278,11 +250,3 @@ def _new_model(dim: int, classes: int, settings: Settings) -> nn.Module:
     return nn.Sequential(
         nn.Linear(dim, settings.nhid), nn.Dropout(settings.dropout), nn.Sigmoid(), nn.Linear(settings.nhid, classes)
     )
-
-
-def _optimizer(name: str, parameters: Any, **options: Any) -> torch.optim.Optimizer:
-    kind, *given = name.split(",")
-    if kind not in OPTIMIZERS:
-        raise ValueError(f"optim {kind!r} is not one of {', '.join(OPTIMIZERS)}")
-    options |= {key: float(value) for key, value in (option.split("=") for option in given)}
-    return OPTIMIZERS[kind](parameters, **options)

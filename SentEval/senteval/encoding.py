@@ -8,6 +8,7 @@ import numpy as np
 from senteval.errors import EncoderError
 
 Encode = Callable[[list[str]], np.ndarray]
+LARGEST = 1e17  # of a component: sums of products have to stay in float32
 
 
 class Embedded:
@@ -18,7 +19,11 @@ class Embedded:
         self._embeddings = embeddings
 
     def __call__(self, sentences: list[str]) -> np.ndarray:
-        return self._embeddings[[self._row_of[sentence] for sentence in sentences]]
+        """Raises ValueError for a sentence that was not encoded."""
+        try:
+            return self._embeddings[[self._row_of[sentence] for sentence in sentences]]
+        except KeyError as error:
+            raise ValueError(f"the sentence {error.args[0][:40]!r} was not encoded: embed the tasks first") from error
 
 
 def embed_distinct(encode: Encode, sentences: Iterable[str]) -> Embedded:
@@ -28,6 +33,8 @@ def embed_distinct(encode: Encode, sentences: Iterable[str]) -> Embedded:
         EncoderError: not one finite row for each sentence.
     """
     distinct = sorted(set(sentences), key=lambda sentence: (sentence.count(" "), len(sentence), sentence))
+    if not distinct:
+        return Embedded([], np.empty((0, 0), dtype=np.float32))
     embeddings = as_array(encode(distinct), "encode")
     check_rows(embeddings, len(distinct), "encode")
     return Embedded(distinct, embeddings)
@@ -39,12 +46,12 @@ def as_array(embeddings: Any, who: str) -> np.ndarray:
     Raises:
         EncoderError: rows of different lengths, or no numbers.
     """
-    if isinstance(embeddings, list | tuple):
-        embeddings = [_plain_row(row) for row in embeddings]
     try:
+        if isinstance(embeddings, list | tuple):
+            embeddings = [_plain_row(row) for row in embeddings]
         return np.asarray(_plain_row(embeddings))
-    except (ValueError, TypeError) as error:
-        raise EncoderError(f"{who} returned no array of numbers ({str(error).splitlines()[0]})") from error
+    except (ValueError, TypeError, RuntimeError) as error:  # torch raises the last of sparse tensors, say
+        raise EncoderError(f"{who} returned no array of numbers ({str(error).partition(chr(10))[0]})") from error
 
 
 def _plain_row(row: Any) -> Any:
@@ -59,6 +66,8 @@ def check_rows(embeddings: np.ndarray, expected: int, who: str) -> None:
         raise EncoderError(
             f"{who} returned shape {embeddings.shape} for {expected} sentences, expected ({expected}, d)"
         )
-    if not np.isfinite(embeddings).all():
-        row = int(np.argmin(np.isfinite(embeddings).all(axis=1)))
-        raise EncoderError(f"{who} returned a row with NaN or infinity (row {row} of {expected})")
+    usable = ((-LARGEST < embeddings) & (embeddings < LARGEST)).all(axis=1)  # of NaN, neither holds
+    if not usable.all():
+        row = int(np.argmin(usable))
+        found = "a number beyond 1e17" if np.isfinite(embeddings[row]).all() else "NaN or infinity"
+        raise EncoderError(f"{who} returned a row with {found} (row {row} of {expected})")

@@ -1,6 +1,7 @@
 """SentEval's original surface: `SE(params, batcher, prepare).eval(tasks)`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from senteval.encoding import as_array, check_rows, embed_distinct
 from senteval.errors import EncoderError
 from senteval.protocols import Scoring, score_task
+from senteval.settings import whole_number
 from senteval.tasks import get_task
 
 TokenLists = list[list[str]]
@@ -39,7 +41,7 @@ class SE:
             batch_size: the most sentences a batcher gets at once (128);
             kfold, seed: folds (10) and seed (1111) of the classifiers;
             usepytorch: SentEval's own classifier (True) or scikit-learn's;
-            classifier: see `senteval.classifier.Settings`;
+            classifier: see `senteval.settings.Settings`;
             device: of the classifiers (default: the GPU if there is one);
             similarity: of two vectors, for the STS tasks (default: the cosine).
         batcher: `batcher(params, batch) -> array or tensor (len(batch), d)`; `batch` is a
@@ -47,6 +49,10 @@ class SE:
         prepare: `prepare(params, samples)`, called once a task with all its token lists.
 
     In both calls `params` holds `current_task` and everything that was put into it.
+
+    Raises:
+        ValueError: `params` lacks `task_path`, or a value in it cannot be used.
+        TypeError: an argument, or a value in `params`, is of another kind.
     """
 
     def __init__(
@@ -55,27 +61,36 @@ class SE:
         batcher: Callable[[Params, TokenLists], Any],
         prepare: Callable[[Params, TokenLists], Any] | None = None,
     ) -> None:
+        if not isinstance(params, dict) and not hasattr(params, "__dict__"):
+            raise TypeError(f"params must be a dictionary, or an object with attributes, not {params!r}")
+        for argument, function in (("batcher", batcher), ("prepare", prepare or print)):
+            if not callable(function):
+                raise TypeError(f"{argument} must be a function of params and token lists, not {function!r}")
         given = params if isinstance(params, dict) else vars(params)
         self.params = Params({**DEFAULTS, **given})
-        self.params.classifier = Params(self.params.classifier)
-        if not isinstance(self.params.batch_size, int) or self.params.batch_size < 1:
-            raise ValueError(f"params['batch_size'] must be at least 1, not {self.params.batch_size!r}")
-        if "task_path" not in self.params:
-            raise ValueError("params needs 'task_path': the folder that holds 'downstream/'")
+        whole_number("params['batch_size']", self.params.batch_size, 1)
+        if not isinstance(self.params.get("task_path"), str | PathLike):
+            raise ValueError("params needs 'task_path', a path: the folder that holds 'downstream/'")
         self.scoring = Scoring.from_params(self.params)
+        self.params.classifier = Params(self.params.classifier or {})
         self.batcher = batcher
         self.prepare = prepare or (lambda params, samples: None)
 
-    def eval(self, name: str | Sequence[str]) -> dict[str, Any]:
+    def eval(self, name: str | Iterable[str]) -> dict[str, Any]:
         """Results of one task, or `{task: results}` of several.
 
+        What `batcher`, `prepare` and `similarity` raise passes through.
+
         Raises:
-            ValueError: unknown task.
+            ValueError: unknown task, found before any is scored; or more folds than samples of a class.
+            TypeError: neither a name nor a list of names.
             DataError: the task's data is missing or malformed.
             EncoderError: the batcher did not return one finite row a sentence.
         """
         if not isinstance(name, str):
-            return {one: self.eval(one) for one in name}
+            if not isinstance(name, Iterable):
+                raise TypeError(f"eval takes the name of a task or a list of them, not {name!r}")
+            return {task.name: self.eval(task.name) for task in [get_task(one) for one in name]}
         task = get_task(name)
         datasets = task.load(Path(self.params.task_path))
         sentences = [sentence for dataset in datasets.values() for sentence in dataset.sentences()]

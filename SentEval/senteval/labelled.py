@@ -28,6 +28,8 @@ class Labelled:
 
 Row = tuple[str, str | None, int]
 TREC_CLASSES = {"ABBR": 0, "DESC": 1, "ENTY": 2, "HUM": 3, "LOC": 4, "NUM": 5}
+BINARY_CLASSES = {"0": 0, "1": 1}
+SST5_CLASSES = {str(label): label for label in range(5)}
 SICK_CLASSES = {"CONTRADICTION": 0, "NEUTRAL": 1, "ENTAILMENT": 2}
 
 
@@ -73,7 +75,7 @@ def read_mrpc(downstream: Path) -> dict[str, Labelled]:
         for number, line in read_lines(path):
             if number > 1:
                 fields = fields_of(line.strip(), path, number, 5)
-                rows.append((fields[3], fields[4], _integer(fields[0], path, number)))
+                rows.append((fields[3], fields[4], _class_of(fields[0].strip(), BINARY_CLASSES, path, number)))
         datasets[split] = _labelled(rows, path)
     return datasets
 
@@ -105,6 +107,8 @@ def read_probing(data_dir: Path, name: str) -> dict[str, Labelled]:
     datasets = {}
     for split, short in (("train", "tr"), ("dev", "va"), ("test", "te")):
         unknown = [label for _, label in splits[short] if label not in classes]
+        if not splits[short]:
+            raise DataError(f"{path}: no samples of the split {short!r}")
         if unknown:
             raise DataError(f"{path}: the label {unknown[0]!r} of {short!r} does not occur in 'tr'")
         datasets[split] = _labelled([(sentence, None, classes[label]) for sentence, label in splits[short]], path)
@@ -121,24 +125,18 @@ def _by_split(folder: Path, pattern: str, parse: object) -> dict[str, Labelled]:
 
 def _sst2_row(line: str, path: Path, number: int) -> Row:
     fields = fields_of(line.strip(), path, number, 2)
-    return fields[0], None, _integer(fields[1], path, number)
+    return fields[0], None, _class_of(fields[1].strip(), BINARY_CLASSES, path, number)
 
 
 def _sst5_row(line: str, path: Path, number: int) -> Row:
     label, _, sentence = line.strip().partition(" ")
-    return sentence, None, _integer(label, path, number)
+    return sentence, None, _class_of(label, SST5_CLASSES, path, number)
 
 
 def _class_of(name: str, classes: dict[str, int], path: Path, number: int) -> int:
     if name not in classes:
         raise DataError(f"{path}, line {number}: the label {name[:40]!r} is not one of {', '.join(classes)}")
     return classes[name]
-
-
-def _integer(text: str, path: Path, number: int) -> int:
-    if not text.strip().isdecimal():
-        raise DataError(f"{path}, line {number}: the label {text.strip()[:40]!r} is not a number")
-    return int(text)
 
 
 def _labelled(rows: Iterable[Row], path: Path) -> Labelled:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from senteval.classification import Protocol, score_folds, score_nested, score_splits
-from senteval.classifier import Settings
 from senteval.encoding import Embedded
 from senteval.relatedness import score_relatedness
+from senteval.settings import Settings
 from senteval.sts import Similarity, score_sts
 from senteval.tasks import Dataset, Task
 
@@ -36,14 +36,22 @@ class Scoring:
     classification: Protocol = Protocol()
     similarity: Similarity | None = None
 
+    def __post_init__(self) -> None:
+        """Raises TypeError if the similarity is no function."""
+        if self.similarity is not None and not callable(self.similarity):
+            raise TypeError(f"similarity must be a function of two vectors, not {self.similarity!r}")
+
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> "Scoring":
         """From SentEval's `params`: kfold, usepytorch, seed, classifier, device, similarity.
 
         Raises:
-            ValueError: a key of `classifier` is unknown.
+            ValueError: a key of `classifier` is unknown, or a value cannot be used.
+            TypeError: `classifier` is no dictionary, or `similarity` no function.
         """
-        given = dict(params.get("classifier") or {})
+        given = params.get("classifier") or {}
+        if not isinstance(given, dict):
+            raise TypeError(f"params['classifier'] must be a dictionary, not {given!r}")
         known = {field.name for field in dataclasses.fields(Settings)}
         if unknown := sorted(set(given) - known):
             raise ValueError(f"params['classifier'] has unknown keys {unknown}; known: {sorted(known)}")

@@ -12,6 +12,9 @@ import numpy as np
 
 from senteval.errors import DataError
 
+GOLD = (0.0, 5.0)  # the scale of the tasks' scores
+ANY = (-np.inf, np.inf)
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -35,16 +38,18 @@ def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]
     Only newlines end a line: `str.splitlines` would also cut at characters such as U+2028.
 
     Raises:
-        DataError: the file is not there or a line is not in that encoding.
+        DataError: the file cannot be read, or a line is no text in that encoding.
     """
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        raise DataError(f"{ascii(str(path))[1:-1]}: {getattr(error, 'strerror', None) or error}") from error
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if lines[-1] == b"":
         lines.pop()
     for number, line in enumerate(lines, 1):
+        if b"\0" in line:  # latin-1 would take it, and UTF-16 with it
+            raise DataError(f"{path}, line {number}: not {encoding} (a NUL); convert it, for instance with iconv")
         try:
             yield number, line.removesuffix(b"\r").decode(encoding)
         except UnicodeDecodeError as error:
@@ -69,7 +74,7 @@ def _read_scored_pairs(folder: Path, name: str) -> Pairs:
     for (number, line), (_, gold) in zip(inputs, golds, strict=True):
         if not gold.strip():
             continue
-        score = number_of(gold, gold_path, number)
+        score = number_of(gold, gold_path, number, GOLD)
         first, second = fields_of(line, input_path, number, 2)[:2]
         rows.append((first, second, score))
     return pairs_of(rows, input_path)
@@ -78,19 +83,22 @@ def _read_scored_pairs(folder: Path, name: str) -> Pairs:
 def read_sts_benchmark(downstream: Path, splits: Iterable[str] = ("train", "dev", "test")) -> dict[str, Pairs]:
     """STSBenchmark: `sts-{train,dev,test}.csv`."""
     folder = downstream / "STS" / "STSBenchmark"
-    return {split: read_pairs_file(folder / f"sts-{split}.csv") for split in splits}
+    return {split: read_pairs_file(folder / f"sts-{split}.csv", GOLD) for split in splits}
 
 
-def read_pairs_file(path: Path) -> Pairs:
+def read_pairs_file(path: Path, scale: tuple[float, float] = ANY) -> Pairs:
     """One file in STSBenchmark's layout.
 
     Tab separated without quoting; the score is field 5, the sentences are fields 6 and
     7, further fields (licences, sources) are ignored.
+
+    Raises:
+        DataError: a line is malformed, or its score is outside the scale.
     """
     rows = []
     for number, line in read_lines(path):
         fields = fields_of(line, path, number, 7)
-        rows.append((fields[5], fields[6], number_of(fields[4], path, number)))
+        rows.append((fields[5], fields[6], number_of(fields[4], path, number, scale)))
     return pairs_of(rows, path)
 
 
@@ -107,7 +115,7 @@ def read_sick_relatedness(downstream: Path, splits: Iterable[str] = tuple(SICK_F
             if number == 1:
                 continue
             fields = fields_of(line, path, number, 4)
-            rows.append((fields[1], fields[2], number_of(fields[3], path, number)))
+            rows.append((fields[1], fields[2], number_of(fields[3], path, number, GOLD)))
         datasets[split] = pairs_of(rows, path)
     return datasets
 
@@ -120,14 +128,16 @@ def fields_of(line: str, path: Path, number: int, at_least: int) -> list[str]:
     return fields
 
 
-def number_of(text: str, path: Path, number: int) -> float:
-    """A finite score; raises DataError if it is none."""
+def number_of(text: str, path: Path, number: int, scale: tuple[float, float] = ANY) -> float:
+    """A finite score on the scale; raises DataError if it is none."""
     try:
         value = float(text)
     except ValueError:
         value = np.nan
     if not np.isfinite(value):
-        raise DataError(f"{path}, line {number}: the score {text.strip()!r} is not a number")
+        raise DataError(f"{path}, line {number}: the score {text.strip()[:40]!r} is not a number")
+    if not scale[0] <= value <= scale[1]:
+        raise DataError(f"{path}, line {number}: the score {value:g} is not from {scale[0]:g} to {scale[1]:g}")
     return value
 
 

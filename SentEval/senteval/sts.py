@@ -33,7 +33,7 @@ def score_sts(
     """Scores one task.
 
     Args:
-        similarity: of two vectors, (d,) and (d,); the cosine by default.
+        similarity: of two vectors, (d,) and (d,), a finite number; the cosine by default.
 
     Returns:
         `{dataset: {pearson, spearman, nsamples}, …, "all": {pearson, spearman}}`.  Those of
@@ -49,6 +49,8 @@ def score_sts(
             given = cosine_rows(first, second)
         else:
             given = np.array([float(similarity(u, v)) for u, v in zip(first, second, strict=True)])
+            if not np.isfinite(given).all():
+                raise ValueError(f"similarity returned NaN or infinity (pair {np.isfinite(given).argmin()} of {name})")
         similarities.append(given)
         golds.append(pairs.scores)
         pearson, spearman = _correlations(given, pairs.scores)

@@ -34,10 +34,16 @@ class Suite:
             splits: of tasks that are not trained on: the splits wanted (default: all).
 
         Raises:
-            ValueError: a name is unknown.
+            ValueError: a name is unknown, or no split is asked for.
+            TypeError: `names` or `splits` is a string, not a list of them.
         """
+        for argument, value in (("names", names), ("splits", splits)):
+            if isinstance(value, str):
+                raise TypeError(f"{argument} must be a list, such as [{value!r}], not the string {value!r}")
         suite = cls()
         splits = None if splits is None else tuple(splits)
+        if splits == ():
+            raise ValueError("splits is empty; name some, or leave it out to have all")
         for task in [get_task(name) for name in names]:
             try:
                 suite.tasks[task.name] = task.load(Path(data_dir), splits)
@@ -63,5 +69,7 @@ class Suite:
         return {name: self.score_one(name, embedded, scoring) for name in self.tasks}
 
     def score_one(self, name: str, embedded: Embedded, scoring: Scoring | None = None) -> dict[str, Any]:
-        """The results of one of the loaded tasks."""
+        """The results of one of the loaded tasks; raises ValueError if it is none of them."""
+        if name not in self.tasks:
+            raise ValueError(f"the task {name!r} is not loaded ({self.missing.get(name, 'it was not asked for')})")
         return score_task(TASKS[name], self.tasks[name], embedded, scoring or Scoring.from_params({}))

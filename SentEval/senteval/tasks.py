@@ -140,7 +140,6 @@ def list_tasks() -> dict[str, dict[str, Any]]:
 
 def get_task(name: str) -> Task:
     """Raises ValueError with the known names when there is no such task."""
-    try:
-        return TASKS[name]
-    except KeyError:
-        raise ValueError(f"unknown task {name!r}; known: {', '.join(TASKS)}") from None
+    if not isinstance(name, str) or name not in TASKS:
+        raise ValueError(f"unknown task {name!r:.40}; known: {', '.join(TASKS)}")
+    return TASKS[name]

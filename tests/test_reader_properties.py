@@ -1,0 +1,164 @@
+"""Properties of the readers: what is written is read back, and no bytes whatever lead to anything but a UserError."""
+
+import csv
+import gzip
+import io
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from properties import ODD, ONE_LINE, WHATEVER, examples
+from pyarrow import parquet
+
+from mixcse.arguments import DataArguments
+from mixcse.console import UserError
+from mixcse.corpus import DELIMITERS, KINDS, iter_sentences
+from mixcse.data import load_text
+
+KIND = st.sampled_from(KINDS)
+LINE_END = st.sampled_from(["\n", "\r\n"])
+
+
+def as_bytes(kind, sentences, line_end="\n", shape=0):
+    """A file of sentences, in one of the shapes that its kind can have."""
+    if kind == ".txt":
+        text = "".join(sentence + line_end for sentence in sentences)
+    elif kind in DELIMITERS:
+        file = io.StringIO()
+        quoting = (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)[shape % 2]
+        writer = csv.writer(file, delimiter=DELIMITERS[kind], lineterminator=line_end, quoting=quoting)
+        writer.writerows([["sentence", "other"], *([sentence, "x"] for sentence in sentences)])
+        text = file.getvalue()
+    elif kind == ".parquet":
+        file = io.BytesIO()
+        parquet.write_table(pa.table({"sentence": pa.array(sentences, pa.string())}), file)
+        return file.getvalue()
+    else:
+        records = [sentence if shape % 2 else {"sentence": sentence} for sentence in sentences]
+        records = records[:1] if kind == ".json" and shape == 2 else records
+        dumped = [json.dumps(record, ensure_ascii=shape > 1) for record in records]
+        if kind == ".jsonl" or shape == 3:
+            text = line_end.join(dumped) + line_end
+        else:
+            text = f"[{f',{line_end}'.join(dumped)}]"
+            text = f'{{"data": {text}}}' if shape == 0 else text
+    return text.encode()
+
+
+def write(folder, kind, content, *, compressed):
+    path = folder / f"some{kind}{'.gz' if compressed else ''}"
+    path.write_bytes(gzip.compress(content, 1, mtime=0) if compressed else content)
+    return path
+
+
+def of_kind(kind, one_line, whatever):
+    """Only text without line ends fits a file of lines."""
+    return one_line if kind == ".txt" else whatever
+
+
+@given(st.data(), KIND, st.booleans(), st.booleans(), LINE_END, st.integers(0, 3))
+@examples(max_examples=250)
+def test_what_is_written_is_read(tmp_path, data, kind, compressed, mark, line_end, shape):
+    sentence = of_kind(kind, ONE_LINE, WHATEVER) | ODD
+    sentences = data.draw(st.lists(sentence, min_size=1, max_size=1 if kind == ".json" and shape == 2 else 6))
+    content = as_bytes(kind, sentences, line_end, shape)
+    mark = mark and kind != ".parquet"
+    assume(mark or not content.startswith(b"\xef\xbb\xbf"))  # which would be taken for the mark
+    path = write(tmp_path, kind, b"\xef\xbb\xbf" * mark + content, compressed=compressed)
+    assert list(iter_sentences(path)) == sentences
+
+
+@given(st.lists(st.lists(WHATEVER | ODD, min_size=3, max_size=3), min_size=1, max_size=5), st.permutations(range(3)))
+@examples(max_examples=60)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != ".txt"])
+def test_columns_are_found_by_their_names(tmp_path, kind, rows, order):
+    names = [("a", "b c", "ü,")[place] for place in order]
+    if kind in DELIMITERS:
+        file = io.StringIO()
+        csv.writer(file, delimiter=DELIMITERS[kind]).writerows([names, *rows])
+        content = file.getvalue().encode()
+    else:
+        records = [dict(zip(names, row, strict=True)) for row in rows]
+        table = io.BytesIO()
+        parquet.write_table(pa.Table.from_pylist(records), table)
+        dumped = json.dumps(records) if kind == ".json" else "\n".join(map(json.dumps, records))
+        content = table.getvalue() if kind == ".parquet" else dumped.encode()
+    path = write(tmp_path, kind, content, compressed=False)
+    for place, name in enumerate(names):
+        assert list(iter_sentences(path, name)) == [row[place] for row in rows]
+
+
+@given(st.data(), KIND, st.booleans(), LINE_END)
+@examples(max_examples=16)
+def test_training_reads_what_a_stream_reads(tmp_path, data, kind, compressed, line_end):
+    plain = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+    sentences = data.draw(st.lists(plain, min_size=1, max_size=4))
+    content = as_bytes(kind, sentences, line_end)
+    path = write(tmp_path, kind, content, compressed=compressed)
+    options = {} if kind == ".txt" else {"text_column": "sentence"}
+    text = load_text(DataArguments([str(path)], **options), overwrite_cache=True)
+    assert text["sentence1"][:] == list(iter_sentences(path, *options.values()))
+
+
+def read_or_refused(read, path):
+    """Sentences, or one line that names the file: nothing else may come of it."""
+    try:
+        sentences = list(read(path))
+    except UserError as error:
+        assert path.name in str(error)
+        assert "\n" not in str(error)
+    else:
+        assert all(isinstance(sentence, str) for sentence in sentences)
+        for sentence in sentences:
+            sentence.encode()
+
+
+@given(st.binary(max_size=60), KIND, st.booleans())
+@example(b'"\\ud800"', ".jsonl", False)
+@example(b"[" * 5000, ".json", False)
+@example(b"1" * 5000, ".jsonl", False)
+@examples(max_examples=250)
+def test_any_bytes_are_read_or_refused(tmp_path, content, kind, gzipped):
+    read_or_refused(iter_sentences, write(tmp_path, kind, content, compressed=gzipped))
+
+
+@given(st.binary(max_size=40), KIND)
+@examples(max_examples=60)
+def test_any_bytes_that_should_be_gzip_are_refused(tmp_path, content, kind):
+    path = tmp_path / f"some{kind}.gz"
+    path.write_bytes(content)
+    read_or_refused(iter_sentences, path)
+
+
+@st.composite
+def damaged_files(draw):
+    """A good file of which a part is cut out, overwritten or repeated; (kind, whether gzipped, bytes)."""
+    kind, compressed = draw(KIND), draw(st.booleans())
+    content = as_bytes(kind, ["the cat sat", 'a, "dog"', "ü"], shape=draw(st.integers(0, 3)))
+    content = gzip.compress(content, 1, mtime=0) if compressed else content
+    start = draw(st.integers(0, len(content) - 1))
+    length = draw(st.integers(0, min(20, len(content) - start)))
+    between = draw(
+        st.binary(max_size=4) | st.sampled_from([b"\0", b"\n", b'"', b"\xff\xfe", b"{", b"]", b",", b"\xed\xa0\x80"])
+    )
+    return kind, compressed, content[:start] + between + content[start + length :]
+
+
+@given(damaged_files())
+@examples(max_examples=400)
+def test_damaged_files_are_read_or_refused(tmp_path, file):
+    kind, compressed, content = file
+    path = tmp_path / f"some{kind}{'.gz' if compressed else ''}"
+    path.write_bytes(content)
+    read_or_refused(iter_sentences, path)
+
+
+@given(damaged_files())
+@examples(max_examples=30)
+def test_training_on_damaged_files_is_refused_or_works(tmp_path, file):
+    kind, compressed, content = file
+    path = tmp_path / f"some{kind}{'.gz' if compressed else ''}"
+    path.write_bytes(content)
+    read_or_refused(lambda path: load_text(DataArguments([str(path)]), overwrite_cache=True)["sentence1"], path)
