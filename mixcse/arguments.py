@@ -1,5 +1,4 @@
 """The options of training.  Defaults are the released BERT-base recipe's, unless a comment says otherwise.
-
 Nothing heavy is imported here: `train.py --help` is made of these fields.
 """
 
@@ -8,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mixcse.console import UserError
-from mixcse.names import MIXED_VIEWS, PADDING, POOLERS, VARIANTS
+from mixcse.names import LEAST_TEMPERATURE, MIXED_VIEWS, PADDING, POOLERS, VARIANTS
+from mixcse.ranges import check_range
 
 
 @dataclass
@@ -76,20 +76,17 @@ class ModelArguments:
     )
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise UserError(f"--temperature must be above 0, not {self.temperature}")
-        for name in ("hard_negative_weight", "mlm_weight"):
-            if not math.isfinite(getattr(self, name)):
-                raise UserError(f"--{name} must be a finite number, not {getattr(self, name)}")
+        check_range(self, "temperature", 0, open_below=True)
+        check_range(self, "temperature", LEAST_TEMPERATURE)
+        check_range(self, "hard_negative_weight", -math.inf)
+        check_range(self, "mlm_weight", 0)
+        check_range(self, "lora_rank", 1)
+        check_range(self, "lora_alpha", 0, open_below=True)
         if not 0 <= self.mixing_lambda <= 1:
             raise UserError(f"--mixing_lambda must lie in 0 to 1, not {self.mixing_lambda}")
         for name in ("dropout", "lora_dropout"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 0 and below 1, not {getattr(self, name)}")
-        if self.lora_rank is not None and self.lora_rank < 1:
-            raise UserError(f"--lora_rank must be at least 1, not {self.lora_rank}")
-        if self.lora_alpha is not None and not 0 < self.lora_alpha < math.inf:
-            raise UserError(f"--lora_alpha must be a finite number above 0, not {self.lora_alpha}")
 
     @property
     def hub(self) -> dict[str, object]:
@@ -169,6 +166,7 @@ class DataArguments:
     def __post_init__(self) -> None:
         if not 0 < self.mlm_probability < 1:
             raise UserError(f"--mlm_probability must lie between 0 and 1, not {self.mlm_probability}")
+        check_range(self, "preprocessing_num_workers", 1)
         if isinstance(self.train_file, str):
             self.train_file = [self.train_file]
         if self.train_file and self.dataset_name:
@@ -178,6 +176,8 @@ class DataArguments:
             raise UserError("--text_column is for single sentences, --sentence1_column and its kin for pairs; give one")
         if not all(pair) and any((*pair, self.hard_negative_column)):
             raise UserError("pairs need both --sentence1_column and --sentence2_column")
+        if twice := [name for name in self.columns if self.columns.count(name) > 1]:
+            raise UserError(f"the column {twice[0]!r} is named twice; a pair has a column for each of its sentences")
 
     @property
     def columns(self) -> list[str]:

@@ -1,13 +1,14 @@
 """How the command-line programs speak: short lines on stderr, one line for an error."""
 
 import argparse
+import difflib
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TextIO
 
 from mixcse.faults import one_line
@@ -54,6 +55,22 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """As argparse's; an option that there is not is answered with the one that is meant."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            raise UserError(unknown_option(unknown[0], self._option_string_actions))
+        return options
+
+
+def unknown_option(option: str, known: Iterable[str]) -> str:
+    """What is wrong with a word of a command line that no option takes, and what may have been meant."""
+    name = option.split("=")[0]
+    if not name.startswith("-"):
+        return f"unexpected argument {option!r}: options begin with -- (see --help)"
+    close = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), known, n=1)
+    return f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else " (see --help)")
 
 
 def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:

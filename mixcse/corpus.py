@@ -3,7 +3,6 @@
 Nothing heavy is imported before it is needed: the command line reads its input through here.
 """
 
-import csv
 import glob
 import gzip
 import shutil
@@ -16,7 +15,9 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from mixcse.console import UserError, first_line, standard_input
+from mixcse.delimited import read_header, read_records
 from mixcse.json_records import half_character, read_json_lines, read_json_records
+from mixcse.plain_text import read_plain_lines, text_fault
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 KINDS = (".txt", *DELIMITERS, ".json", ".jsonl", ".parquet")
@@ -88,9 +89,14 @@ def check_file(path: Path, kinds: Sequence[str] | None = KINDS) -> None:
     except OSError as error:
         raise UserError(f"{str(path)[:80]}: {error.strerror}") from error
     if not found:
-        raise UserError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+        missing = "a link to a file that is not there" if path.is_symlink() else "no such file"
+        raise UserError(f"{path}: {'not a file' if path.exists() else missing}")
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty")
+    try:
+        open(path, "rb").close()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
     if kinds is not None:
         kind_of(path)
 
@@ -134,7 +140,7 @@ def column_names(path: Path) -> tuple[list[str], list[str]]:
     with named_faults(path):
         if kind in DELIMITERS:
             with open_text(path, newline="") as file:
-                header = next(csv.reader(file, delimiter=DELIMITERS[kind]), [])
+                header = read_header(file, DELIMITERS[kind])
             return header, header
         if kind == ".parquet":
             with _open_parquet(path) as table:
@@ -162,6 +168,8 @@ def text_rows(path: Path, columns: Sequence[str]) -> Iterator[list[str]]:
                 raise UserError(
                     f"{path}, {unit_of(path)} {number}: {columns[place]!r} is {type(value).__name__}, not text"
                 )
+            elif fault := text_fault(value):
+                raise UserError(f"{path}, {unit_of(path)} {number}: {fault}")
         yield values
 
 
@@ -171,11 +179,11 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[An
     with named_faults(path):
         if kind == ".txt":
             with open_text(path) as file:
-                for number, line in enumerate(file, 1):
-                    yield number, [line.removesuffix("\n")]
+                for number, line in read_plain_lines(file):
+                    yield number, [line]
         elif kind in DELIMITERS:
             with open_text(path, newline="") as file:
-                yield from _delimited_rows(path, csv.reader(file, delimiter=DELIMITERS[kind]), columns)
+                yield from read_records(file, DELIMITERS[kind], columns)
         elif kind == ".parquet":
             with _open_parquet(path) as table:
                 batches = (batch.to_pydict() for batch in table.iter_batches(1000, columns=list(columns)))
@@ -217,7 +225,12 @@ def named_faults(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: {encoding_fault(path) or error.reason}") from error
-    except (OSError, EOFError, zlib.error, csv.Error, ValueError, RecursionError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        reason = f"damaged, or not compressed ({first_line(error)})"
+        raise UserError(f"{path}: {reason}; get it again, or rename it if it is no .gz") from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or first_line(error)}") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: {first_line(error)}") from error
     if path.exists() and path.stat().st_size < size:
         raise UserError(f"{path}: it was cut short while it was read")
@@ -243,26 +256,6 @@ def _stdin_lines() -> Iterator[str]:
         raise UserError(f"stdin is not UTF-8 ({error.reason})") from error
     finally:
         file.detach()  # else stdin is closed with it
-
-
-def _delimited_rows(path: Path, reader: Any, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    header = next(reader, [])
-    places = [header.index(name) for name in columns]
-    first = True
-    for fields in _lines_named(reader):
-        if not fields:
-            continue
-        if len(fields) > len(header) or (first and len(fields) < len(header)):
-            raise UserError(f"{path}, line {reader.line_num}: {len(fields)} columns under a header of {len(header)}")
-        first = False
-        yield reader.line_num, [fields[place] if place < len(fields) else "" for place in places]
-
-
-def _lines_named(reader: Any) -> Iterator[list[str]]:
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise csv.Error(f"line {reader.line_num}: {error}; a quotation mark may lack its other one") from error
 
 
 def _json_values(file: TextIO, kind: str) -> Iterator[tuple[int, Any]]:

@@ -3,6 +3,7 @@
 import json
 
 import datasets
+import pyarrow.compute as compute
 from datasets import Dataset, Features, Value
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
@@ -42,6 +43,7 @@ def _load_training_data(
     data_args: DataArguments, tokenizer: PreTrainedTokenizerBase, overwrite_cache: bool
 ) -> tuple[Dataset, Found]:
     text = load_text(data_args, overwrite_cache=overwrite_cache)
+    _check_text(text, data_args)
     found = find_duplicates(text, overwrite_cache=overwrite_cache)
     data = tokenise(
         text,
@@ -55,6 +57,23 @@ def _load_training_data(
     if len(data) < 2:
         raise UserError(f"{data_args.source}: {len(data)} sentences; contrastive training needs at least 2")
     return data, found
+
+
+def _check_text(text: Dataset, data_args: DataArguments) -> None:
+    """Raises UserError unless two rows, and each column, have something in them."""
+    for name in text.column_names:
+        filled, needed = 0, 2 if name == "sentence1" else 1
+        for chunk in text.data.column(name).chunks:
+            lengths = compute.utf8_length(compute.utf8_trim_whitespace(chunk))
+            filled += compute.sum(compute.greater(lengths, 0)).as_py() or 0
+            if filled >= needed:
+                break
+        if filled < needed:
+            where = f" in {name}" * (name != "sentence1")
+            blank = f" and {len(text) - filled:,} blank rows" * (len(text) > filled)
+            raise UserError(
+                f"{data_args.source}: {filled} sentences{where}{blank}; contrastive training needs at least {needed}"
+            )
 
 
 def load_text(data_args: DataArguments, *, overwrite_cache: bool = False) -> Dataset:

@@ -46,7 +46,8 @@ class DevSets:
                 warn(f"{task} dev is not scored: {reason}")
         transfer_suite = senteval.Suite.load(TRANSFER_TASKS if transfer else (), folder)
         if transfer_suite.missing:
-            raise UserError(f"--eval_transfer: {next(iter(transfer_suite.missing.values()))}")
+            missing = next(iter(transfer_suite.missing.values()))
+            raise UserError(f"--eval_transfer: {missing}; name the data's folder with --senteval_data")
         return cls(pairs, transfer_suite, "" if pairs else next(iter(suite.missing.values())))
 
     @property

@@ -232,6 +232,8 @@ def move(model: SentenceModel, device: str | torch.device | None) -> None:
     Raises:
         UserError: the device cannot be used.
     """
+    if str(device).partition(":")[0] == "meta":
+        raise UserError(f"device {device!r} cannot be used: it computes no numbers")
     try:
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except Exception as error:  # torch has many kinds for a device that is not there

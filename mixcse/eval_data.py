@@ -1,7 +1,6 @@
 """Where evaluation data lies, pairs of the user's own, and alignment and uniformity on pairs."""
 
 import dataclasses
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from mixcse.corpus import (
     KINDS,
     check_file,
     column_names,
+    is_compressed,
     kind_of,
     named_faults,
     open_text,
@@ -21,9 +21,11 @@ from mixcse.corpus import (
     unit_of,
 )
 from mixcse.metrics import alignment, uniformity
+from mixcse.plain_text import text_fault
 from senteval.encoding import Embedded
 from senteval.readers import pairs_of
 
+LARGEST = 1e100  # of a score: its square is a number too
 TABLES = tuple(kind for kind in KINDS if kind != ".txt")
 
 
@@ -46,9 +48,13 @@ def read_own_pairs(path: str | Path) -> senteval.Pairs:
     try:
         check_file(path, kinds=None)
         table = path.name.lower().removesuffix(".gz").endswith(TABLES) and not _is_sts_benchmark(path)
+        if not table and is_compressed(path):
+            raise UserError(f"{path}: a file in STS-B's layout is read as it is; unpack it, with gunzip for instance")
         pairs = pairs_of(list(_scored_rows(path)), path) if table else senteval.read_pairs_file(path)
     except (UserError, senteval.DataError) as error:
         raise UserError(f"--validation_file {error}") from error
+    if max(abs(pairs.scores)) > LARGEST:
+        raise UserError(f"--validation_file {path}: a score is beyond {LARGEST:g}")
     if len(set(pairs.scores)) < 2:
         raise UserError(f"--validation_file {path}: a correlation needs pairs with at least two different scores")
     low, high = pairs.scores.min(), pairs.scores.max()
@@ -68,10 +74,13 @@ def _scored_rows(path: Path) -> Iterator[tuple[str, str, float]]:
     there, _ = column_names(path)
     for number, (first, second, score) in read_rows(path, _pair_columns(path, there)):
         where = f"{path}, {unit_of(path)} {number}"
-        if not isinstance(first, str) or not isinstance(second, str):
-            raise UserError(f"{where}: a sentence is missing or no text")
+        for sentence in (first, second):
+            if not isinstance(sentence, str) or not sentence.strip():
+                raise UserError(f"{where}: a sentence is missing or no text")
+            if fault := text_fault(sentence):
+                raise UserError(f"{where}: {fault}")
         if (value := _number(score)) is None:
-            raise UserError(f"{where}: the score {score!r} is not a number")
+            raise UserError(f"{where}: the score {str(score)[:40]!r} is not a number")
         yield first, second, value
 
 
@@ -93,12 +102,12 @@ def _pair_columns(path: Path, there: list[str]) -> list[str]:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, also out of its text; None if it is none."""
+    """A finite number of usual size, also out of its text; None if it is none."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= LARGEST else None
 
 
 def spread(pairs: senteval.Pairs, embedded: Embedded) -> dict[str, float]:

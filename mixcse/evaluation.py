@@ -12,8 +12,9 @@ import senteval
 from mixcse import __version__
 from mixcse.commands.options import add_hub_options
 from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say, warn
-from mixcse.files import write_json
-from mixcse.names import MODES, POOLERS, TASK_SETS
+from mixcse.files import read_json, write_json
+from mixcse.names import MODES, POOLERS, SHORTEST_INPUT, TASK_SETS
+from mixcse.ranges import check_range
 
 if TYPE_CHECKING:  # torch and transformers are imported once the command line is known to be right
     from mixcse.encoder import SentenceEncoder
@@ -52,14 +53,16 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
         )
     except senteval.EncoderError as error:
         raise UserError(f"{options.model_name_or_path} gives no usable embeddings: {error}") from error
-    print_report(report, options.transfer_metric)
-    if options.output_json:
-        write_json(options.output_json, _as_json(report, finished, encoder, options, time.perf_counter() - start))
     if not report.scores and not report.own:
+        for task, reason in report.missing.items():
+            say(f"not scored: {task} ({reason})")
         raise UserError(
             "nothing could be scored, for the reasons above; SentEval's data: python -m mixcse.fetch gets it, "
             "--senteval_data names its folder; --validation_file scores pairs of your own"
         )
+    print_report(report, options.transfer_metric)
+    if options.output_json:
+        write_json(options.output_json, _as_json(report, finished, encoder, options, time.perf_counter() - start))
 
 
 def _as_json(
@@ -127,11 +130,16 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     add("--max_seq_length", type=int, help="tokens; longer sentences are cut (default: the model's own limit)")
     add("--device", help="such as cpu or cuda:1 (default: the GPU if there is one)")
     options = parser.parse_args(argv)
+    for name, value in vars(options).items():
+        if value == "":
+            raise UserError(f"--{name} is empty; give it a value, or leave it out")
     options.tasks = _chosen_tasks(options)
     if options.output_json:
         _check_output(Path(options.output_json))
-    if options.batch_size < 1:
-        raise UserError(f"--batch_size must be at least 1, not {options.batch_size}")
+    check_range(options, "batch_size", 1)
+    check_range(options, "max_seq_length", SHORTEST_INPUT)
+    if not options.tasks and not options.validation_file:
+        raise UserError("nothing to score: name tasks with --task_set or --tasks, or pairs with --validation_file")
     return options
 
 
@@ -157,8 +165,17 @@ def _has_dev_score(task: str) -> bool:
 def _check_output(path: Path) -> None:
     """Raises UserError now rather than when the scores are there to be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        nearest = next(one for one in (path.absolute().parent, *path.absolute().parents) if one.exists())
+        there = path.exists()
     except OSError as error:
-        raise UserError(f"--output_json {path}: {error.strerror}") from error
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"--output_json {str(path)[:80]}: {error.strerror}") from error
+    if path.is_dir() or not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(f"--output_json {path}: cannot be written to; name a file")
+    if not there or path.stat().st_size == 0 or not path.is_file():
+        return
+    try:
+        known = isinstance(read_json(path)["tasks"], dict)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        known = False
+    if not known:
+        raise UserError(f"--output_json {path}: there is a file that holds no scores; name another, or delete it")

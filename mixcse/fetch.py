@@ -118,6 +118,10 @@ def _obtain(name: str, folder: Path, revision: str) -> Path:
     path = folder / name
     if path.is_file():
         return path
+    if nearest := next((one for one in (folder, *folder.parents) if one.exists() and not one.is_dir()), None):
+        raise UserError(f"{folder}: {nearest} is a file, where a folder has to be; move it away")
+    if path.exists() or path.is_symlink():
+        raise UserError(f"{path} is no file that can be read; move it away, to have {name} downloaded")
     say(f"downloading {name} from the Hub data set {HUB_DATASET}, revision {revision}")
     try:
         cached = Path(hf_hub_download(HUB_DATASET, name, repo_type="dataset", revision=revision))

@@ -25,8 +25,9 @@ def hold_out(data: Dataset, asked: float | None, batch_size: int, seed: int) -> 
     if size > limit:
         size = limit // batch_size * batch_size or limit
     if size < 2 or wanted > len(data) - 2:
+        some = "some" if asked is None else f"{wanted:g} of them (--held_out {asked:g})"
         raise UserError(
-            f"{len(data):,} sentences are too few to hold some out for the loss; give scored pairs with "
+            f"{len(data):,} sentences are too few to hold {some} out for the loss; give scored pairs with "
             "--validation_file, or train without dev scores (leave out --do_eval and its kin)"
         )
     chosen = np.zeros(len(data), dtype=bool)

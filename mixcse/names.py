@@ -10,3 +10,5 @@ MODES = ("test", "fasttest", "dev")  # of evaluation; their protocols: mixcse/sc
 STS_TASKS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness")
 TRANSFER_TASKS = ("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC")
 TASK_SETS = {"sts": STS_TASKS, "transfer": TRANSFER_TASKS, "full": STS_TASKS + TRANSFER_TASKS}
+SHORTEST_INPUT = 3  # tokens: two special ones, and one of text
+LEAST_TEMPERATURE = 1e-6  # logits are at most its inverse: float32 holds them and their gradients

@@ -1,6 +1,6 @@
 """Command lines and JSON files to arguments, with an answer to a typing error."""
 
-import difflib
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, NoReturn
@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 from transformers import HfArgumentParser
 
 from mixcse.arguments import DataArguments, ModelArguments
-from mixcse.console import UserError, first_line
+from mixcse.console import UserError, unknown_option
+from mixcse.json_records import half_character
 from mixcse.train_arguments import TrainArguments
 from mixcse.train_help import add_help_options, answer_help
 
@@ -25,7 +26,7 @@ class StrictParser(HfArgumentParser):
         add_help_options(self)
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
+        raise UserError(f"{message if len(message) < 400 else f'{message[:400]}…'} (see --help)")  # many choices
 
 
 def parse_training_arguments(argv: list[str]) -> tuple[ModelArguments, DataArguments, TrainArguments]:
@@ -37,32 +38,48 @@ def parse_training_arguments(argv: list[str]) -> tuple[ModelArguments, DataArgum
     answer_help(argv)
     parser = StrictParser((ModelArguments, DataArguments, TrainArguments), prog="train.py")
     if argv and argv[0].endswith(".json"):
-        argv = _arguments_from_json(Path(argv[0])) + argv[1:]
-    _, unknown = parser.parse_known_args(argv)
-    if unknown:
-        raise UserError(_unknown_option(unknown[0], list(parser._option_string_actions)))
+        path = Path(argv[0])
+        recorded = _arguments_from_json(path)
+        try:
+            _check_words(parser, recorded)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        argv = recorded + argv[1:]
+    _check_words(parser, argv)
     try:
-        return parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
-    except (ValueError, ImportError) as error:
-        raise UserError(first_line(error)) from error
+        groups = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+    except (ValueError, TypeError, OSError, ImportError) as error:  # transformers' own checks
+        raise UserError(" ".join(str(error).split())[:400]) from error
+    for group in groups:
+        _check_nothing_is_empty(group)
+    return groups
 
 
-def _unknown_option(option: str, known: list[str]) -> str:
-    name = option.split("=")[0]
-    if not name.startswith("-"):
-        return f"unexpected argument {option!r}: options begin with --"
+def _check_words(parser: StrictParser, argv: list[str]) -> None:
+    _, unknown = parser.parse_known_args(argv)
+    if not unknown:
+        return
+    name = unknown[0].split("=")[0]
     if name in RENAMED:
-        return f"unknown option {name}: today it is {RENAMED[name]}"
-    close = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), known, n=1)
-    return f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else " (see --help)")
+        raise UserError(f"unknown option {name}: today it is {RENAMED[name]}")
+    raise UserError(unknown_option(unknown[0], parser._option_string_actions))
+
+
+def _check_nothing_is_empty(group: Any) -> None:
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        if value in ("", [""]) and field.default != value:
+            raise UserError(f"--{field.name} is empty; give it a value, or leave it out")
 
 
 def _arguments_from_json(path: Path) -> list[str]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
+        raise UserError(f"{path}: {error.strerror}; a first word that ends in .json is a file of options") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error.reason}); convert the file, for instance with iconv") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected an object that maps option names to values")
@@ -70,8 +87,10 @@ def _arguments_from_json(path: Path) -> list[str]:
     for name, value in values.items():
         if value is None or value == [] or name in (CHECKSUM, PROCESSES):
             continue
-        argv.append(f"--{name}")
-        argv += map(_as_argument, value if isinstance(value, list) else [value])
+        words = [_as_argument(one) for one in (value if isinstance(value, list) else [value])]
+        if fault := half_character(words):
+            raise UserError(f"{path}: {name!r}: {fault}")
+        argv += [f"--{name}", *words] if isinstance(value, list) else [f"--{name}={words[0]}"]
     return argv
 
 

@@ -16,7 +16,7 @@ from mixcse.fast_dropout import use_fast_dropout
 from mixcse.held_out import hold_out
 from mixcse.hub import check_hub
 from mixcse.modeling import SentenceModel
-from mixcse.names import HELD_OUT_LOSS
+from mixcse.names import HELD_OUT_LOSS, SHORTEST_INPUT
 from mixcse.packing import can_pack
 from mixcse.train_arguments import TrainArguments
 from mixcse.trainer import MixCSETrainer
@@ -96,9 +96,15 @@ def holds_out(args: TrainArguments) -> bool:
 def load_model(model_args: ModelArguments, data_args: DataArguments) -> SentenceModel:
     """The model that training starts from, with the heads it needs; raises UserError if options do not fit it."""
     model = SentenceModel.from_pretrained(model_args.model_name_or_path, dropout=model_args.dropout, **model_args.hub)
-    if not 3 <= data_args.max_seq_length <= model.max_length:
+    if not SHORTEST_INPUT <= data_args.max_seq_length <= model.max_length:
         raise UserError(
-            f"--max_seq_length {data_args.max_seq_length} is outside 3 to {model.max_length}, the model's limit"
+            f"--max_seq_length {data_args.max_seq_length} is outside {SHORTEST_INPUT} to {model.max_length}, "
+            "the model's limit"
+        )
+    if (model_args.lora_rank or 0) > model.encoder.config.hidden_size:
+        raise UserError(
+            f"--lora_rank {model_args.lora_rank} is more than the encoder's {model.encoder.config.hidden_size} "
+            "dimensions"
         )
     if model_args.do_mlm and model.tokenizer.mask_token is None:
         raise UserError(f"--do_mlm: the tokenizer of {model_args.model_name_or_path} has no mask token; drop the flag")
@@ -127,6 +133,12 @@ def make_trainer(
     held_out = None
     if holds_out(args):
         data, held_out = hold_out(data, args.held_out, args.per_device_train_batch_size, args.seed)
+    batch = args.world_size * args.per_device_train_batch_size
+    if args.dataloader_drop_last and len(data) < batch:
+        raise UserError(
+            f"{data_args.source}: {len(data):,} examples to train on are fewer than a batch of {batch}, and "
+            "incomplete ones are dropped; lower --per_device_train_batch_size"
+        )
     padding = _padding(model, data_args, args)
     model.packed = padding == "none"
     model.chunking = Chunking(

@@ -72,7 +72,7 @@ class Finished:
 
     def key(self, name: str, datasets: dict[str, Dataset], protocol: Protocol) -> str:
         """A hash of model, data and settings."""
-        settings = dataclasses.replace(protocol.settings, device="any")
+        settings = dataclasses.asdict(protocol.settings) | {"device": "any"}
         digest = hashlib.sha256(repr((self.model_key, name, protocol.kfold, settings)).encode())
         for dataset, samples in datasets.items():
             labels = samples.scores if isinstance(samples, senteval.Pairs) else samples.labels

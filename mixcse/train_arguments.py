@@ -1,6 +1,6 @@
 """The options of training together with transformers' own, and what follows from one for another."""
 
-import math
+import json
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +13,23 @@ from mixcse.arguments import Recipe
 from mixcse.console import UserError
 from mixcse.gpu_recipe import apply_gpu_recipe
 from mixcse.names import HELD_OUT_LOSS
+from mixcse.ranges import check_range
+
+COUNTS = (
+    "per_device_eval_batch_size", "gradient_accumulation_steps", "eval_steps", "save_steps", "logging_steps",
+    "embedding_chunk_size", "early_stopping_patience", "ddp_timeout", "dataloader_prefetch_factor",
+    "eval_accumulation_steps", "torch_empty_cache_steps",
+)  # fmt: skip
+FROM_ZERO = ("weight_decay", "max_grad_norm", "warmup_steps", "dataloader_num_workers", "eval_delay")
+TAKE_A_FILE = ("accelerator_config", "fsdp_config", "deepspeed")  # its name, or a JSON object
+# Options of transformers' with nothing to act on here.
+IMPOSSIBLE = {
+    "label_smoothing_factor": "the objective has no labels to smooth",
+    "neftune_noise_alpha": "noise in the embeddings is not part of the objective",
+    "deepspeed": "this trainer is not made for DeepSpeed",
+    "do_predict": "there is nothing to predict; evaluation.py scores the trained folder",
+    "resume_from_checkpoint": "not needed, the same command continues an unfinished run",
+}
 
 
 @dataclass
@@ -28,6 +45,7 @@ class TrainArguments(Recipe, TrainingArguments):
         if not self.output_dir:
             raise UserError("--output_dir is missing: say where the trained model goes")
         self._check_numbers()
+        self._check_kinds()
         if self.per_device_train_batch_size < 2:
             raise UserError("--per_device_train_batch_size must be at least 2: a batch's other sentences are negatives")
         self._resolve_evaluation()
@@ -51,25 +69,36 @@ class TrainArguments(Recipe, TrainingArguments):
                 self.ddp_find_unused_parameters = False  # `prepare_training` has frozen them
 
     def _check_numbers(self) -> None:
-        for name in ("per_device_eval_batch_size", "gradient_accumulation_steps"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "num_train_epochs"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UserError(f"--{name} must be a finite number above 0, not {getattr(self, name)}")
-        for name in ("eval_steps", "save_steps", "logging_steps", "embedding_chunk_size", "early_stopping_patience"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= (self.early_stopping_threshold or 0) < math.inf:
-            raise UserError(f"--early_stopping_threshold must be at least 0, not {self.early_stopping_threshold}")
-        if self.held_out is not None and not 0 < self.held_out < math.inf:
-            raise UserError(f"--held_out must be above 0, a share (below 1) or a number, not {self.held_out}")
+        for name in COUNTS:
+            check_range(self, name, 1)
+        for name in ("early_stopping_threshold", *FROM_ZERO):
+            check_range(self, name, 0)
+        for name in ("learning_rate", "num_train_epochs", "held_out", "adam_epsilon"):
+            check_range(self, name, 0, open_below=True)
+        for name in ("adam_beta1", "adam_beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"--{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if self.max_steps < 1 and self.max_steps != -1:
             raise UserError(f"--max_steps must be at least 1, or -1 for whole epochs, not {self.max_steps}")
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"--seed must lie in 0 to {2**32 - 1}, not {self.seed}")
-        if self.resume_from_checkpoint:
-            raise UserError("--resume_from_checkpoint: not needed, the same command continues an unfinished run")
+        for name in ("seed", "data_seed"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) < 2**32:
+                raise UserError(f"--{name} must lie in 0 to {2**32 - 1}, not {getattr(self, name)}")
+
+    def _check_kinds(self) -> None:
+        """What transformers takes and then fails on, or leaves out in silence."""
+        for name in self._VALID_DICT_FIELDS:
+            value = getattr(self, name, None)
+            if not isinstance(value, str) or not value or (name in TAKE_A_FILE and not value.startswith("{")):
+                continue
+            try:
+                known = isinstance(json.loads(value), dict)
+            except (ValueError, RecursionError):
+                known = False
+            if not known:
+                raise UserError(f"--{name} takes a JSON object, such as '{{\"key\": 1}}', not {value[:80]!r}")
+        for name, reason in IMPOSSIBLE.items():
+            if getattr(self, name, None):
+                raise UserError(f"--{name}: {reason}; leave it out")
 
     def _resolve_evaluation(self) -> None:
         asked = (
@@ -80,6 +109,8 @@ class TrainArguments(Recipe, TrainingArguments):
             self.metric_for_best_model,
             self.load_best_model_at_end,
         )
+        if self.do_eval and self.eval_strategy == "no":
+            raise UserError("--do_eval and --eval_strategy no contradict each other; leave one out")
         evaluates = any(asked) or self.eval_steps is not None or self.eval_strategy not in (None, "no")
         if self.eval_strategy is None:
             self.eval_strategy = "steps" if evaluates else "no"
@@ -93,6 +124,8 @@ class TrainArguments(Recipe, TrainingArguments):
             self.save_strategy = self.eval_strategy if self.do_eval else SaveStrategy.STEPS
         if self.load_best_model_at_end is None:
             self.load_best_model_at_end = self.do_eval
+        if self.save_strategy == SaveStrategy.BEST and not self.do_eval:
+            raise UserError("--save_strategy best needs dev scores, and there are none; add --do_eval")
         if self.do_eval:
             self.metric_is_default = self.metric_for_best_model is None
             default = "stsb_spearman" if self.validation_file is None else "dev_spearman"

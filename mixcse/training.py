@@ -1,6 +1,7 @@
 """`train.py`: from options to a trained folder."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -109,7 +110,7 @@ def _train(
         raise UserError(f"{data_args.source}: it changed while it was read; run the same command again")
     say(found.report(removed=data_args.dedupe))
     args.eval_on_start = args.eval_on_start and checkpoint is None
-    begin = _Begin(folder, checkpoint, afresh)
+    begin, there = _Begin(folder, checkpoint, afresh), folder.path.exists()
     start = perf_counter()
     try:
         trainer = make_trainer(model, model_args, data_args, args, data, dev_sets, callbacks)
@@ -118,6 +119,9 @@ def _train(
         untrained_cosines = trainer.cosines()  # also on a resume: the checkpoint's weights come later
         metrics = _train_or_take_over(trainer, checkpoint, begin)
     except Exception as error:  # transformers has many kinds for options that do not go together
+        if not begin.done and not there:
+            with suppress(OSError):  # it is not there, or no longer empty
+                folder.path.rmdir()  # the Trainer made it
         if begin.done or isinstance(error, UserError) or one_line(error):
             raise
         reason = f"{type(error).__name__}: {first_line(error)}"

@@ -3,11 +3,13 @@
 import glob
 import hashlib
 import shutil
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.compute as compute
 from datasets import Dataset, Features, Value
 from datasets.exceptions import DatasetGenerationError
 
@@ -21,27 +23,28 @@ from mixcse.corpus import (
     encoding_fault,
     is_compressed,
     kind_of,
+    open_bytes,
     read_rows,
     text_rows,
 )
 from mixcse.faults import fault_of
 from mixcse.files import sha256
+from mixcse.plain_text import LONGEST
 
-READER_VERSION = 1  # raise it when `_generate` or what it calls changes, or old caches are taken for new ones
+READER_VERSION = 2  # raise it when `_generate` or what it calls changes, or old caches are taken for new ones
 
 
 def read_text_columns(files: Sequence[Path], wanted: Sequence[str] = (), *, overwrite_cache: bool = False) -> Dataset:
     """The sentences of training files, a column for each place in a pair or triplet: `sentence1` to `sentence3`.
 
-    A row with fields missing at its end has empty sentences there.  Memory does not grow with
-    the files: the table lies on disk.
+    Memory does not grow with the files: the table lies on disk.
 
     Args:
         files: of one kind, in this order.
         wanted: the columns that hold the sentences; by default all, if they are one to three of text.
 
     Raises:
-        UserError: a file is malformed or not UTF-8, or their columns are not the same or not clear.
+        UserError: a file is malformed, not UTF-8 or without text, or their columns are not the same or not clear.
     """
     for path in files:
         check_file(path)
@@ -51,6 +54,8 @@ def read_text_columns(files: Sequence[Path], wanted: Sequence[str] = (), *, over
     before = states_of(files)
     try:
         data = _load(files, columns, overwrite_cache)
+        if _looks_wrong(data, delimited=kind_of(files[0]) in DELIMITERS):
+            _read_all(files, columns)  # names the line
     except (DatasetGenerationError, ValueError, OSError) as error:
         if cache_fault(error):
             raise
@@ -59,6 +64,7 @@ def read_text_columns(files: Sequence[Path], wanted: Sequence[str] = (), *, over
         path, cause = files[0], _cause(error)
         if isinstance(cause, UserError):
             raise cause from error
+        _read_all([path], columns)  # our readers say where it is
         reason = encoding_fault(path) if isinstance(cause, UnicodeDecodeError) else None
         reason = reason or first_line(cause).removeprefix("Error tokenizing data. C error: ")
         raise UserError(f"{path}: {reason}") from error
@@ -124,6 +130,24 @@ def _common_columns(files: Sequence[Path], wanted: Sequence[str]) -> list[str]:
     return columns
 
 
+def _read_all(files: Sequence[Path], columns: Sequence[str]) -> None:
+    """Reads everything once more, for what our readers find wrong in it."""
+    for path in files:
+        for _ in text_rows(path, columns):
+            pass
+
+
+def _looks_wrong(data: Dataset, *, delimited: bool) -> bool:
+    """Whether a sentence is no text; or is empty in a table, whose row may then be shorter than the header."""
+    for chunk in (chunk for column in data.data.columns for chunk in column.chunks):
+        shortest, longest = compute.min_max(compute.utf8_length(chunk)).as_py().values()
+        if (longest or 0) > LONGEST or (delimited and shortest == 0):
+            return True
+        if compute.any(compute.match_substring(chunk, "\0")).as_py():
+            return True
+    return False
+
+
 def _load(files: Sequence[Path], columns: Sequence[str], overwrite_cache: bool) -> Dataset:
     kind = kind_of(files[0])
     content = hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()  # times of change may be set back
@@ -133,7 +157,7 @@ def _load(files: Sequence[Path], columns: Sequence[str], overwrite_cache: bool) 
         "split": "train",
         "download_mode": "force_redownload" if overwrite_cache else "reuse_dataset_if_exists",
     }
-    if kind == ".txt":
+    if kind == ".txt" and not any(map(_has_packed_mark, files)):
         return datasets.load_dataset("text", features=_text_features(1), encoding="utf-8-sig", **options)
     if kind in DELIMITERS:
         # All columns are read, so that a row with a comma too many is noticed.
@@ -147,6 +171,14 @@ def _load(files: Sequence[Path], columns: Sequence[str], overwrite_cache: bool) 
         return _named(datasets.load_dataset("parquet", columns=list(columns), **options), columns)
     arguments = {"files": tuple(map(str, files)), "columns": tuple(columns), "version": (READER_VERSION, content)}
     return Dataset.from_generator(_generate, features=_text_features(len(columns)), gen_kwargs=arguments)
+
+
+def _has_packed_mark(path: Path) -> bool:
+    """Whether it begins with a byte order mark once it is unpacked, which `datasets` then takes for text."""
+    if not is_compressed(path):
+        return False
+    with open_bytes(path) as file:
+        return file.read(len(BOM_UTF8)) == BOM_UTF8
 
 
 def _generate(files: Sequence[str], columns: Sequence[str], version: Any) -> Iterator[dict[str, str]]:

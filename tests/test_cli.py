@@ -57,8 +57,8 @@ def test_the_version(capsys):
     [
         (["evlauate"], "unknown command 'evlauate'; did you mean evaluate?"),
         (["xyz"], "unknown command 'xyz'; there are train, evaluate,"),
-        (["--frobnicate"], "unrecognized arguments: --frobnicate"),
-        (["fetch", "now"], "unrecognized arguments: now"),
+        (["--frobnicate"], "unknown option --frobnicate"),
+        (["fetch", "now"], "unexpected argument 'now'"),
         (["train", "--no_such"], "unknown option --no_such"),
         (["evaluate", "--mode", "x"], "invalid choice: 'x'"),
         (["encode", "a.txt"], "--model"),

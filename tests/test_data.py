@@ -1,5 +1,6 @@
 """Training data: tokens, their cache, data sets of the Hub's form."""
 
+import gzip
 import json
 
 import pytest
@@ -26,6 +27,25 @@ def test_plain_text(tmp_path, tokenizer):
     assert load_text(DataArguments(str(path)))["sentence1"][:] == ["the cat sat", "", "a dog", "the\u2028mat"]
     expected = tokenizer(["the cat sat", " ", "a dog", "the\u2028mat"])["input_ids"]
     assert load(path, tokenizer)["input_ids"][:] == [[ids] for ids in expected]
+
+
+MARKED = {
+    "a.txt": b"the cat\na dog\nthe mat\n",
+    "a.csv": b"text\nthe cat\na dog\nthe mat\n",
+    "a.tsv": b"text\nthe cat\n\na dog\nthe mat\n",
+    "a.jsonl": b'{"text": "the cat"}\n{"text": "a dog"}\n{"text": "the mat"}\n',
+}
+
+
+@pytest.mark.parametrize("name", MARKED)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["newlines", "returns"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["bare", "marked"])
+@pytest.mark.parametrize("squeeze", [False, True], ids=["plain", "squeezed"])
+def test_byte_order_marks_and_ends_of_lines_are_no_text(tmp_path, name, end, mark, squeeze):
+    content = mark + MARKED[name].replace(b"\n", end)
+    path = tmp_path / (name + ".gz" * squeeze)
+    path.write_bytes(gzip.compress(content) if squeeze else content)
+    assert load_text(DataArguments(str(path)))["sentence1"][:] == ["the cat", "a dog", "the mat"]
 
 
 def test_long_sentences_are_cut(tmp_path, tokenizer):

@@ -83,11 +83,11 @@ def test_what_another_model_left_is_not_reported(command, scored, tiny_bert, tmp
     assert set(json.loads((tmp_path / "x.json").read_text())["tasks"]) == {"STSBenchmark"}
 
 
-def test_a_file_of_another_kind_is_replaced(command, scored, tmp_path, capsys):
-    (tmp_path / "x.json").write_text("not JSON")
+@pytest.mark.parametrize("content", ["", '{"unfinished": true, "tasks": {"STSBenchmark": 3}}'])
+def test_an_empty_file_or_one_of_damaged_tasks_is_written_anew(command, scored, tmp_path, content):
+    (tmp_path / "x.json").write_text(content)
     evaluation.main(command)
-    assert "holds no earlier results" in capsys.readouterr().err
-    assert "tasks" in json.loads((tmp_path / "x.json").read_text())
+    assert json.loads((tmp_path / "x.json").read_text())["tasks"]["STSBenchmark"]["results"]
 
 
 def test_transfer_tables_and_metrics(tiny_bert, tmp_path, capsys, monkeypatch):

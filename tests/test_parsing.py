@@ -68,6 +68,18 @@ def test_the_recorded_arguments_can_be_given_again(tmp_path, command):
     assert (tmp_path / "again" / "model.safetensors").exists()
 
 
+def test_a_model_of_the_hub_without_a_network_is_not_waited_for(monkeypatch):
+    from huggingface_hub import constants
+
+    from mixcse.loading import load_encoder
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits between attempts"))
+    with pytest.raises(UserError, match="nobody/has-this: no such folder, and the Hugging Face Hub did not give it"):
+        load_encoder("nobody/has-this")
+
+
 def test_own_pairs_alone_ask_for_evaluation():
     args = parse_training_arguments(["--output_dir", "x", "--eval_path", "pairs.csv"])[2]
     assert args.do_eval

@@ -1,6 +1,7 @@
 """`python -m mixcse.reproduce list | run | report`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,6 +87,7 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
     from mixcse.reproduce.record import Records
 
     quiet_libraries()
+    _check_folders({"--results_dir": options.results_dir, "--work_dir": options.work_dir})
     scale = load_scale(options.scale)
     plan = _planned(options, scale, rest)
     runs = _shard(plan, options.shard)
@@ -146,6 +148,17 @@ def _do(remaining: list["Run"], records: "Records", work: Path, *, keep_models: 
     say(f"all runs are in {records.runs}; see them: python -m mixcse.reproduce report")
 
 
+def _check_folders(folders: dict[str, Path | None]) -> None:
+    """Raises UserError for a folder asked for that cannot be one, before another is made."""
+    for option, folder in folders.items():
+        try:
+            taken = folder and next(one for one in (folder, *folder.absolute().parents) if one.exists())
+        except OSError as error:
+            raise UserError(f"{option} {str(folder)[:80]}: {error.strerror}; name a folder to write into") from error
+        if taken and not (taken.is_dir() and os.access(taken, os.W_OK)):
+            raise UserError(f"{option} {folder}: {taken} is no folder that can be written to; name one")
+
+
 def _make_folders(folders: dict[str, Path]) -> None:
     for option, folder in folders.items():
         try:
@@ -165,6 +178,8 @@ def _shard(runs: list["Run"], shard: str | None) -> list["Run"]:
     number, slash, parts = shard.partition("/")
     if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
         raise UserError(f"--shard {shard}: expected I/N with I from 1 to N, such as 2/4")
+    if int(parts) > len(runs):
+        raise UserError(f"--shard {shard}: there are {len(runs)} runs; make that many parts, or fewer")
     return runs[int(number) - 1 :: int(parts)]
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.console import UserError
+from mixcse.corpus import expand_files
 from mixcse.demo_encoder import demo_encoder
-from mixcse.eval_data import find_senteval_data
+from mixcse.eval_data import find_senteval_data, read_own_pairs
 from mixcse.fetch import CORPUS
 from mixcse.files import ROOT
 from mixcse.parsing import parse_training_arguments
@@ -145,8 +146,14 @@ def check_data(runs: Sequence[Run]) -> None:
     """Raises UserError unless the training files and SentEval's data are there, as far as these runs need them."""
     hint = "get it with python -m mixcse.fetch, or name it with"
     for file in sorted({str(run.options["train_file"]) for run in runs if run.pooler is None}):
-        if not Path(file).is_file():
+        if not Path(file).exists():
             raise UserError(f"{file} is not there: {hint} --train_file")
+        try:
+            expand_files([file])
+        except UserError as error:
+            raise UserError(f"--train_file {error}") from error
+    for file in sorted({str(run.options["validation_file"]) for run in runs if "validation_file" in run.options}):
+        read_own_pairs(file)
     for folder in sorted({str(find_senteval_data(run.options.get("senteval_data"))) for run in runs if run.tasks}):
         if not (Path(folder) / "downstream").is_dir():
             raise UserError(f"{folder} holds no SentEval data (no downstream/): {hint} --senteval_data")

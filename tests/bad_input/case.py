@@ -62,6 +62,13 @@ class Case:
     unprivileged: bool = False
 
 
+TRAIN = (
+    *("train", "--model_name_or_path", "{model}", "--train_file", "{folder}/good.txt", "--output_dir", "{folder}/out"),
+    *("--use_cpu", "--max_steps", "2", "--per_device_train_batch_size", "8"),
+)
+EVALUATE = ("evaluate", "--model_name_or_path", "{model}", "--senteval_data", "{senteval}")
+
+
 def file(name: str, content: str | bytes) -> Callable[[Place], Any]:
     """What makes a file in the folder, and folders on the way to it."""
 

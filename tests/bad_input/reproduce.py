@@ -1,0 +1,62 @@
+"""`mixcse reproduce`."""
+
+from bad_input.case import Case, file
+
+RUN = (
+    *("reproduce", "run", "main", "--scale", "demo", "--model_name_or_path", "{model}"),
+    *("--train_file", "{folder}/good.txt", "--senteval_data", "{folder}/none"),
+    *("--results_dir", "{folder}/results", "--work_dir", "{folder}/work"),
+)
+
+
+def _wrong(words: str, *says: str, name: str | None = None, make=None) -> Case:
+    return Case(name or words, (*RUN, *words.split()), says, make=make)
+
+
+def _bare(words: str, *says: str) -> Case:
+    return Case(words or "no words", ("reproduce", *words.split()), says)
+
+
+CASES = [
+    _bare("", "the following arguments are required: command"),
+    _bare("nothing", "invalid choice: 'nothing' (choose from"),
+    _bare("list extra", "unexpected argument 'extra'"),
+    _bare("list --scale demo", "unexpected argument '--scale'"),
+    _bare("run", "the following arguments are required: NAME"),
+    _bare("run nothing", "no experiment 'nothing'; there are main, transfer"),
+    _bare("run main nothing --scale demo", "no experiment 'nothing'"),
+    _bare("run lambda --scale demo --lambdas 0.3", "--mixing_lambda: lambda varies it; leave it out"),
+    _bare("report extra", "unexpected argument 'extra'"),
+    _bare("report --results_dir", "--results_dir: expected one argument"),
+    _bare("report --results_dir {folder}/none", "none: no such folder; make records"),
+    _bare("report --results_dir {folder}/good.txt", "good.txt: no such folder; make records"),
+    _wrong("--scale huge", "argument --scale: invalid choice: 'huge'"),
+    _wrong("--seeds", "--seeds: expected at least one argument"),
+    _wrong("--seeds first", "--seeds: invalid int value: 'first'"),
+    _wrong("--seeds 1.5", "--seeds: invalid int value: '1.5'"),
+    _wrong("--seeds -1", "--seed must lie in 0 to 4294967295, not -1"),
+    _wrong("--seeds 4294967296", "--seed must lie in 0 to 4294967295"),
+    _wrong("--seed 1", "--seed is decided by the plan of runs, see --seeds"),
+    _wrong("--output_dir x", "--output_dir is decided by the plan of runs"),
+    _wrong("--do_eval", "--do_eval is decided by the plan of runs"),
+    _wrong("--shard 3", "--shard 3: expected I/N with I from 1 to N, such as 2/4"),
+    _wrong("--shard 0/2", "--shard 0/2: expected I/N"),
+    _wrong("--shard 3/2", "--shard 3/2: expected I/N"),
+    _wrong("--shard a/b", "--shard a/b: expected I/N"),
+    _wrong("--shard 1/2/3", "--shard 1/2/3: expected I/N"),
+    _wrong("--shard 100/100", "--shard 100/100: there are 17 runs; make that many parts"),
+    _wrong("--temprature 1", "unknown option --temprature; did you mean --temperature?"),
+    _wrong("--temperature 0", "--temperature must be"),
+    _wrong("--max_steps many", "invalid int value: 'many'"),
+    _wrong("--train_file {folder}/good.txt {folder}/good.csv", "all runs of a plan are trained on one file"),
+    _wrong("--dataset_name x", "--dataset_name: all runs of a plan are trained on one file"),
+    _wrong("--train_file {folder}/none.txt", "none.txt is not there: get it with"),
+    _wrong("--train_file {folder}", "{folder}: not a file"),
+    _wrong("--train_file {folder}/a.txt", "a.txt: the file is empty", name="an empty file", make=file("a.txt", "")),
+    _wrong("--train_file {folder}/a.odt", "expected .txt, .csv", name="an unknown kind", make=file("a.odt", "x")),
+    _wrong("--validation_file {folder}/none.csv", "--validation_file {folder}/none.csv: no such file"),
+    _wrong("--results_dir {folder}/good.txt", "--results_dir {folder}/good.txt: ", "no folder that can be written to"),
+    _wrong("--work_dir {folder}/good.txt/work", "--work_dir {folder}/good.txt/work: {folder}/good.txt is no folder"),
+    Case("a model without a name", (*RUN, "--model_name_or_path", ""), ("--model_name_or_path is empty",)),
+    Case("a folder of a name too long", (*RUN, "--work_dir", "x" * 300), ("--work_dir xxx", "File name too long")),
+]
