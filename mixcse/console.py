@@ -58,7 +58,13 @@ class OneLineParser(argparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """As argparse's; an option that there is not is answered with the one that is meant."""
-        options, unknown = self.parse_known_args(args, namespace)
+        return self._all_known(*self.parse_known_args(args, namespace))
+
+    def parse_intermixed_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """As `parse_args`, for arguments before, between and after options."""
+        return self._all_known(*self.parse_known_intermixed_args(args, namespace))
+
+    def _all_known(self, options: Any, unknown: list[str]) -> Any:
         if unknown:
             raise UserError(unknown_option(unknown[0], self._option_string_actions))
         return options

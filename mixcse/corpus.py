@@ -248,12 +248,15 @@ def encoding_fault(path: Path) -> str | None:
 
 
 def _stdin_lines() -> Iterator[str]:
-    file = TextIOWrapper(standard_input().buffer, encoding="utf-8-sig")
+    # Bytes that are no UTF-8 come through as half characters, so that the line that holds them is known.
+    file = TextIOWrapper(standard_input().buffer, encoding="utf-8-sig", errors="surrogateescape")
     try:
-        for line in file:
-            yield line.removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"stdin is not UTF-8 ({error.reason})") from error
+        for number, line in read_plain_lines(file):
+            if half_character([line]):
+                raise ValueError(f"line {number} is not UTF-8; convert it, for instance with iconv")
+            yield line
+    except ValueError as error:
+        raise UserError(f"stdin: {error}") from error
     finally:
         file.detach()  # else stdin is closed with it
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mixcse.checks import check_count, check_listed, device_of
 from mixcse.console import UserError, first_line, say, warn
 from mixcse.encoding import embeddings_of
 from mixcse.json_records import half_character
 from mixcse.modeling import SentenceModel
-from mixcse.names import DTYPES, POOLERS
+from mixcse.names import DTYPES, POOLERS, SHORTEST_INPUT
 from mixcse.searching import Searching
 from mixcse.streaming import encode_file
 from mixcse.vectors import finished
@@ -45,12 +47,13 @@ class SentenceEncoder(Searching):
         model: a folder, a Hub id, or a model in memory.
         pooler: one of `mixcse.pooling.POOLERS`.  Default: the one that the folder records
             to test it with, else `cls_before_pooler`.  What is used is said on stderr.
-        device: default: the GPU if there is one.  A model in memory stays where it is.
-        max_seq_length: in tokens, special ones included; longer sentences are cut.
-            Default: the model's own limit.
+        device: default: the GPU if there is one.  For a model that is loaded, as are `dtype`,
+            `revision` and `trust_remote_code`; one in memory stays where and as it is.
+        max_seq_length: in tokens, special ones included and at least one more; longer
+            sentences are cut.  Default: the model's own limit.
         dtype: `float32`, `float16` or `bfloat16`, of weights and computation; embeddings are
             float32 all the same.  For GPUs; a CPU takes all three, the halves more slowly.
-            Default: float32.  A model in memory stays as it is.
+            Default: float32.
         revision, trust_remote_code: of a Hub model, as for `AutoModel`.
 
     Attributes:
@@ -58,6 +61,7 @@ class SentenceEncoder(Searching):
 
     Raises:
         UserError: the model cannot be loaded, or an argument does not fit it.
+        TypeError: `model` is neither a name nor a `SentenceModel`, or a length no whole number.
     """
 
     def __init__(
@@ -76,10 +80,13 @@ class SentenceEncoder(Searching):
         if dtype is not None and dtype not in DTYPES:
             raise UserError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
         if isinstance(model, SentenceModel):
-            if dtype is not None:
-                raise UserError("dtype is for a model that is loaded; this one is in memory, and stays as it is")
+            given = {"device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code}
+            if name := next((name for name, value in given.items() if value not in (None, False)), None):
+                raise UserError(f"{name} is for a model that is loaded; this one is in memory, and stays as it is")
             self.model = model
             self.pooler = pooler or model.recorded_pooler or DEFAULT_POOLER
+        elif not isinstance(model, str | Path):
+            raise TypeError(f"model is a folder, a Hub id or a SentenceModel, not {type(model).__name__}")
         else:
             hub = {"revision": revision} if revision else {}
             hub |= {"trust_remote_code": True} if trust_remote_code else {}
@@ -89,10 +96,7 @@ class SentenceEncoder(Searching):
             self.pooler = _choose_pooler(str(model), pooler, self.model.recorded_pooler)
         if self.pooler == "cls" and not self.model.has_cls_head:
             raise UserError("pooler 'cls': this model has no trained head for it; use cls_before_pooler")
-        limit = self.model.max_length
-        if max_seq_length is not None and not 0 < max_seq_length <= limit:
-            raise UserError(f"max_seq_length {max_seq_length} is outside 1 to {limit}, this model's limit")
-        self.max_seq_length = max_seq_length or limit
+        self.max_seq_length = _choose_length(self.model, max_seq_length)
         self._lock = threading.RLock()
         self._workers: Workers | None = None
 
@@ -156,13 +160,16 @@ class SentenceEncoder(Searching):
                 once, for later calls too, until `close()`.
 
         Raises:
-            TypeError: `sentences` is one string, or holds something that is none.
+            TypeError: `sentences` is one string or has no order, or holds something that is no
+                string; or a number is no whole one.
             ValueError: a number is out of its range, a sentence has a lone surrogate, or `processes`
                 is not for this device.
             UserError: a device cannot be used, or a process failed.
         """
         sentences = _checked(sentences)
-        self._check_numbers(batch_size, truncate_dim)
+        check_count("batch_size", batch_size)
+        if truncate_dim is not None:
+            check_count("truncate_dim", truncate_dim, most=self.dim)
         devices = devices_of(self.device, processes, devices)
         unique = {sentence: position for position, sentence in enumerate(dict.fromkeys(sentences))}
         embeddings = np.empty((len(unique), self.dim), dtype=np.float32)
@@ -190,7 +197,8 @@ class SentenceEncoder(Searching):
             How many sentences there were.
 
         Raises:
-            UserError: a file cannot be read or written.
+            UserError: a file cannot be read or written, or has no sentences.
+            TypeError, ValueError: an option is wrong, as for `encode`.
         """
         return encode_file(self, path_in, path_out, **options)
 
@@ -219,12 +227,6 @@ class SentenceEncoder(Searching):
             self._workers = Workers(self, devices)
         yield from self._workers.encode(sentences, batch_size)
 
-    def _check_numbers(self, batch_size: int, truncate_dim: int | None) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        if truncate_dim is not None and not 1 <= truncate_dim <= self.dim:
-            raise ValueError(f"truncate_dim must be from 1 to {self.dim}, not {truncate_dim}")
-
 
 def move(model: SentenceModel, device: str | torch.device | None) -> None:
     """Moves a model; without a device, to the GPU if there is one.
@@ -232,17 +234,17 @@ def move(model: SentenceModel, device: str | torch.device | None) -> None:
     Raises:
         UserError: the device cannot be used.
     """
-    if str(device).partition(":")[0] == "meta":
-        raise UserError(f"device {device!r} cannot be used: it computes no numbers")
+    device = device_of(("cuda" if torch.cuda.is_available() else "cpu") if device is None else device)
     try:
-        model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        model.to(device)
     except Exception as error:  # torch has many kinds for a device that is not there
-        raise UserError(f"device {device!r} cannot be used: {first_line(error)}") from error
+        raise UserError(f"device {str(device)!r} cannot be used: {first_line(error)}") from error
 
 
 def _checked(sentences: list[str]) -> list[str]:
     if isinstance(sentences, str):
         raise TypeError("encode takes a list of sentences, not one string; put it in a list")
+    check_listed(sentences)
     sentences = list(sentences)
     for position, sentence in enumerate(sentences):
         if not isinstance(sentence, str):
@@ -272,6 +274,17 @@ def _progress(characters: int, show: bool) -> tqdm:
         leave=None,  # not below a file's own bar
         disable=None if show else True,
     )
+
+
+def _choose_length(model: SentenceModel, asked: int | None) -> int:
+    limit = model.max_length
+    if asked is None:
+        return limit
+    if not isinstance(asked, Integral):
+        raise TypeError(f"max_seq_length must be a whole number, not {type(asked).__name__} {asked!r}")
+    if not SHORTEST_INPUT <= asked <= limit:
+        raise UserError(f"max_seq_length {asked} is outside {SHORTEST_INPUT} to {limit}, this model's limit")
+    return asked
 
 
 def _choose_pooler(name: str, asked: str | None, recorded: str | None) -> str:

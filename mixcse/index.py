@@ -1,6 +1,8 @@
 """`SentenceIndex`: sentences and their embeddings, to be searched, saved and loaded."""
 
+import math
 from collections.abc import Iterable
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,11 +11,12 @@ import pyarrow as pa
 import torch
 from pyarrow import parquet
 
+from mixcse.checks import check_count, check_finite
 from mixcse.console import UserError, first_line
-from mixcse.files import read_json, write_json, written_aside
+from mixcse.files import write_json, written_aside
+from mixcse.index_files import VERSION, read_description, read_sentences
 from mixcse.vectors import as_matrix
 
-VERSION = 1  # of the folder's format
 EMBEDDINGS, SENTENCES, DESCRIPTION, FAISS = "embeddings.npy", "sentences.parquet", "index.json", "index.faiss"
 LARGE = 100_000  # sentences from which on faiss is used, if it is installed
 FLAT = "Flat"  # faiss' exact index
@@ -33,7 +36,7 @@ class SentenceIndex:
 
     Args:
         embeddings: rows of length 1, float32, (n, d).
-        sentences: as many.
+        sentences: as many; none of them null.
         fingerprint: of the encoder.
         faiss: None: exact search, by faiss from 100,000 sentences on if it is installed, else by a
             matrix product in blocks.  False: never faiss.  True: exact search by faiss.  A string: what
@@ -43,6 +46,8 @@ class SentenceIndex:
 
     Raises:
         UserError: faiss is asked for and not installed, or cannot make such an index.
+        ValueError: the embeddings are of another kind or number, or hold NaN or infinity.
+        TypeError: a sentence is no string, or `faiss` is none of these.
     """
 
     def __init__(
@@ -54,11 +59,13 @@ class SentenceIndex:
         faiss: bool | str | None = None,
         name: str = "the index",
     ) -> None:
+        _check_embeddings(embeddings)
         if len(embeddings) != len(sentences):
             raise ValueError(f"{len(embeddings)} embeddings of {len(sentences)} sentences")
+        if not isinstance(faiss, bool | str | None):
+            raise TypeError(f"faiss is None, True, False or a string, not {type(faiss).__name__}")
         self.embeddings = embeddings
-        # Arrow's strings are in one block: a Python string costs 50 bytes more.
-        self.sentences = sentences if isinstance(sentences, pa.Array) else pa.array(sentences, pa.large_string())
+        self.sentences = _as_strings(sentences)
         self.fingerprint = fingerprint
         self.name = name
         self.kind = _kind(faiss, len(embeddings))
@@ -78,6 +85,8 @@ class SentenceIndex:
             _import_faiss()  # rather now than after an hour's encoding
         embeddings, sentences = np.empty((0, dim), dtype=np.float32), []
         for texts, part in chunks:
+            if part.shape[1] != dim:
+                raise ValueError(f"embeddings of {part.shape[1]} components for an index of {dim}")
             count = len(embeddings)
             embeddings.resize((count + len(part), dim), refcheck=False)  # grows where it lies
             embeddings[count:] = part
@@ -99,11 +108,16 @@ class SentenceIndex:
             threshold: only those with at least this score.
 
         Raises:
-            ValueError: `top_k` is below 1, or the queries have another length than the index.
+            ValueError: `top_k` is below 1, `threshold` is NaN, or the queries have another length than
+                the index, or hold NaN or infinity.
+            TypeError: `top_k` is no whole number, or `threshold` no number.
         """
         queries = as_matrix(queries)
-        if top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {top_k}")
+        check_count("top_k", top_k)
+        if not isinstance(threshold, Real | None):
+            raise TypeError(f"threshold must be a number, not {type(threshold).__name__}")
+        if threshold is not None and math.isnan(threshold):
+            raise ValueError("threshold must be a number, not NaN")
         if queries.shape[1] != self.embeddings.shape[1]:
             raise ValueError(f"queries of {queries.shape[1]} components for an index of {self.embeddings.shape[1]}")
         top_k = min(top_k, len(self))
@@ -134,7 +148,7 @@ class SentenceIndex:
 
     @classmethod
     def load(cls, folder: str | Path, *, faiss: bool | None = None) -> "SentenceIndex":
-        """Reads what `save` wrote; embeddings stay on the disk until they are looked at.
+        """Reads what `save` wrote; embeddings stay on the disk, and are looked through once for NaN.
 
         Args:
             faiss: False: search exactly and without faiss, which copies the embeddings into memory.
@@ -146,20 +160,15 @@ class SentenceIndex:
         if not (folder / DESCRIPTION).is_file():
             raise UserError(f"{folder}: no index in it ({DESCRIPTION}); SentenceIndex.save writes one")
         try:
-            described = read_json(folder / DESCRIPTION)
-            if described["version"] != VERSION:
-                raise ValueError(f"version {described['version']!r}, where this program knows {VERSION}")
-            embeddings = np.load(folder / EMBEDDINGS, mmap_mode="c", allow_pickle=False)
-            column = parquet.read_table(folder / SENTENCES).column("sentence").cast(pa.large_string())
-            shape = (described["count"], described["dim"])
-            if embeddings.shape != shape or embeddings.dtype != np.float32 or len(column) != len(embeddings):
-                raise ValueError("its files are not of one index")
+            described = read_description(folder / DESCRIPTION)
             fingerprint, kind = described["fingerprint"], described["faiss"]
-        except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as error:
+            embeddings = np.lib.format.open_memmap(folder / EMBEDDINGS, mode="c")
+            sentences = read_sentences(folder / SENTENCES)
+            if embeddings.shape != (described["count"], described["dim"]) or len(sentences) != len(embeddings):
+                raise ValueError("its files are not of one index")
+            index = cls(embeddings, sentences, fingerprint=fingerprint, faiss=False, name=str(folder))
+        except (OSError, EOFError, ValueError, TypeError, RecursionError, pa.ArrowException) as error:
             raise UserError(f"{folder}: not a usable index ({first_line(error)}); build it again") from error
-        sentences = column.combine_chunks()
-        sentences = pa.concat_arrays(sentences.chunks) if isinstance(sentences, pa.ChunkedArray) else sentences
-        index = cls(embeddings, sentences, fingerprint=fingerprint, faiss=False, name=str(folder))
         if faiss is not False:
             index._take_up(kind, folder)
         return index
@@ -218,6 +227,25 @@ class SentenceIndex:
             for score, position in zip(scores.tolist(), positions.tolist(), strict=True)
             if threshold is None or score >= threshold
         ]
+
+
+def _check_embeddings(embeddings: np.ndarray) -> None:
+    if not isinstance(embeddings, np.ndarray) or embeddings.dtype != np.float32 or embeddings.ndim != 2:
+        found = getattr(embeddings, "dtype", type(embeddings).__name__), getattr(embeddings, "shape", "no shape")
+        raise ValueError(f"embeddings are an array of float32, (sentences, components), not {found[0]}, {found[1]}")
+    for start in range(0, len(embeddings), BLOCK):
+        check_finite(f"of the embeddings from {start:,} on, number", embeddings[start : start + BLOCK])
+
+
+def _as_strings(sentences: list[str] | pa.Array) -> pa.Array:
+    """Arrow's strings are in one block: a Python string costs 50 bytes more."""
+    try:
+        strings = sentences if isinstance(sentences, pa.Array) else pa.array(sentences, pa.large_string())
+    except pa.ArrowException as error:
+        raise TypeError(f"a sentence is no string ({first_line(error)})") from error
+    if not pa.types.is_large_string(strings.type) or strings.null_count:
+        raise TypeError(f"a sentence is no string: they are {strings.type}, {strings.null_count} of them null")
+    return strings
 
 
 def _is_installed() -> bool:

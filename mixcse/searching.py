@@ -8,7 +8,7 @@ import torch
 
 from mixcse.console import UserError
 from mixcse.index import Hit, SentenceIndex
-from mixcse.streaming import encode_stream
+from mixcse.streaming import NOT_FINITE, encode_stream
 from mixcse.vectors import as_matrix, normalized
 
 
@@ -22,6 +22,10 @@ class Searching:
 
         Args:
             a, b: lists of sentences, or embeddings: arrays or tensors, (n, d) and (m, d).
+
+        Raises:
+            ValueError: embeddings are no matrix of finite numbers, or of another length than the others.
+            TypeError: it is neither, as for `encode`.
         """
         a, b = (normalized(self._embedded(either)) for either in (a, b))
         if a.shape[1] != b.shape[1]:
@@ -43,6 +47,10 @@ class Searching:
             sentences: a list, or a file that `mixcse.corpus.iter_sentences` reads.
             faiss: see `SentenceIndex`.
             options: `batch_size`, `processes`, `devices`, as for `encode`.
+
+        Raises:
+            UserError: the file cannot be read, the model gives NaN, or faiss is not there or makes no such index.
+            TypeError, ValueError: a sentence or an option is wrong, as for `encode`.
         """
         chunks = encode_stream(
             self, sentences, text_column=text_column, show_progress=show_progress, normalize=True, **options
@@ -57,6 +65,8 @@ class Searching:
 
     @index.setter
     def index(self, index: SentenceIndex | None) -> None:
+        if not isinstance(index, SentenceIndex | None):
+            raise TypeError(f"index is a SentenceIndex or None, not {type(index).__name__}; load_index reads one")
         if index is not None and index.fingerprint != self.fingerprint():
             raise UserError(
                 f"{index.name} is of another encoder: model, pooler, max_seq_length and dtype have to be those that "
@@ -87,13 +97,15 @@ class Searching:
             options: of `encode`: `batch_size`, `show_progress`, `processes`, `devices`.
 
         Raises:
-            UserError: there is no index.
-            ValueError: `top_k` is below 1.
+            UserError: there is no index, or the model gives NaN or infinity for a query.
+            TypeError, ValueError: `top_k` or `threshold` is wrong, as for `SentenceIndex.search`, or an option.
         """
         if self._index is None:
             raise UserError("there is no index to search: build_index or load_index comes first")
         alone = isinstance(queries, str)
         embeddings = self.encode([queries] if alone else queries, normalize=True, **options)
+        if not np.isfinite(embeddings).all():
+            raise UserError(f"the model gives NaN or infinity for a query; {NOT_FINITE}")
         hits = self._index.search(embeddings, top_k, threshold)
         return hits[0] if alone else hits
 

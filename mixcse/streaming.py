@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
+from mixcse.checks import check_count, check_listed
 from mixcse.console import UserError
 from mixcse.corpus import iter_sentences
 from mixcse.files import moved_when_written
@@ -30,17 +31,22 @@ def encode_file(encoder: "SentenceEncoder", path_in: str | Path, path_out: str |
     suffix = ".jsonl" if str(path_out) == STDIO else Path(path_out).suffix.lower()
     if suffix not in WRITERS:
         raise UserError(f"{path_out}: embeddings are written to {', '.join(WRITERS)}, or to - as .jsonl")
+    if "\0" in str(path_out):
+        raise UserError(f"{str(path_out)!r}: the name of a file has no NUL character in it")
+    if (dim := options.get("truncate_dim")) is not None:
+        check_count("truncate_dim", dim, most=encoder.dim)
     if suffix != ".jsonl" and Path(path_out).is_fifo():
         raise UserError(f"{path_out} is a pipe, and a {suffix} file is not written from start to end; name a file")
     chunks = encode_stream(encoder, Path(path_in), **options)
     if str(path_in) != STDIO and Path(path_in).resolve() == Path(path_out).resolve():
         raise UserError(f"{path_out} is the file that is read; name another one")
-    dim = options.get("truncate_dim") or encoder.dim
     count = 0
-    with _opened(path_out) as file, WRITERS[suffix](file, dim) as write:
+    with _opened(path_out) as file, WRITERS[suffix](file, dim or encoder.dim) as write:
         for sentences, embeddings in chunks:
             write(sentences, embeddings)
             count += len(sentences)
+        if not count:
+            raise UserError(f"{'standard input' if str(path_in) == STDIO else path_in}: no sentences in it")
     return count
 
 
@@ -62,13 +68,17 @@ def encode_stream(
 
     Raises:
         UserError: the file is not there or malformed, at once if at its start; an embedding is not finite.
+        TypeError: `sentences` have no order, or embeddings are asked for as tensors.
     """
+    if "convert_to_tensor" in options:
+        raise TypeError("convert_to_tensor is for encode alone; embeddings that come in chunks are arrays")
     total = len(sentences) if isinstance(sentences, list) else None
     if isinstance(sentences, str | Path):
         path = str(sentences)
         if show_progress and sys.stderr.isatty() and path != STDIO:
             total = sum(1 for _ in iter_sentences(path, text_column))
         sentences = iter_sentences(path, text_column)
+    check_listed(sentences)
     return _encoded(encoder, iter(sentences), total, show_progress, options)
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from mixcse.checks import check_finite
+
 SMALLEST_NORM = 1e-12  # an embedding of zeros stays one
 
 
@@ -23,11 +25,15 @@ def as_matrix(embeddings: np.ndarray | torch.Tensor) -> np.ndarray:
     """Embeddings of any float kind and device as float32, (n, d).
 
     Raises:
-        ValueError: they are no matrix.
+        ValueError: they are no matrix of finite real numbers.
     """
     if isinstance(embeddings, torch.Tensor):
         embeddings = embeddings.detach().float().cpu().numpy()
-    matrix = np.asarray(embeddings, dtype=np.float32)
+    matrix = np.asarray(embeddings)
+    if matrix.dtype.kind not in "fiu":
+        raise ValueError(f"embeddings are a matrix of real numbers; this holds {matrix.dtype}")
     if matrix.ndim != 2:
         raise ValueError(f"embeddings are a matrix, one row a sentence; this has shape {matrix.shape}")
+    matrix = matrix.astype(np.float32, copy=False)
+    check_finite("embedding", matrix)
     return matrix

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mixcse.checks import check_count, device_of
 from mixcse.console import UserError, first_line
 from mixcse.encoding import longest_first
 
@@ -119,16 +120,19 @@ def devices_of(device: torch.device, processes: int | None, devices: list[str] |
 
     Raises:
         ValueError: both are given, one is out of its range, or `processes` is not for this device.
+        TypeError: `processes` is no whole number.
+        UserError: a device is none.
     """
     if processes is not None and devices is not None:
         raise ValueError("give processes or devices, not both")
     if devices is not None:
-        if isinstance(devices, str) or not devices:
+        if not isinstance(devices, list | tuple) or not devices:
             raise ValueError('devices is a list with a device for each process, such as ["cuda:0", "cuda:1"]')
-        return [str(device) for device in devices]
-    if processes is not None and processes < 1:
-        raise ValueError(f"processes must be at least 1, not {processes}")
-    if processes in (None, 1):
+        return [str(device_of(device)) for device in devices]
+    if processes is None:
+        return None
+    check_count("processes", processes)
+    if processes == 1:
         return None
     if device.type != "cpu":
         raise ValueError(f"processes is for a CPU, and this model is on {device}; name the GPUs in devices")

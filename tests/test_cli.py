@@ -146,7 +146,7 @@ def test_queries_are_utf8(tiny_bert, tmp_path, monkeypatch):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("the cat sat")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9"), encoding="utf-8"))
-    with pytest.raises(UserError, match="stdin is not UTF-8"):
+    with pytest.raises(UserError, match="stdin: line 1 is not UTF-8"):
         search.main(["--model", str(tiny_bert), "--corpus", str(corpus)])
 
 

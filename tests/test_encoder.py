@@ -54,7 +54,7 @@ def test_long_sentences_are_cut(encoder, tiny_bert):
     short = SentenceEncoder(tiny_bert, max_seq_length=5)
     np.testing.assert_allclose(short.encode(["the cat sat on the mat"]), short.encode(["the cat sat"]), atol=1e-6)
     for wrong in (0, 65):
-        with pytest.raises(UserError, match="outside 1 to 64"):
+        with pytest.raises(UserError, match="outside 3 to 64"):
             SentenceEncoder(tiny_bert, max_seq_length=wrong)
 
 

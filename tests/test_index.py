@@ -184,5 +184,5 @@ def test_what_cannot_be_searched(tiny_bert, tmp_path, monkeypatch):
         cli.main([*search, "--corpus", "-", "caf\udce9"])
     (tmp_path / "some.txt").write_text("a cat\n")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n")))
-    with pytest.raises(UserError, match="stdin is not UTF-8"):
+    with pytest.raises(UserError, match="stdin: line 1 is not UTF-8"):
         cli.main([*search, "--corpus", str(tmp_path / "some.txt")])

@@ -67,6 +67,8 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     options = parser.parse_intermixed_args(argv)
     if options.processes is not None and options.processes < 1:
         raise UserError(f"--processes must be at least 1, not {options.processes}")
+    if not options.input:
+        raise UserError("the name of the file to encode is empty; - is standard input")
     from mixcse.streaming import WRITERS  # not for help: it imports numpy
 
     if options.output != "-" and Path(options.output).suffix.lower() not in WRITERS:

@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixcse.commands.options import add_encoder_options, load_encoder
@@ -27,11 +29,11 @@ def main(argv: list[str], prog: str = "mixcse search") -> None:
     options = _parse(argv, prog)
     quiet_libraries()
     encoder = load_encoder(options)
-    if options.index:
+    if options.index is not None:
         encoder.load_index(options.index)
     else:
         encoder.build_index(options.corpus, text_column=options.text_column, show_progress=True)
-        if not len(encoder.index):
+        if not any(sentence.as_py().strip() for sentence in encoder.index.sentences):
             raise UserError(f"--corpus {options.corpus}: no sentences in it")
     if options.save_index:
         encoder.index.save(options.save_index)
@@ -58,8 +60,12 @@ def _groups(options: argparse.Namespace) -> Iterator[list[str]]:
         return
     at_once = 1 if standard_input().isatty() else QUERIES_AT_ONCE
     lines = (line for line in iter_sentences("-") if line.strip())
-    while group := list(islice(lines, at_once)):
+    group = list(islice(lines, at_once))
+    if not group and not options.save_index:
+        raise UserError("standard input: no queries in it; give some there or as arguments")
+    while group:
         yield group
+        group = list(islice(lines, at_once))
 
 
 def _parse(argv: list[str], prog: str) -> argparse.Namespace:
@@ -87,6 +93,13 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     options = parser.parse_intermixed_args(argv)
     if options.queries or not options.save_index:
         standard_output()
+    for name in ("corpus", "index", "save_index"):
+        if getattr(options, name) == "":
+            raise UserError(f"--{name} is empty; name a {'file' if name == 'corpus' else 'folder'}")
+    if options.save_index:
+        _check_folder(Path(options.save_index))
+    if not all(query.strip() for query in options.queries):
+        raise UserError("a query on the command line is empty; give a sentence to look for")
     if (options.corpus is None) == (options.index is None):
         raise UserError("give --corpus FILE or --index DIR: one of the two says what to search")
     if options.index and (options.save_index or options.text_column):
@@ -100,3 +113,15 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     if options.threshold is not None and not -1 <= options.threshold <= 1:
         raise UserError(f"--threshold must lie in -1 to 1, not {options.threshold}")
     return options
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises UserError now rather than when all is encoded."""
+    try:
+        nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    except OSError as error:
+        raise UserError(f"--save_index {str(folder)[:80]}: {error.strerror}") from error
+    if not nearest.is_dir():
+        raise UserError(f"--save_index {folder}: {nearest} is a file, no folder; name another one")
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f"--save_index {folder}: {nearest} may not be written to; name another one")

@@ -137,7 +137,12 @@ CONFIGS = [
     _broken("config.json: nested without an end", _written(CONFIG, "[" * 100_000), "config.json is not valid JSON"),
     _broken("config.json: an empty object", _written(CONFIG, "{}"), "not a usable model folder"),
     _broken("config.json: an unknown architecture", _set(model_type="mystery"), "mystery"),
-    _broken("config.json: code of their own", _remote_code, "it needs program code that it brings along", "--trust_remote_code"),
+    _broken(
+        "config.json: code of their own",
+        _remote_code,
+        "it needs program code that it brings along",
+        "--trust_remote_code",
+    ),
     _broken("config.json: DistilBERT's, of BERT's weights", _set(model_type="distilbert"), "does its config.json"),
     _broken("config.json: RoBERTa's, of BERT's weights", _set(model_type="roberta", type_vocab_size=1), "other shapes"),
     _broken("config.json: ViT's, of BERT's weights", _set(model_type="vit"), "does its config.json (vit) belong"),

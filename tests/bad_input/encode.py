@@ -1,0 +1,224 @@
+"""`mixcse encode`: its options, its files and standard streams, and models to encode with."""
+
+import gzip
+import io
+import json
+import os
+from collections.abc import Callable
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from bad_input.case import Case, Place, file
+
+MODEL = ("encode", "--model", "{model}")
+GOOD = (*MODEL, "{folder}/good.txt")
+TEXT = ("--text_column", "text")
+OUT = ("--output", "{folder}/out.npy")
+
+
+def reads(name: str, content: bytes | str, *says: str, more: tuple[str, ...] = (), about: str = "") -> Case:
+    """A file of this content is to be encoded."""
+    return Case(about or name, (*MODEL, name, *OUT, *more), (name, *says), file(name, content))
+
+
+def parquet_of(**columns: list) -> bytes:
+    buffer = io.BytesIO()
+    parquet.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
+
+
+def without_weights(place: Place) -> None:
+    for path in place.copied_model().glob("*.safetensors"):
+        path.unlink()
+
+
+def cut_weights(place: Place) -> None:
+    path = place.copied_model() / "model.safetensors"
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def config(**changes: object) -> Callable[[Place], None]:
+    def make(place: Place) -> None:
+        path = place.copied_model() / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return make
+
+
+SENTENCES = b"".join(b"sentence number %d of some\n" % number for number in range(500))
+
+OPTIONS = [
+    Case("no model", ("encode", "good.txt"), ("--model",)),
+    Case("an unknown option", (*GOOD, "--normalise"), ("unknown option --normalise; did you mean --normalize?",)),
+    Case("a shortened option", (*GOOD, "--norm"), ("unknown option --norm",)),
+    Case("two files", (*GOOD, "good.csv"), ("unexpected argument 'good.csv'",)),
+    Case("a switch with a value", (*GOOD, "--normalize=yes"), ("--normalize", "'yes'")),
+    Case("an option without its value", (*GOOD, "--output"), ("--output", "expected one argument")),
+    Case("an unknown pooler", (*GOOD, "--pooler", "max"), ("--pooler", "invalid choice: 'max'", "cls_before_pooler")),
+    Case("an unknown dtype", (*GOOD, "--dtype", "int8"), ("--dtype", "invalid choice: 'int8'", "bfloat16")),
+    Case("batch_size 0", (*GOOD, "--batch_size", "0"), ("--batch_size must be at least 1, not 0",)),
+    Case("batch_size no number", (*GOOD, "--batch_size", "many"), ("--batch_size", "invalid int value: 'many'")),
+    Case("max_seq_length no number", (*GOOD, "--max_seq_length", "long"), ("--max_seq_length", "'long'")),
+    Case("room for special tokens only", (*GOOD, "--max_seq_length", "2"), ("max_seq_length 2 is outside 3 to 64",)),
+    Case("a length over the limit", (*GOOD, "--max_seq_length", "65"), ("max_seq_length 65 is outside 3 to 64",)),
+    Case("truncate_dim 0", (*GOOD, "--truncate_dim", "0"), ("--truncate_dim must be from 1 to 16, not 0",)),
+    Case("truncate_dim over the dimensions", (*GOOD, "--truncate_dim", "17"), ("--truncate_dim must be from 1 to 16",)),
+    Case("truncate_dim no whole number", (*GOOD, "--truncate_dim", "8.0"), ("--truncate_dim", "'8.0'")),
+    Case("processes 0", (*GOOD, "--processes", "0"), ("--processes must be at least 1, not 0",)),
+    Case("processes no number", (*GOOD, "--processes", "all"), ("--processes", "invalid int value: 'all'")),
+    Case("an unknown device", (*GOOD, "--device", "gpu"), ("device 'gpu' cannot be used",)),
+    Case("an empty device", (*GOOD, "--device", ""), ("device '' cannot be used",)),
+    Case("a device without numbers", (*GOOD, "--device", "meta"), ("device 'meta' cannot be used",)),
+    Case("a GPU that is not there", (*GOOD, "--device", "cuda:99"), ("device 'cuda:99' cannot be used",)),
+    Case("a column of standard input", (*MODEL, "--text_column", "body"), ("plain text", "'body'"), stdin=b"a\n"),
+    Case("a column of a text file", (*GOOD, "--text_column", "a"), ("a .txt file has no columns, so no 'a'",)),
+    Case("an empty column name", (*MODEL, "good.csv", "--text_column", ""), ("good.csv, line 1: no column ''",)),
+]
+
+GZ = gzip.compress(SENTENCES)
+FILES = [
+    reads("none/../empty.txt", b"", "the file is empty", about="an empty file"),
+    Case("a file that is not there", (*MODEL, "none.txt", *OUT), ("none.txt: no such file",)),
+    Case("a folder for a file", (*MODEL, "{folder}", *OUT), ("{folder}: not a file",)),
+    Case("an empty name of a file", (*MODEL, "", *OUT), ("the name of the file to encode is empty",)),
+    Case(
+        "a broken link",
+        (*MODEL, "link.txt", *OUT),
+        ("link.txt: a link to a file that is not there",),
+        lambda place: os.symlink("nowhere.txt", place / "link.txt"),
+    ),
+    Case(
+        "a link to itself",
+        (*MODEL, "link.txt", *OUT),
+        ("link.txt: ", "not there"),
+        lambda place: os.symlink("link.txt", place / "link.txt"),
+    ),
+    Case(
+        "a named pipe",
+        (*MODEL, "pipe.txt", *OUT),
+        ("pipe.txt: not a file",),
+        lambda place: os.mkfifo(place / "pipe.txt"),
+    ),
+    Case(
+        "a file that nobody may read",
+        (*MODEL, "mine.txt", *OUT),
+        ("mine.txt", "Permission denied"),
+        lambda place: os.chmod((place / "good.txt").rename(place / "mine.txt"), 0o200),
+        unprivileged=True,
+    ),
+    Case("a name that is too long", (*MODEL, "x" * 300 + ".txt", *OUT), ("xxx", "name too long")),
+    Case("a NUL in the name of a file", (*MODEL, "a\0.txt", *OUT), ("no such file",)),
+    reads("notes.docx", b"PK\3\4", "expected .txt, .csv, .tsv, .json, .jsonl or .parquet"),
+    reads("archive.tar.gz", GZ, "expected .txt, .csv"),
+    reads("noise.txt", bytes(range(256)) * 8, "is not UTF-8", about="binary content"),
+    reads("latin.txt", "a cat\na caf\xe9\n".encode("latin-1"), "line 2 is not UTF-8", "iconv"),
+    reads("wide.txt", "a cat\n".encode("utf-16"), "line 1 is not UTF-8", "iconv", about="UTF-16"),
+    reads("wide.txt", "a cat\na dog\n".encode("utf-16-le"), "line 1", "NUL", about="UTF-16 without its mark"),
+    reads("endless.txt", b"cat " * 300_000, "line 1", "1,048,576 characters", about="a line without an end"),
+    reads("nul.csv", b"text\na cat\na\0dog\n", "line 3", "NUL", about="a NUL in a cell"),
+    reads(
+        "ragged.csv",
+        "text,other\na,b\nc,d,e\n",
+        "line 3: 3 columns under a header of 2",
+        more=TEXT,
+    ),
+    reads(
+        "open.csv",
+        'text\n"a cat\n' + "sat\n" * 40000,
+        "quotation mark may lack",
+        about="an unclosed quote",
+    ),
+    reads("many.csv", "a,b,c,d\n1,2,3,4\n", "4 columns (a, b, c, d)", "--text_column"),
+    reads("twice.csv", "text,text\na,b\n", "2 columns are called 'text'; rename one", more=TEXT),
+    reads("head.tsv", "text\tmore\n", "no sentences", about="a header alone"),
+    reads("number.json", "5", "record 1: expected an object or a string", about="JSON of a number"),
+    reads("numbers.json", "[1, 2]", "record 1: expected an object or a string", about="JSON of a list of numbers"),
+    reads("more.json", '["a"] ["b"]', "not valid JSON at record 2", about="JSON that goes on after its end"),
+    reads("cut.json", '[{"text": "a"}, {"text": "b', "not valid JSON at record 2", about="JSON cut off"),
+    reads("two.json", '{"a": ["x"], "b": ["y"]}', "an object of more than one list", about="JSON of two lists"),
+    reads("blank.json", " \n", "no records", about="JSON of blanks"),
+    reads("no.json", "[]", "no records", about="JSON of an empty list"),
+    reads("deep.json", "[" * 100_000, "decoding a JSON array", about="JSON nested too deeply"),
+    reads("bad.jsonl", '{"text": "a"}\n{text: b}\n', "line 2 is not valid JSON", about="a line that is no JSON"),
+    reads("lacks.jsonl", '{"text": "a"}\n{"title": "b"}\n', "line 2: no 'text'", about="a record without the column"),
+    reads("kinds.jsonl", '{"text": "a"}\n{"text": 5}\n', "line 2: 'text' is int, not text", about="a number"),
+    reads("half.jsonl", '{"text": "a \\ud83d"}\n', "line 1", "half a character", about="a lone surrogate"),
+    reads("noise.parquet", b"PAR1 and then nothing", "noise.parquet", about="parquet that is none"),
+    reads("cut.parquet", parquet_of(text=["a cat"] * 99)[:-20], "cut.parquet", about="parquet cut off"),
+    reads("counts.parquet", parquet_of(count=[1, 2]), "hold no text", about="parquet without text"),
+    reads("lists.parquet", parquet_of(text=[["a"], ["b"]]), "column 'text' holds no text", more=TEXT),
+    reads("rows.parquet", parquet_of(text=pa.array([], pa.string())), "no sentences", about="parquet without rows"),
+    reads("plain.txt.gz", SENTENCES, "not compressed", about="gzip that is none"),
+    reads("cut.txt.gz", GZ[:-100], "damaged", about="gzip cut off"),
+    reads("sum.txt.gz", GZ[:-8] + b"\0" * 8, "damaged", about="gzip of another checksum"),
+    reads("noise.txt.gz", GZ[:60] + b"\xff" * 40 + GZ[100:], "damaged", about="damaged gzip"),
+    reads("nothing.txt.gz", gzip.compress(b""), "no sentences in it", about="gzip of nothing"),
+]
+
+STANDARD_INPUT = [
+    Case("nothing on stdin", (*MODEL, *OUT), ("standard input: no sentences in it",)),
+    Case("nothing on stdin for stdout", MODEL, ("standard input: no sentences in it",)),
+    Case("latin-1 on stdin", MODEL, ("stdin: line 2 is not UTF-8",), stdin=b"a cat\ncaf\xe9\n"),
+    Case("UTF-16 on stdin", (*MODEL, *OUT), ("stdin: line 1", "not UTF-8"), stdin="a cat\n".encode("utf-16")),
+    Case("a line without an end on stdin", (*MODEL, *OUT), ("stdin: line 1", "characters"), stdin=b"cat " * 300_000),
+    Case("NUL bytes on stdin", (*MODEL, *OUT), ("stdin", "line 1", "NUL"), stdin="a cat\n".encode("utf-16-le")),
+]
+
+OUTPUT = [
+    Case("output of an unknown kind", (*GOOD, "--output", "out.txt"), ("--output out.txt: expected .npy, .parquet",)),
+    Case("output without a kind", (*GOOD, "--output", "out"), ("--output out: expected .npy",)),
+    Case("output that is compressed", (*GOOD, "--output", "out.npy.gz"), ("--output out.npy.gz: expected .npy",)),
+    Case("an empty name for output", (*GOOD, "--output", ""), ("--output", "expected .npy")),
+    Case("a NUL in the name for output", (*GOOD, "--output", "a\0.npy"), ("no NUL",)),
+    Case(
+        "too long a name for output",
+        (*GOOD, "--output", "x" * 300 + ".npy"),
+        ("File name too long",),
+    ),
+    Case(
+        "a folder for output",
+        (*GOOD, "--output", "out.npy"),
+        ("out.npy cannot be written (Is a directory)",),
+        lambda place: (place / "out.npy").mkdir(),
+    ),
+    Case("output below a file", (*GOOD, "--output", "good.csv/a/out.npy"), ("good.csv/a/out.npy cannot be written",)),
+    Case(
+        "output where nobody may write",
+        (*GOOD, "--output", "locked/out.npy"),
+        ("locked/out.npy cannot be written (Permission denied)",),
+        lambda place: os.mkdir(place / "locked", 0o500),
+        unprivileged=True,
+    ),
+    Case(
+        "output over the input",
+        (*MODEL, "in.jsonl", "--output", "./in.jsonl"),
+        ("in.jsonl is the file that is read",),
+        file("in.jsonl", '{"text": "a"}\n'),
+    ),
+    Case(
+        "output over the input by another link",
+        (*MODEL, "in.jsonl", "--output", "other.jsonl"),
+        ("other.jsonl is the file that is read",),
+        lambda place: (file("in.jsonl", '{"text": "a"}\n')(place), os.symlink("in.jsonl", place / "other.jsonl")),
+    ),
+]
+
+BROKEN = ("encode", "--model", "{folder}/model", "good.txt", *OUT)
+MODELS = [
+    Case("a model that is not there", ("encode", "--model", "no/such", "good.txt", *OUT), ("no/such: no such folder",)),
+    Case("a model that is a file", ("encode", "--model", "good.txt", "good.txt", *OUT), ("good.txt",)),
+    Case("an empty name of a model", ("encode", "--model", "", "good.txt", *OUT), ("model",)),
+    Case("an empty folder for a model", BROKEN, ("{folder}/model",), lambda place: (place / "model").mkdir()),
+    Case("a model without weights", BROKEN, ("{folder}/model: not a usable model folder",), without_weights),
+    Case("a model of half its weights", BROKEN, ("{folder}/model: not a usable model folder",), cut_weights),
+    Case("a model for an unknown pooler", BROKEN, ("unknown pooler 'median'",), config(sentence_pooler="median")),
+    Case(
+        "a pooler whose head is not trained",
+        (*BROKEN, "--pooler", "cls"),
+        ("pooler 'cls'", "no trained head"),
+        config(sentence_cls_head=False),
+    ),
+]
+
+CASES = OPTIONS + FILES + STANDARD_INPUT + OUTPUT + MODELS

@@ -1,0 +1,158 @@
+"""`SentenceEncoder` in Python; what it does with an index is in index.py."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from bad_input.case import Case, Place, file
+from mixcse import SentenceEncoder
+from mixcse.console import UserError
+from mixcse.modeling import SentenceModel
+
+TWO = ["a cat", "a dog"]
+
+
+def made(**options: Any) -> Callable[[Place], Any]:
+    return lambda place: SentenceEncoder(place.model, **options)
+
+
+def of_a_live_model(**options: Any) -> Callable[[Place], Any]:
+    return lambda place: SentenceEncoder(SentenceModel.from_pretrained(place.model), **options)
+
+
+def encodes(sentences: Any = TWO, *values: Any, **options: Any) -> Callable[[Place], Any]:
+    return lambda place: SentenceEncoder(place.model).encode(sentences, *values, **options)
+
+
+def compares(a: Any, b: Any = TWO) -> Callable[[Place], Any]:
+    return lambda place: SentenceEncoder(place.model).similarity(a, b)
+
+
+def file_of(name: str = "good.txt", out: str = "out.npy", **options: Any) -> Callable[[Place], Any]:
+    return lambda place: SentenceEncoder(place.model).encode_file(place / name, place / out, **options)
+
+
+def diverged(place: Place) -> SentenceEncoder:
+    model = SentenceModel.from_pretrained(place.model)
+    torch.nn.init.constant_(model.encoder.embeddings.LayerNorm.weight, torch.nan)
+    return SentenceEncoder(model)
+
+
+CONSTRUCTION = [
+    Case(
+        "no model",
+        lambda _: SentenceEncoder(None),
+        ("a folder, a Hub id or a SentenceModel, not None",),
+        raises=TypeError,
+    ),
+    Case("a number for a model", lambda _: SentenceEncoder(5), ("not int",), raises=TypeError),
+    Case("an unknown pooler", made(pooler="max"), ("pooler 'max' is not one of cls",), raises=UserError),
+    Case("a dtype of torch", made(dtype=torch.float16), ("dtype torch.float16 is not one of",), raises=UserError),
+    Case("an unknown dtype", made(dtype="float64"), ("dtype 'float64' is not one of float32",), raises=UserError),
+    Case("an unknown device", made(device="gpu"), ("device 'gpu' cannot be used",), raises=UserError),
+    Case("an empty device", made(device=""), ("device '' cannot be used",), raises=UserError),
+    Case("a dtype for a device", made(device=torch.float16), ("device torch.float16 cannot",), raises=UserError),
+    Case("a device without numbers", made(device=torch.device("meta")), ("device 'meta'",), raises=UserError),
+    Case("no tokens", made(max_seq_length=0), ("max_seq_length 0 is outside 3 to 64",), raises=UserError),
+    Case("room for special tokens only", made(max_seq_length=2), ("is outside 3 to 64",), raises=UserError),
+    Case("more tokens than positions", made(max_seq_length=65), ("is outside 3 to 64",), raises=UserError),
+    Case("a length in words", made(max_seq_length="32"), ("whole number, not str '32'",), raises=TypeError),
+    Case("a length with a fraction", made(max_seq_length=31.5), ("whole number, not float",), raises=TypeError),
+    Case("a device for a live model", of_a_live_model(device="cpu"), ("device is for a model",), raises=UserError),
+    Case("a dtype for a live model", of_a_live_model(dtype="float32"), ("dtype is for a model",), raises=UserError),
+    Case("a revision for a live model", of_a_live_model(revision="main"), ("revision is for",), raises=UserError),
+    Case(
+        "remote code for a live model",
+        of_a_live_model(trust_remote_code=True),
+        ("trust_remote_code is for a model that is loaded",),
+        raises=UserError,
+    ),
+    Case(
+        "a folder without a model",
+        lambda place: SentenceEncoder(place.folder),
+        ("{folder}: ", "config.json"),
+        raises=UserError,
+    ),
+]
+
+ENCODE = [
+    Case("None", encodes(None), ("as a list of strings, not as NoneType",), raises=TypeError),
+    Case("a number", encodes(5), ("as a list of strings, not as int",), raises=TypeError),
+    Case("one string", encodes("a cat"), ("a list of sentences, not one string",), raises=TypeError),
+    Case("bytes", encodes(b"a cat"), ("as a list of strings, not as bytes",), raises=TypeError),
+    Case("a dict", encodes({"a cat": 1}), ("as a list of strings, not as dict",), raises=TypeError),
+    Case("a set", encodes({"a cat"}), ("as a list of strings, not as set",), raises=TypeError),
+    Case("a list with None", encodes(["a", None]), ("sentence 1 is no string but NoneType",), raises=TypeError),
+    Case("a list with a number", encodes([3.5]), ("sentence 0 is no string but float",), raises=TypeError),
+    Case("a list of bytes", encodes([b"a cat"]), ("sentence 0 is no string but bytes",), raises=TypeError),
+    Case("lists in a list", encodes([TWO]), ("sentence 0 is no string but list",), raises=TypeError),
+    Case("an array of numbers", encodes(np.ones((2, 3))), ("sentence 0 is no string",), raises=TypeError),
+    Case("a lone surrogate", encodes(["a", "b \ud83d"]), ("half a character",), raises=ValueError),
+    Case("batch_size 0", encodes(batch_size=0), ("batch_size must be at least 1, not 0",), raises=ValueError),
+    Case("batch_size in words", encodes(batch_size="64"), ("a whole number, not str '64'",), raises=TypeError),
+    Case("batch_size with a fraction", encodes(batch_size=0.5), ("a whole number, not float",), raises=TypeError),
+    Case("batch_size True", encodes(batch_size=True), ("a whole number, not bool",), raises=TypeError),
+    Case("truncate_dim 0", encodes(truncate_dim=0), ("truncate_dim must be from 1 to 16",), raises=ValueError),
+    Case("truncate_dim too large", encodes(truncate_dim=17), ("from 1 to 16, not 17",), raises=ValueError),
+    Case("truncate_dim of no sentences", encodes([], truncate_dim=17), ("from 1 to 16, not 17",), raises=ValueError),
+    Case("truncate_dim with a fraction", encodes(truncate_dim=8.0), ("a whole number, not float",), raises=TypeError),
+    Case("processes 0", encodes(processes=0), ("processes must be at least 1, not 0",), raises=ValueError),
+    Case("processes of nothing", encodes([], processes=-2), ("processes must be at least 1",), raises=ValueError),
+    Case("processes in words", encodes(processes="2"), ("processes must be a whole number",), raises=TypeError),
+    Case("processes and devices", encodes(processes=2, devices=["cpu"]), ("not both",), raises=ValueError),
+    Case("devices of one string", encodes(devices="cpu"), ("devices is a list",), raises=ValueError),
+    Case("devices of none", encodes(devices=[]), ("devices is a list",), raises=ValueError),
+    Case("devices of a number", encodes(devices=2), ("devices is a list",), raises=ValueError),
+    Case("an unknown device of several", encodes(devices=["cpu", "gpu"]), ("device 'gpu' cannot",), raises=UserError),
+    Case("a misspelt option", encodes(normalise=True), ("unexpected keyword argument 'normalise'",), raises=TypeError),
+]
+
+SIMILARITY = [
+    Case("one string to compare", compares("a cat"), ("not one string; put it in a list",), raises=TypeError),
+    Case("nothing to compare with", compares(TWO, None), ("as a list of strings, not as NoneType",), raises=TypeError),
+    Case("embeddings of another length", compares(np.ones((1, 3))), ("of 3 and of 16 components",), raises=ValueError),
+    Case(
+        "one embedding",
+        compares(np.ones(16)),
+        ("this has shape (16,)",),
+        raises=ValueError,
+    ),
+    Case("an array of strings", compares(np.array(TWO)), ("real numbers; this holds <U5",), raises=ValueError),
+    Case("complex numbers", compares(np.ones((1, 16), complex)), ("this holds complex128",), raises=ValueError),
+    Case("NaN", compares(torch.tensor([[1.0] * 16, [torch.nan] * 16])), ("embedding 1 holds NaN",), raises=ValueError),
+]
+
+FILES = [
+    Case("a file that is not there", file_of("none.txt"), ("none.txt: no such file",), raises=UserError),
+    Case("a file without rows", file_of("head.csv"), ("head.csv: no sentences",), file("head.csv", "a\n"), UserError),
+    Case(
+        "a file of an unknown kind",
+        file_of(out="out.csv"),
+        ("are written to .npy",),
+        raises=UserError,
+    ),
+    Case(
+        "a file over itself",
+        file_of("in.jsonl", "in.jsonl"),
+        ("is the file that is read",),
+        file("in.jsonl", '"a"'),
+        UserError,
+    ),
+    Case("a NUL in a name", file_of(out="a\0.npy"), ("has no NUL character",), raises=UserError),
+    Case("a column of text", file_of(text_column="a"), ("a .txt file has no columns",), raises=UserError),
+    Case("truncate_dim 0 of a file", file_of(truncate_dim=0), ("from 1 to 16, not 0",), raises=ValueError),
+    Case("batch_size 0 of a file", file_of(batch_size=0), ("batch_size must be at least 1",), raises=ValueError),
+    Case("processes 0 of a file", file_of(processes=0), ("processes must be at least 1",), raises=ValueError),
+    Case("tensors of a file", file_of(convert_to_tensor=True), ("convert_to_tensor is for encode",), raises=TypeError),
+    Case("a misspelt option of a file", file_of(normalise=True), ("'normalise'",), raises=TypeError),
+    Case(
+        "a model that has diverged",
+        lambda place: diverged(place).encode_file(place / "good.txt", place / "out.jsonl"),
+        ("the model gives NaN or infinity",),
+        raises=UserError,
+    ),
+]
+
+CASES = CONSTRUCTION + ENCODE + SIMILARITY + FILES
