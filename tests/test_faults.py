@@ -110,6 +110,17 @@ def test_other_programs_leave_nothing_half_written(arguments, tmp_path, tiny_ber
     assert [path for path in out.rglob("*") if path.is_file()]
 
 
+def test_records_of_experiments(flags, tmp_path, in_process, bare_runs, capsys):
+    results = tmp_path / "results"
+    with faulty_disk(results) as disk:
+        repeated(["reproduce", "run", "selection", "--seeds", "0", *flags], disk, capsys)
+    records = sorted(path.name for path in results.rglob("*") if path.is_file())
+    assert len(records) == 2
+    assert {f"os.rename runs/{name}" for name in records} <= set(disk.failed)
+    trained = [arguments for script, arguments in in_process if script == "train.py"]
+    assert len(trained) > 2 and not list((tmp_path / "work").rglob("checkpoint-*"))
+
+
 def test_a_full_disk_under_the_cache_is_said_as_such(command, tmp_path, bare_runs, capsys, monkeypatch):
     cache = tmp_path / "cache"
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mixcse.console import first_line, say
+from mixcse.faults import one_line
 from mixcse.files import ROOT, read_json, write_json
 from mixcse.reproduce.plan import Run
 from mixcse.reproduce.record import SCORES_FILE, Records, keys, make_record, place
@@ -52,6 +53,8 @@ def do_runs(runs: Sequence[Run], records: Records, work: Path, *, keep_models: b
                 busy.append(run.slug)
                 tqdm.write(f"left out: {run.slug}: another process is at it", file=sys.stderr)
             except Exception as error:  # whatever became of this run, the others are done
+                if not isinstance(error, RunFailed) and one_line(error):
+                    raise  # on this machine they would end like it
                 reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {first_line(error)}"
                 failed.append(run.slug)
                 tqdm.write(f"failed: {run.slug}: {reason}", file=sys.stderr)
