@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import io
 import logging
 import os
 import signal
@@ -86,8 +87,12 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
     """
     _terminate_as_interrupts_do()
     _open_closed_streams()
+    argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # where it is not UTF-8; stderr is so by itself
     try:
-        main(sys.argv[1:] if argv is None else argv)
+        _check_names(argv)
+        main(argv)
     except UserError as error:
         if os.environ.get("RANK", "0") != "0":
             time.sleep(3)  # what all processes find, the first one says, and torchrun stops the others
@@ -156,8 +161,21 @@ def _terminated(*_: Any) -> NoReturn:
     raise Terminated
 
 
+def _check_names(argv: list[str]) -> None:
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8" and not all(map(str.isascii, argv)):  # libraries would look for other names
+        raise UserError(f"names beyond ASCII cannot be taken in {encoding}: set PYTHONUTF8=1, or LC_ALL=C.UTF-8")
+
+
+def check_interpreter() -> None:
+    """Raises UserError where Python drops docstrings, which transformers reads when it is imported."""
+    if sys.flags.optimize > 1:
+        raise UserError("transformers cannot be imported by python -OO; use -O, or PYTHONOPTIMIZE=1, at most")
+
+
 def quiet_libraries() -> None:
     """Keeps transformers, datasets, huggingface_hub and matplotlib from printing in a normal run."""
+    check_interpreter()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # else it warns when workers fork
     import datasets
     import huggingface_hub

@@ -9,6 +9,7 @@ from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
 from mixcse.arguments import DataArguments
+from mixcse.caches import use_writable_cache
 from mixcse.console import UserError
 from mixcse.corpus import expand_files
 from mixcse.duplicates import Found, find_duplicates
@@ -24,13 +25,14 @@ def load_training_data(
 
     An empty sentence is a single space, as released.  Both the text and the tokens live in
     the `datasets` cache on disk: memory does not grow with the corpus, and a second run with
-    the same data and tokenizer reads them back.  With `dedupe` the rows found are left out,
-    the others keep their order.
+    the same data and tokenizer reads them back.  A cache that cannot be written to is replaced by a
+    temporary one, with a warning.  With `dedupe` the rows found are left out, the others keep their order.
 
     Raises:
         UserError: a file is missing, of another kind, not UTF-8, malformed or too short; a data set cannot be had;
             the cache cannot be written.
     """
+    use_writable_cache()
     try:
         return _load_training_data(data_args, tokenizer, overwrite_cache)
     except Exception as error:

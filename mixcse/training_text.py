@@ -153,7 +153,8 @@ def _load(files: Sequence[Path], columns: Sequence[str], overwrite_cache: bool) 
     content = hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()  # times of change may be set back
     options: dict[str, Any] = {
         "name": content,
-        "data_files": [glob.escape(str(path)) for path in files],
+        # The whole path: before a relative one comes the working folder's, whose name may hold a [ as well.
+        "data_files": [glob.escape(str(path.absolute())) for path in files],
         "split": "train",
         "download_mode": "force_redownload" if overwrite_cache else "reuse_dataset_if_exists",
     }

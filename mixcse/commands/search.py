@@ -47,7 +47,7 @@ def _print_hits(encoder: "SentenceEncoder", queries: list[str], options: argpars
     for query, hits in zip(queries, found, strict=True):
         for hit in hits:
             line = {"query": query, "score": round(hit.score, 6), "position": hit.position, "sentence": hit.sentence}
-            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(line, ensure_ascii=(sys.stdout.encoding or "utf-8").lower() != "utf-8") + "\n")
     sys.stdout.flush()
 
 

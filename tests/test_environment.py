@@ -1,0 +1,146 @@
+"""Where programs run: caches that cannot be written, names of any kind, another working folder, python -O."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from mixcse import caches, console
+from mixcse.console import UserError
+from mixcse.data import load_text
+from mixcse.files import ROOT
+
+ODD = "é ß [1] * {x}"  # of a folder: not ASCII, a space, signs that mean something in a pattern
+
+
+def run(*words, cwd, environment=()):
+    """A program of a clone, without the variables that would help it; its output as bytes of ASCII and escapes."""
+    left_out = {"PYTHONPATH", "PYTHONIOENCODING", "PYTHONUTF8", "LC_ALL", "LANG", "COLUMNS"}
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    alone = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=cwd,
+        env=kept | alone | dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert "Traceback" not in done.stderr, done.stderr[-2000:]
+    return done
+
+
+def test_odd_names_everywhere_an_unwritable_cache_no_locale_and_no_asserts(tmp_path, tiny_bert, toy_sentences):
+    """Clone, model, data, outputs and index have odd names, relative to a folder that is not the clone."""
+    clone, work = tmp_path / f"clone {ODD}", tmp_path / f"work {ODD}"
+    for name in ("mixcse", "SentEval"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__", "data"))
+    shutil.copy(ROOT / "train.py", clone)
+    work.mkdir()
+    shutil.copytree(tiny_bert, work / f"bert {ODD}")
+    lines = [*toy_sentences[:63], "the cât sat — 犬 𝛼"]
+    (work / f"train {ODD}.txt").write_text("\n".join(lines), encoding="utf-8")
+    odd = {
+        "PYTHONPATH": os.pathsep.join((str(clone), str(clone / "SentEval"))),
+        "PYTHONOPTIMIZE": "1",
+        "LC_ALL": "C",
+        "PYTHONIOENCODING": "ascii",
+        "HF_HOME": str(work / f"train {ODD}.txt" / "below a file"),
+        "MPLCONFIGDIR": str(work / f"train {ODD}.txt" / "too"),
+        "TMPDIR": str(tmp_path / "not there"),
+    }
+    trained = run(
+        os.path.relpath(clone / "train.py", work),
+        *("--model_name_or_path", f"bert {ODD}", "--train_file", f"train {ODD}.txt", "--output_dir", f"out {ODD}"),
+        *("--max_steps", "2", "--per_device_train_batch_size", "8", "--held_out", "8", "--eval_steps", "1"),
+        cwd=work,
+        environment=odd,
+    )
+    assert trained.returncode == 0, trained.stderr
+    warnings = [line for line in trained.stderr.splitlines() if line.startswith("warning")]
+    assert ["HF_DATASETS_CACHE" in line for line in warnings] == [True], warnings
+    assert {"model.safetensors", "report.html"} <= {path.name for path in (work / f"out {ODD}").iterdir()}
+
+    found = run(
+        *("-m", "mixcse", "search", "--model", f"out {ODD}", "--corpus", f"train {ODD}.txt", "--top_k", "1"),
+        *("--save_index", f"index {ODD}", "the cât sat — 犬 𝛼"),
+        cwd=work,
+        environment=odd,
+    )
+    assert found.returncode == 0, found.stderr
+    assert r"\u72ac" in found.stdout and found.stdout.isascii()  # JSON all the same
+    assert (work / f"index {ODD}" / "index.json").is_file()
+
+
+def test_python_without_docstrings_gives_help_and_one_line_for_the_rest(tmp_path):
+    paths = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "SentEval"))), "PYTHONOPTIMIZE": "2"}
+    assert "--mixing_lambda" in run(ROOT / "train.py", "--help", cwd=tmp_path, environment=paths).stdout
+    refused = run(ROOT / "train.py", "--train_file", "x.txt", cwd=tmp_path, environment=paths)
+    assert refused.returncode == 2
+    assert (
+        refused.stderr == "error: transformers cannot be imported by python -OO; use -O, or PYTHONOPTIMIZE=1, at most\n"
+    )
+
+
+def test_no_logic_is_in_asserts():
+    for file in [*ROOT.glob("mixcse/**/*.py"), *ROOT.glob("SentEval/senteval/**/*.py"), *ROOT.glob("*.py")]:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree)), file
+
+
+def test_a_cache_that_cannot_be_written_is_replaced_with_one_warning(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    config = caches.config
+    for name in ("HF_DATASETS_CACHE", "DOWNLOADED_DATASETS_PATH", "EXTRACTED_DATASETS_PATH"):
+        monkeypatch.setattr(config, name, tmp_path / "file" / name)
+    monkeypatch.setattr(caches, "_temporary", [])
+    caches.use_writable_cache()
+    caches.use_writable_cache()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and said[0].startswith(f"warning: {tmp_path}/file/HF_DATASETS_CACHE cannot be written to")
+    folder = config.HF_DATASETS_CACHE
+    assert folder.is_dir() and folder in config.EXTRACTED_DATASETS_PATH.parents
+    caches._temporary.pop().cleanup()
+    assert not folder.exists()
+
+
+def test_no_place_for_a_cache_is_one_line(tmp_path, monkeypatch):
+    def nowhere(**_):
+        raise FileNotFoundError("No usable temporary directory found")
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(caches.config, "HF_DATASETS_CACHE", tmp_path / "file" / "cache")
+    monkeypatch.setattr(caches.tempfile, "TemporaryDirectory", nowhere)
+    with pytest.raises(UserError, match="neither .*/cache nor a temporary folder .* HF_DATASETS_CACHE=DIR"):
+        caches.use_writable_cache()
+
+
+def test_a_cache_that_can_be_written_is_left_as_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(caches.config, "HF_DATASETS_CACHE", tmp_path / "made" / "cache")
+    caches.use_writable_cache()
+    assert caches.config.HF_DATASETS_CACHE == tmp_path / "made" / "cache"
+    assert list((tmp_path / "made" / "cache").iterdir()) == [] and capsys.readouterr().err == ""
+
+
+def test_a_pattern_in_the_working_folder_is_a_name(tmp_path, monkeypatch):
+    from mixcse.arguments import DataArguments
+
+    folder = tmp_path / ODD
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (folder / "a [b].txt").write_text("one\ntwo\n")
+    assert load_text(DataArguments(["a [b].txt"]))["sentence1"][:] == ["one", "two"]
+
+
+@pytest.mark.parametrize("encoding, code", [("utf-8", 0), ("ascii", 2), ("iso8859-1", 2)])
+def test_names_that_libraries_would_read_otherwise_are_refused(encoding, code, monkeypatch, capsys):
+    monkeypatch.setattr(console.sys, "getfilesystemencoding", lambda: encoding)
+    called = []
+    assert console.run_cli(called.append, ["--train_file", "é.txt"]) == code
+    assert bool(called) == (code == 0)
+    assert ("set PYTHONUTF8=1" in capsys.readouterr().err) == (code == 2)
+    assert console.run_cli(called.append, ["--train_file", "e.txt"]) == 0
