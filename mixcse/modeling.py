@@ -241,6 +241,9 @@ class SentenceModel(nn.Module):
         if self.adapters is not None:
             save_adapters(self.adapters, folder)
         self.tokenizer.padding_side = "right"  # as `pad_rows` pads whatever the tokenizer prefers
+        if self.tokenizer.is_fast:  # what the last call asked for would be written too
+            self.tokenizer.backend_tokenizer.no_truncation()
+            self.tokenizer.backend_tokenizer.no_padding()
         self.tokenizer.save_pretrained(folder)
         heads = {name: tensor.contiguous().cpu() for name, tensor in self._heads().items()}
         if heads:

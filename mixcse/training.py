@@ -10,7 +10,7 @@ import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, set_seed
 
 from mixcse.arguments import DataArguments, ModelArguments
-from mixcse.checkpoints import STATE_FILE, newest_usable, way_on
+from mixcse.checkpoints import STATE_FILE, newest_usable, prune, way_on
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
 from mixcse.data import corpus_states, load_training_data
 from mixcse.dev import DevSets
@@ -189,6 +189,9 @@ class _Begin(TrainerCallback):
             self.folder.begin(self.checkpoint, afresh=self.afresh)
         if state.best_model_checkpoint is not None:  # the folder may have been called otherwise
             state.best_model_checkpoint = str(self.folder.path / Path(state.best_model_checkpoint).name)
+        if args.should_save:  # a run that was killed before it did may have no more checkpoint to write
+            best = state.best_model_checkpoint
+            prune(self.folder.path, args.save_total_limit, best and Path(best))
         if args.world_size > 1:
             torch.manual_seed(args.seed + args.process_index)  # each has dropout masks of its own
         self.done = True

@@ -10,7 +10,7 @@ from run_folder import logged, same_weights
 from mixcse import training
 from mixcse.checkpoints import checkpoints, newest_usable, place_aside, prune, put_in_place
 from mixcse.console import UserError
-from mixcse.files import write_json
+from mixcse.files import read_json, write_json
 from mixcse.runs import RunFolder
 from mixcse.trainer import MixCSETrainer
 
@@ -127,6 +127,19 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(command, killed_
     assert same_weights(out, tmp_path / "whole")
     assert logged(out, "eval_stsb_spearman") == logged(tmp_path / "whole", "eval_stsb_spearman")
     assert newest_usable(out) == out / "checkpoint-6"
+
+
+def test_a_run_killed_before_it_removed_its_last_old_checkpoint(command, tmp_path, monkeypatch, undrawn):
+    command += ["--max_steps", "8"]
+    with monkeypatch.context() as patch:
+        patch.setattr("mixcse.trainer.prune", lambda *given: None)
+        training.main(command)
+    out = tmp_path / "out"
+    assert list(checkpoints(out)) == [2, 4, 6, 8]
+    (out / "train_results.json").unlink()
+    training.main(command)
+    best = read_json(out / "trainer_state.json")["best_global_step"]
+    assert set(checkpoints(out)) == {best, 6, 8}
 
 
 def test_a_folder_that_was_moved_is_continued(command, killed_after, tmp_path, capsys):

@@ -1,0 +1,149 @@
+"""Kills a tiny training at random moments, over and over, and sees whether its result is what it would have been.
+
+    python benchmarks/chaos.py --kills 200 [--processes 1 2] [--seed 0] [--cold 12] [--output benchmarks/chaos.json]
+
+A run is the same command in the same folder until it has finished; each attempt is killed with
+SIGKILL: at a drawn moment of a drawn phase (before a file is renamed, say, or with half of it
+written), so long after a phase has begun, or at any time.  Of two processes both are killed, or
+one alone.  Some attempts get SIGINT or SIGTERM instead, and have to exit with 130 or 143; after
+some a file of the newest checkpoint is shortened, changed or deleted, which has to be noticed.
+A finished run is compared with an undisturbed one: weights, everything logged at every step but
+times, best step and score, the best checkpoint, dev scores, cosines, model card; nothing may be
+left over.
+
+Attempts are forked from a process that has imported everything (chaos_nursery.py): each is a
+process of its own, with the time for imports saved.  `--cold` of the kills are of whole programs
+instead, `python train.py` or `torchrun train.py`, at any time.
+"""
+
+import argparse
+import random
+import shlex
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from chaos_cold import cold_attempt
+from chaos_inputs import make_inputs, make_model
+from chaos_plans import DAMAGED, PROGRAM, next_plan
+from chaos_runs import Nursery, Run, nursery
+from chaos_table import tables, told
+from tqdm import tqdm
+
+from mixcse.console import OneLineParser, UserError, run_cli
+from mixcse.files import ROOT, write_json
+
+MOST_ATTEMPTS = 80  # in a run
+
+
+def main(argv: list[str]) -> None:
+    """Kills, and prints what came of it."""
+    options = parse(argv)
+    from machine import machine  # imports torch
+
+    from mixcse.reproduce.record import git_state
+
+    folder = Path(tempfile.mkdtemp(prefix="mixcse-chaos-", dir=options.folder))
+    make_model(folder / "bert")
+    with nursery() as start, tqdm(total=options.kills, unit="kill", smoothing=0) as bar:
+        chaos = Chaos(options, folder, start, bar)
+        chaos.undisturbed()
+        while chaos.kills < options.kills:
+            chaos.run()
+    command = shlex.join(["python", "benchmarks/chaos.py", *argv])
+    results = {"command": command, "machine": machine(threads=1), "git": git_state(), **chaos.results()}
+    if options.output:
+        write_json(options.output, told(results))
+    print("\n".join([results["machine"], *tables(results)]))
+    if any(run["wrong"] for run in results["runs"]):
+        raise UserError(f"not all runs came out the same; what they left is in {folder}")
+    shutil.rmtree(folder)
+
+
+class Chaos:
+    """Runs, one after the other, and what became of them."""
+
+    def __init__(self, options: argparse.Namespace, folder: Path, start: Nursery, bar: tqdm) -> None:
+        self.options, self.folder, self.start, self.bar = options, folder, start, bar
+        self.inputs = make_inputs(folder / "inputs", folder / "bert")
+        self.whole: dict[int, Run] = {}  # by number of processes: undisturbed
+        self.seen: dict[int, Any] = {}
+        self.cold_seconds: dict[int, float] = {}
+        self.by_phase: Counter[str] = Counter()
+        self.runs: list[dict[str, Any]] = []
+        self.kills = self.cold = 0
+
+    def undisturbed(self) -> None:
+        """What the others are compared with; it has to be what a program of its own gives."""
+        for processes in self.options.processes:
+            self.bar.set_description(f"undisturbed, {processes} process{'es' * (processes > 1)}")
+            run = self.whole[processes] = self._new(f"undisturbed-{processes}", processes)
+            self.seen[processes] = run.attempt(self.start)["ranks"]
+            if not run.finished:
+                raise UserError(f"an undisturbed run failed: {'; '.join(run.problems)}")
+            if self.options.cold:
+                program = self._new(f"program-{processes}", processes)
+                self.cold_seconds[processes] = cold_attempt(program)["seconds"]
+                if wrong := program.wrong(run):
+                    raise UserError(f"a program of its own does not do what a forked process does: {'; '.join(wrong)}")
+
+    def run(self) -> None:
+        """One that is killed again and again, in the end finishes, and is compared."""
+        number = len(self.runs)
+        processes = self.options.processes[number % len(self.options.processes)]
+        draw = random.Random(f"{self.options.seed} {number}")
+        run = self._new(str(number), processes)
+        self.bar.set_description(f"run {number}, {processes} process{'es' * (processes > 1)}")
+        while not run.finished and len(run.events) < MOST_ATTEMPTS:
+            self._attempt(run, draw)
+        wrong = run.wrong(self.whole[processes])
+        for one in wrong:
+            self.bar.write(f"warning: run {number}: {one}", file=sys.stderr)
+        self.runs.append({"processes": processes, "finished": run.finished, "wrong": wrong, "attempts": run.events})
+        if not wrong:
+            shutil.rmtree(run.folder)
+
+    def results(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return {"kills": self.kills, "runs": self.runs}
+
+    def _attempt(self, run: Run, draw: random.Random) -> None:
+        left = self.options.kills - self.kills
+        last = len(run.events) + 1 == MOST_ATTEMPTS
+        if left and draw.random() < (self.options.cold - self.cold) / left:
+            event = cold_attempt(run, draw, self.cold_seconds[run.processes])
+        else:
+            plan = next_plan(draw, run, self.seen[run.processes], self.by_phase) if left and not last else None
+            event = run.attempt(self.start, plan)
+        if event["killed"]:
+            self.kills += 1
+            self.cold += event["phase"] == PROGRAM
+            self.by_phase[event["phase"]] += 1
+            self.bar.update()
+            if draw.random() < DAMAGED:
+                run.damage(draw)
+
+    def _new(self, name: str, processes: int) -> Run:
+        return Run(self.folder / name, processes, self.inputs)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = OneLineParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn: phases, moments, times, damages")
+    parser.add_argument("--processes", type=int, nargs="+", choices=(1, 2), default=[1, 2], help="runs take turns")
+    parser.add_argument("--cold", type=int, default=12, help="how many of the kills are of whole programs")
+    parser.add_argument("--folder", help="where temporary files go")
+    parser.add_argument("--output", default=str(ROOT / "benchmarks" / "chaos.json"))
+    options = parser.parse_args(argv)
+    if not 0 <= options.cold <= options.kills or options.kills < 1:
+        raise UserError("--kills has to be at least 1, and --cold no more than that")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))

@@ -1,0 +1,152 @@
+"""What a training that chaos.py kills is at: seen by wrapping functions from outside of mixcse.
+
+Its *phases*, and within them *moments*: before whatever changes files (Python's audit events),
+once a file is written, before and after a batch and other long calls.  At a moment that the
+plan names, the process sends itself a signal.
+"""
+
+import mmap
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from transformers import TrainerState
+
+from mixcse import trainer, training
+from mixcse.encoder import SentenceEncoder
+from mixcse.runs import RunFolder
+
+PHASES = ("start", "training", "evaluation", "save", "seal", "rotation", "export", "report")
+# While such a function runs, it is that phase.
+WITHIN = (
+    (RunFolder, "begin", "start"),
+    (trainer.MixCSETrainer, "train", "training"),
+    (trainer.MixCSETrainer, "evaluate", "evaluation"),
+    (trainer.MixCSETrainer, "_save_checkpoint", "save"),
+    (trainer, "put_in_place", "seal"),
+    (trainer, "prune", "rotation"),
+    (training, "_draw", "report"),
+)
+LAST_BEFORE_EXPORT = (training, "_train_or_take_over")
+LONG = (
+    (trainer.MixCSETrainer, "compute_loss"), (trainer.MixCSETrainer, "training_step"),
+    (trainer.MixCSETrainer, "cosines"), (SentenceEncoder, "encode"), (training, "load_model"),
+    (training, "load_training_data"), (training, "make_trainer"),
+)  # fmt: skip
+# Their arguments' places of the file that they write.
+WRITING = ((torch, "save", 1), (safetensors.torch, "serialize_file", 1), (TrainerState, "save_to_json", 1),
+           (Path, "write_text", 0))  # fmt: skip
+CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+Plan = dict[str, Any]
+
+
+class Board:
+    """What a process is at, in memory that it shares with those that watch: and how often it was, and its moments."""
+
+    def __init__(self) -> None:
+        self._cells = memoryview(mmap.mmap(-1, 4096)).cast("I")
+        self.entered, self.moments = self._cells[16 : 16 + len(PHASES)], self._cells[32 : 32 + len(PHASES)]
+
+    @property
+    def phase(self) -> int:
+        """Which of `PHASES` it is in."""
+        return self._cells[0]
+
+    @property
+    def sent_in(self) -> int | None:
+        """The phase in which it has sent itself the signal, if it has."""
+        return self._cells[1] - 1 if self._cells[1] else None
+
+    def note_sent(self) -> None:
+        """It is about to."""
+        self._cells[1] = self.phase + 1
+
+    def enter(self, phase: int, *, anew: bool = True) -> None:
+        """It begins a phase, or is back in it."""
+        self.entered[phase] += anew
+        self._cells[0] = phase
+
+
+class Watched:
+    """Installs itself in a process that is to train; notes on a board, and carries out what a plan says of moments.
+
+    Args:
+        plan: `moments` are those for the signal by phase, each the how-manieth in it; the first
+            to come counts.  `written` is the share of a file that is there, if it is one of writing.
+    """
+
+    def __init__(self, board: Board, plan: Plan, folder: Path) -> None:
+        self._board, self._plan, self._folder = board, plan, str(folder)
+        self._moments = plan.get("moments", {})
+        self._watching = True
+        for owner, name, phase in WITHIN:
+            self._wrap(owner, name, lambda call, _, phase=phase: self._within(phase, call))
+        for owner, name in LONG:
+            self._wrap(owner, name, self._around)
+        for owner, name, place in WRITING:
+            self._wrap(owner, name, lambda call, given, place=place: self._written(call, given[place]))
+        self._wrap(*LAST_BEFORE_EXPORT, self._then_export)
+        sys.addaudithook(self._audit)
+
+    def _moment(self, file: str | Path | None = None) -> None:
+        phase = self._board.phase
+        self._board.moments[phase] += 1
+        if self._moments.get(PHASES[phase]) != self._board.moments[phase]:
+            return
+        self._moments = {}
+        self._board.note_sent()
+        if file is not None:  # as if it had come while the file was written
+            os.truncate(file, int(os.path.getsize(file) * self._plan["written"]))
+        if self._plan["whole"]:
+            os.killpg(os.getpgrp(), self._plan["signal"])
+        else:
+            os.kill(os.getpid(), self._plan["signal"])
+
+    def _within(self, phase: str, call: Callable[[], Any]) -> Any:
+        before = self._board.phase
+        self._board.enter(PHASES.index(phase))
+        try:
+            return call()
+        finally:
+            self._board.enter(before, anew=False)
+
+    def _then_export(self, call: Callable[[], Any], _: Any) -> Any:
+        found = call()
+        self._board.enter(PHASES.index("export"))
+        return found
+
+    def _around(self, call: Callable[[], Any], _: Any) -> Any:
+        self._moment()
+        found = call()
+        self._moment()
+        return found
+
+    def _written(self, call: Callable[[], Any], file: Any) -> Any:
+        found = call()
+        if isinstance(file, str | Path):
+            self._moment(file)
+        return found
+
+    def _audit(self, event: str, given: tuple[Any, ...]) -> None:
+        opens = event == "open" and given[2] & TO_WRITE
+        if not self._watching or not (opens or event in CHANGES):
+            return
+        self._watching = False  # what is done about it is no moment
+        try:
+            if str(given[0]).startswith(self._folder) or (not opens and given[-1] != -1):  # -1: not in an open folder
+                self._moment()
+        finally:
+            self._watching = True
+
+    def _wrap(self, owner: Any, name: str, around: Callable[[Callable[[], Any], list[Any]], Any]) -> None:
+        wrapped = getattr(owner, name)
+
+        def wrapper(*given: Any, **named: Any) -> Any:
+            return around(lambda: wrapped(*given, **named), [*given, *named.values()])
+
+        setattr(owner, name, wrapper)
