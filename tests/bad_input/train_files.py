@@ -22,7 +22,7 @@ def _training(name: str, what: str, content: str | bytes, *says: str, more: str 
 
 def _made(name: str, what: str, make, *says: str, unprivileged: bool = False) -> Case:
     words = (*TRAIN, "--train_file", f"{{folder}}/{name}")
-    return Case(f"{name}: {what}", words, says, make=make, unprivileged=unprivileged)
+    return Case(f"{name[-20:]}: {what}", words, says, make=make, unprivileged=unprivileged)
 
 
 def _scored(name: str, what: str, content: str | bytes, *says: str) -> Case:
