@@ -7,6 +7,7 @@ plan names, the process sends itself a signal.
 
 import mmap
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +101,7 @@ class Watched:
             return
         self._moments = {}
         self._board.note_sent()
-        if file is not None:  # as if it had come while the file was written
+        if file is not None and self._plan["signal"] == signal.SIGKILL:  # as if it had come while the file was written
             os.truncate(file, int(os.path.getsize(file) * self._plan["written"]))
         if self._plan["whole"]:
             os.killpg(os.getpgrp(), self._plan["signal"])
