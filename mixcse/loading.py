@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -200,7 +199,7 @@ def _why_not_loaded(name: str, error: Exception, what: str = "") -> str:
     reason = " ".join(str(error).split())
     if isinstance(error, KeyError) or not reason:
         reason = f"{type(error).__name__}: {reason}"
-    if isinstance(error, UnpicklingError):  # torch's message names a way to run what is in it
+    if type(error).__name__ == "UnpicklingError":  # torch's message names a way to run what is in it
         reason = "a pickle that is damaged or holds more than tensors, which is not loaded; take one of safetensors"
     if "ignore_mismatched_sizes" in reason:
         reason = "its weights have other shapes than its config.json says; is one of them another model's?"

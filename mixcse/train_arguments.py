@@ -109,8 +109,6 @@ class TrainArguments(Recipe, TrainingArguments):
             self.metric_for_best_model,
             self.load_best_model_at_end,
         )
-        if self.do_eval and self.eval_strategy == "no":
-            raise UserError("--do_eval and --eval_strategy no contradict each other; leave one out")
         evaluates = any(asked) or self.eval_steps is not None or self.eval_strategy not in (None, "no")
         if self.eval_strategy is None:
             self.eval_strategy = "steps" if evaluates else "no"

@@ -19,8 +19,6 @@ examples = partial(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-WHATEVER = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)  # half characters are no text
-ONE_LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=12)
-ODD = st.sampled_from(
-    ['"', '""', ",", "\t", "'", "\\", "\ufeff", "\u2028", "\x85", "\x0c", "\x1c", "NA", "null", " ", "\0"]
-)
+WHATEVER = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)  # what is text
+ONE_LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n"), max_size=12)
+ODD = st.sampled_from(['"', '""', ",", "\t", "'", "\\", "\ufeff", "\u2028", "\x85", "\x0c", "\x1c", "NA", "null", " "])

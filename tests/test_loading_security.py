@@ -178,7 +178,7 @@ def entry_points(model: Path, tmp_path: Path, command: list[str]) -> dict[str, l
     lines = str(tmp_path / "lines.txt")
     return {
         "train": ["train", *command, "--model_name_or_path", str(model)],
-        "evaluate": ["evaluate", "--model_name_or_path", str(model), "--task_set", "na"],
+        "evaluate": ["evaluate", "--model_name_or_path", str(model), "--tasks", "STSBenchmark"],
         "encode": ["encode", "--model", str(model), lines],
         "search": ["search", "--model", str(model), "--corpus", lines, "a cat"],
     }

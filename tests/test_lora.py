@@ -171,7 +171,7 @@ def test_what_cannot_be_adapters_is_refused(tiny_bert, command, monkeypatch, cap
     for option, says in (
         (["--lora_rank", "0"], "--lora_rank must be at least 1"),
         (["--lora_dropout", "1"], "--lora_dropout must be at least 0 and below 1"),
-        (["--lora_rank", "2", "--lora_alpha", "0"], "--lora_alpha must be a finite number above 0"),
+        (["--lora_rank", "2", "--lora_alpha", "0"], "--lora_alpha must be above 0, not 0.0"),
     ):
         with pytest.raises(UserError, match=says):
             training.main([*command, *option])

@@ -108,7 +108,6 @@ SCORES = [
     _wrong("--eval_strategy sometimes", "invalid choice: 'sometimes'"),
     _wrong("--save_strategy never", "invalid choice: 'never'"),
     _wrong("--save_strategy best", "--save_strategy best needs dev scores, and there are none; add --do_eval"),
-    _wrong("--do_eval --eval_strategy no", "--do_eval and --eval_strategy no contradict each other"),
     _wrong("--do_eval --save_strategy no", "--load_best_model_at_end requires the save and eval strategy to match"),
     _wrong("--do_eval --eval_steps 2 --save_steps 3", "3, which is not a round multiple of 2"),
     _wrong("--do_eval --eval_strategy epoch --save_strategy steps", "Save strategy: "),
