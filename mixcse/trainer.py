@@ -254,7 +254,7 @@ class MixCSETrainer(Trainer):
             if self.args.should_save:
                 shutil.rmtree(aside.parent, ignore_errors=True)
         wait_for_all()  # until it is there
-        if self.args.push_to_hub:
+        if self.args.push_to_hub and self.args.should_save:  # the others have no place of it
             push_checkpoint(self, str(place))
 
     def _get_output_dir(self, trial: Any) -> str:

@@ -12,6 +12,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
+from transformers import Trainer
 
 from mixcse import SentenceEncoder, training
 from mixcse.console import UserError, run_cli
@@ -233,6 +234,15 @@ def test_checkpoints_are_pushed_as_the_strategy_says(command, hub, tmp_path):
         assert files >= MODEL_FILES - ({"README.md"} if place else set())
         assert ("optimizer.pt" in files) == bool(place)
         assert "training_args.bin" not in files or place
+
+
+def test_a_process_that_saves_nothing_pushes_nothing(monkeypatch, tmp_path):
+    """Of several, the others have only their generators' state in a checkpoint."""
+    monkeypatch.setattr(Trainer, "_save_checkpoint", lambda *given: None)
+    trainer = object.__new__(MixCSETrainer)
+    trainer.args = SimpleNamespace(output_dir=str(tmp_path), should_save=False, push_to_hub=True)
+    trainer.state = SimpleNamespace(global_step=2, best_global_step=None)
+    trainer._save_checkpoint(None, None)
 
 
 def test_pushing_is_refused_before_anything_is_done(command, hub, tmp_path, monkeypatch, capsys):
