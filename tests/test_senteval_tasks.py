@@ -13,7 +13,7 @@ import senteval
 from senteval import labelled
 from senteval.classification import Protocol, score_nested, score_splits
 from senteval.classifier import EarlyStop, Fit, fit_many, fit_one
-from senteval.encoding import embed_distinct
+from senteval.encoding import check_rows, embed_distinct
 from senteval.relatedness import spread_scores
 from senteval.settings import Settings
 from senteval.tasks import TASKS
@@ -232,3 +232,11 @@ def test_prepare_sees_every_token_list_of_a_classification_task(tmp_path):
     senteval.engine.SE({"task_path": tmp_path, "device": "cpu"}, batcher, prepare).eval(["WordContent"])
     assert seen[0][:2] == ("WordContent", 120)
     assert seen[0][2][0] == "the"
+
+
+@pytest.mark.filterwarnings("error")
+def test_embeddings_in_half_precision_are_as_good_as_others():
+    largest = np.full((2, 3), 65504, dtype=np.float16)
+    check_rows(largest, 2, "batcher")
+    with pytest.raises(senteval.EncoderError, match="NaN or infinity .row 1 of 2"):
+        check_rows(np.array([[1, 2], [3, np.inf]], dtype=np.float16), 2, "batcher")

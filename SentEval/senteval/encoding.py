@@ -66,7 +66,8 @@ def check_rows(embeddings: np.ndarray, expected: int, who: str) -> None:
         raise EncoderError(
             f"{who} returned shape {embeddings.shape} for {expected} sentences, expected ({expected}, d)"
         )
-    usable = ((-LARGEST < embeddings) & (embeddings < LARGEST)).all(axis=1)  # of NaN, neither holds
+    largest = LARGEST if embeddings.dtype.itemsize > 2 else np.inf  # halves end at 65,504: casting it would warn
+    usable = ((-largest < embeddings) & (embeddings < largest)).all(axis=1)  # of NaN, neither holds
     if not usable.all():
         row = int(np.argmin(usable))
         found = "a number beyond 1e17" if np.isfinite(embeddings[row]).all() else "NaN or infinity"
