@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from mixcse.console import warn
+from mixcse.distributed import rank, world_size
 from mixcse.files import ASIDE, read_json, sha256, write_json
 
 SEAL_FILE = "checksums.json"
@@ -51,7 +52,7 @@ def remove(checkpoint: Path) -> None:
     if gone.exists():
         shutil.rmtree(gone)
     checkpoint.rename(gone)
-    shutil.rmtree(gone)
+    shutil.rmtree(gone, ignore_errors=True)  # NFS keeps what is open, such as an upload; the next run removes it
 
 
 def prune(folder: Path, limit: int | None, best: Path | None) -> None:
@@ -65,7 +66,7 @@ def newest_usable(folder: Path) -> Path | None:
     """The newest checkpoint that is as it was written, and whose best one is too; warns of those that are not."""
     found = list(checkpoints(folder).values())
     for path in reversed(found):
-        fault = _fault(path) or _fault_of_best(path)
+        fault = _fault(path) or _what_it_lacks(path) or _fault_of_best(path)
         if fault is None:
             return path
         warn(f"{path} is skipped: {fault}")
@@ -96,10 +97,17 @@ def _fault(checkpoint: Path) -> str | None:
             if there[name] != noted:
                 return f"{name} is damaged"
     except FileNotFoundError:
-        return "it was not written to its end"
+        return f"it has no {SEAL_FILE}: it was not written to its end, or by an earlier version"
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         return f"{SEAL_FILE} cannot be read ({type(error).__name__})"
     return None
+
+
+def _what_it_lacks(checkpoint: Path) -> str | None:
+    """What training needs to go on as if nothing had been, and the Trainer does without in silence; None if all is."""
+    generators = "rng_state.pth" if world_size() == 1 else f"rng_state_{rank()}.pth"
+    lacking = [name for name in ("optimizer.pt", "scheduler.pt", generators) if not (checkpoint / name).is_file()]
+    return f"it has no {lacking[0]}; --save_only_model leaves that out" if lacking else None
 
 
 def _fault_of_best(checkpoint: Path) -> str | None:

@@ -15,11 +15,13 @@ from mixcse.runs import RunFolder
 from mixcse.trainer import MixCSETrainer
 
 
-def write(folder, step, best=None):
+def write(folder, step, best=None, without=None):
     aside = place_aside(folder, step)
     (aside / "adapter").mkdir(parents=True)
     (aside / "adapter" / "weights").write_bytes(b"adapted")
-    (aside / "model.safetensors").write_bytes(b"weights")
+    for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        if name != without:
+            (aside / name).write_bytes(b"weights")
     write_json(aside / "trainer_state.json", {"best_model_checkpoint": best and f"elsewhere/checkpoint-{best}"})
     return put_in_place(aside, folder)
 
@@ -39,7 +41,7 @@ DAMAGES = {
     "one bit": (lambda path: one_bit_changed(path / "model.safetensors"), "model.safetensors is damaged"),
     "in a subfolder": (lambda path: one_bit_changed(path / "adapter" / "weights"), "adapter/weights is damaged"),
     "gone": (lambda path: (path / "trainer_state.json").unlink(), "trainer_state.json is missing"),
-    "no seal": (lambda path: (path / "checksums.json").unlink(), "it was not written to its end"),
+    "no seal": (lambda path: (path / "checksums.json").unlink(), "it has no checksums.json"),
     "damaged seal": (lambda path: truncated(path / "checksums.json"), "checksums.json cannot be read"),
     "empty seal": (lambda path: (path / "checksums.json").write_text("{}"), "checksums.json names no files"),
     "another kind of seal": (lambda path: (path / "checksums.json").write_text("[1]"), "checksums.json cannot be read"),
@@ -87,6 +89,17 @@ def test_the_newest_and_the_best_are_kept_by_number_not_by_time(tmp_path):
     prune(tmp_path, 1, None)
     assert list(checkpoints(tmp_path)) == [12]
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-12", "checkpoint-x"}
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_what_cannot_be_continued_from_is_skipped(name, tmp_path, capsys):
+    """As `--save_only_model` writes it: whole, but training would go on otherwise from it."""
+    before = write(tmp_path, 2)
+    newest = write(tmp_path, 4, without=name)
+    assert newest_usable(tmp_path) == before
+    assert f"warning: {newest} is skipped: it has no {name}" in capsys.readouterr().err
+    best = write(tmp_path, 6, best=4)  # a best one is for its weights
+    assert newest_usable(tmp_path) == best
 
 
 class Killed(Exception):
