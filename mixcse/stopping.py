@@ -35,7 +35,8 @@ class StopOnSignal(TrainerCallback):
         if threading.current_thread() is not threading.main_thread():
             return  # signals are none of its business
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
+            if signal.getsignal(number) is not None:  # else it is one of C's, which Python cannot put back
+                self._before[number] = signal.signal(number, self._ask)
 
     def on_step_end(
         self, args: TrainArguments, state: TrainerState, control: TrainerControl, **_: Any
