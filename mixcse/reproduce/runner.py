@@ -148,7 +148,7 @@ def _execute(script: str, arguments: Sequence[str], folder: Path, lock: int, bar
 def _stop(process: subprocess.Popen, *, reached: bool) -> None:
     """Waits for it to save a checkpoint; Ctrl-C has reached it as well, other signals have not."""
     if not reached:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # a shell's background job, and what it starts, may ignore SIGINT
     process.wait()
 
 
