@@ -136,9 +136,12 @@ class RunFolder:
             afresh: everything that an earlier run wrote is removed.
 
         Raises:
-            UserError: another process is writing here.
+            UserError: another process is writing here, or has begun a run since this one looked.
         """
-        self.lock()
+        if self._lock is None:  # there was no run here
+            self.lock()
+            if self.holds_a_run and not afresh:
+                raise UserError(f"--output_dir {self.path}: another run began there meanwhile; name another folder")
         remove_asides(self.path)
         continued = int(checkpoint.name.removeprefix(PREFIX)) if checkpoint else 0
         for step, path in checkpoints(self.path).items():

@@ -191,6 +191,20 @@ def test_what_a_killed_beginning_left_is_no_other_run(command, tmp_path, undrawn
     assert not list(out.glob(".*"))
 
 
+def test_a_run_that_came_and_went_while_this_one_read_its_data_is_not_overwritten(command, tmp_path, undrawn):
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    training.main([*command, "--max_steps", "2", "--output_dir", str(whole)])
+    waiting = RunFolder(out, {"seed": 7})
+    waiting.check_earlier_run()
+    assert not waiting.holds_a_run
+    shutil.copytree(whole, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="another run began there meanwhile"):
+        waiting.begin()
+    waiting.release()
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
 def test_a_second_run_in_the_folder_is_refused(command, tmp_path, undrawn):
     """The lock is one between processes."""
     out = tmp_path / "out"
