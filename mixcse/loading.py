@@ -40,9 +40,7 @@ def load_encoder(
             tokenizer is another model's, or it is no encoder whose tokens see each other, or needs code of its own.
     """
     _check_folder(name)
-    hub = NO_REMOTE_CODE | hub
-    if not _is_folder(name) and not _hub_answers():
-        hub |= {"local_files_only": True}  # else its client tries each file for half a minute
+    hub = options_for(name, hub)
     try:
         config = AutoConfig.from_pretrained(name, **hub)
     except Exception as error:  # damaged files raise nearly anything
@@ -58,7 +56,7 @@ def load_encoder(
     try:
         with _without_loading_bar():
             encoder, info = AutoModel.from_pretrained(
-                name, config=config, dtype=torch.float32, output_loading_info=True, **hub
+                name, config=config, dtype=torch.float32, output_loading_info=True, **for_weights(hub)
             )
     except Exception as error:
         raise UserError(_why_not_loaded(name, error)) from error
@@ -101,6 +99,21 @@ def _check_folder(name: str) -> None:
         raise UserError(f"{file} is not valid JSON ({first_line(error)}); get the model's own again") from error
     if not isinstance(config, dict):
         raise UserError(f"{file} holds no JSON object; get the model's own again")
+
+
+def options_for(name: str, hub: dict[str, Any]) -> dict[str, Any]:
+    """What to load a model with, besides what `hub` says: without its code, and without the Hub if it is not there."""
+    alone = not _is_folder(name) and not _hub_answers()  # its client tries each file for half a minute
+    return NO_REMOTE_CODE | hub | ({"local_files_only": True} if alone else {})
+
+
+def for_weights(options: dict[str, Any]) -> dict[str, Any]:
+    """The same for `AutoModel`, which looks for adapters with options of their own."""
+    if not options.get("local_files_only"):
+        return options
+    return options | {
+        "adapter_kwargs": {key: options[key] for key in ("local_files_only", "cache_dir") if key in options}
+    }
 
 
 def _hub_answers() -> bool:

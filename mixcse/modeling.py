@@ -18,7 +18,7 @@ from mixcse.files import follow_umask
 from mixcse.first_token import first_token_only, layers_of_berts_kind
 from mixcse.folder_files import write_sentence_transformers_files
 from mixcse.gpu_recipe import CompiledEmbedding
-from mixcse.loading import NO_REMOTE_CODE, load_encoder
+from mixcse.loading import for_weights, load_encoder, options_for
 from mixcse.lora import as_peft_model, load_adapters, merged, save_adapters, with_adapters
 from mixcse.packing import can_pack, encode_packed
 from mixcse.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
@@ -133,9 +133,10 @@ class SentenceModel(nn.Module):
         elif self._owns_pooler():
             self.encoder.pooler.requires_grad_(False)
         if mlm_from is not None:
+            options = for_weights(options_for(mlm_from, hub))
             try:
                 self.masked_lm, info = AutoModelForMaskedLM.from_pretrained(
-                    mlm_from, dtype=torch.float32, output_loading_info=True, **(NO_REMOTE_CODE | hub)
+                    mlm_from, dtype=torch.float32, output_loading_info=True, **options
                 )
             except ValueError as error:
                 raise UserError(f"--do_mlm: {mlm_from} has no masked-LM head in transformers; drop the flag") from error

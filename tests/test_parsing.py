@@ -1,6 +1,7 @@
 """`train.py`'s options: upstream's flags, defaults, JSON files, and typing errors."""
 
 import json
+import shutil
 
 import pytest
 
@@ -68,16 +69,25 @@ def test_the_recorded_arguments_can_be_given_again(tmp_path, command):
     assert (tmp_path / "again" / "model.safetensors").exists()
 
 
-def test_a_model_of_the_hub_without_a_network_is_not_waited_for(monkeypatch):
+def test_a_model_of_the_hub_without_a_network_is_not_waited_for(monkeypatch, tiny_bert, tmp_path):
+    """Neither one that is not there, nor one that has been downloaded, with its masked-LM head."""
     from huggingface_hub import constants
 
     from mixcse.loading import load_encoder
+    from mixcse.modeling import SentenceModel
+
+    kept = tmp_path / "models--me--model"
+    shutil.copytree(tiny_bert, kept / "snapshots" / ("a" * 40))
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("a" * 40)
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens
     monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits between attempts"))
     with pytest.raises(UserError, match="nobody/has-this: no such folder, and the Hugging Face Hub did not give it"):
         load_encoder("nobody/has-this")
+    model = SentenceModel.from_pretrained("me/model", cache_dir=str(tmp_path))
+    model.prepare_training("cls", mlm_from="me/model", cache_dir=str(tmp_path))
 
 
 def test_own_pairs_alone_ask_for_evaluation():
