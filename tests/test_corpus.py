@@ -211,3 +211,13 @@ def test_missing_files_folders_and_globs(tmp_path):
     ):
         with pytest.raises(UserError, match=says):
             read(path)
+
+
+@pytest.mark.parametrize("first", ["", "a\tb\n", "a\t\n"], ids=["alone", "after a row", "after an empty field"])
+def test_a_quotation_mark_within_a_field_is_text(tmp_path, first):
+    """As in corpora that were joined by tabs without quoting; what else the file holds does not decide."""
+    path = tmp_path / "said.tsv"
+    path.write_text(f'x\ty\n{first}"Hello" he said\tand "so on"\n')
+    rows = [list(row) for row in zip(iter_sentences(path, "x"), iter_sentences(path, "y"), strict=True)]
+    assert rows[-1] == ["Hello he said", 'and "so on"']
+    assert [list(row.values()) for row in read(path)] == rows
