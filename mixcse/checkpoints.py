@@ -66,7 +66,7 @@ def newest_usable(folder: Path) -> Path | None:
     """The newest checkpoint that is as it was written, and whose best one is too; warns of those that are not."""
     found = list(checkpoints(folder).values())
     for path in reversed(found):
-        fault = _fault(path) or _what_it_lacks(path) or _fault_of_best(path)
+        fault = _fault(path) or _what_it_lacks(path) or _fault_of_state(path)
         if fault is None:
             return path
         warn(f"{path} is skipped: {fault}")
@@ -98,7 +98,7 @@ def _fault(checkpoint: Path) -> str | None:
                 return f"{name} is damaged"
     except FileNotFoundError:
         return f"it has no {SEAL_FILE}: it was not written to its end, or by an earlier version"
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         return f"{SEAL_FILE} cannot be read ({type(error).__name__})"
     return None
 
@@ -110,10 +110,17 @@ def _what_it_lacks(checkpoint: Path) -> str | None:
     return f"it has no {lacking[0]}; --save_only_model leaves that out" if lacking else None
 
 
-def _fault_of_best(checkpoint: Path) -> str | None:
-    """What is wrong with the best checkpoint up to then, which the run needs at its end; None if nothing is."""
-    best = read_json(checkpoint / STATE_FILE).get("best_model_checkpoint")
-    if best is None or Path(best).name == checkpoint.name:
+def _fault_of_state(checkpoint: Path) -> str | None:
+    """What is wrong with its step, or with the best checkpoint up to then, which the run needs at its end."""
+    try:
+        state = read_json(checkpoint / STATE_FILE)
+        step, best = state["global_step"], state["best_model_checkpoint"]
+        best = best and Path(best).name
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        return f"{STATE_FILE} cannot be read ({type(error).__name__})"
+    if step != int(checkpoint.name.removeprefix(PREFIX)):
+        return f"{STATE_FILE} is of step {step}"
+    if best is None or best == checkpoint.name:
         return None
-    fault = _fault(checkpoint.with_name(Path(best).name))
-    return fault and f"the best one up to then, {Path(best).name}, is unusable: {fault}"
+    fault = _fault(checkpoint.with_name(best))
+    return fault and f"the best one up to then, {best}, is unusable: {fault}"

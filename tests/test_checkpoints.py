@@ -8,7 +8,7 @@ import pytest
 from run_folder import logged, same_weights
 
 from mixcse import training
-from mixcse.checkpoints import checkpoints, newest_usable, place_aside, prune, put_in_place
+from mixcse.checkpoints import _checksums, checkpoints, newest_usable, place_aside, prune, put_in_place
 from mixcse.console import UserError
 from mixcse.files import read_json, write_json
 from mixcse.runs import RunFolder
@@ -22,7 +22,8 @@ def write(folder, step, best=None, without=None):
     for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
         if name != without:
             (aside / name).write_bytes(b"weights")
-    write_json(aside / "trainer_state.json", {"best_model_checkpoint": best and f"elsewhere/checkpoint-{best}"})
+    best = best and f"elsewhere/checkpoint-{best}"
+    write_json(aside / "trainer_state.json", {"global_step": step, "best_model_checkpoint": best})
     return put_in_place(aside, folder)
 
 
@@ -36,6 +37,13 @@ def one_bit_changed(file):
     file.write_bytes(content)
 
 
+def stated(path, text):
+    """Another state, by hand, under a seal that fits it."""
+    (path / "trainer_state.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    (path / "checksums.json").unlink()
+    write_json(path / "checksums.json", _checksums(path))
+
+
 DAMAGES = {
     "shorter": (lambda path: truncated(path / "model.safetensors"), "model.safetensors has 5 bytes, not 7"),
     "one bit": (lambda path: one_bit_changed(path / "model.safetensors"), "model.safetensors is damaged"),
@@ -45,6 +53,20 @@ DAMAGES = {
     "damaged seal": (lambda path: truncated(path / "checksums.json"), "checksums.json cannot be read"),
     "empty seal": (lambda path: (path / "checksums.json").write_text("{}"), "checksums.json names no files"),
     "another kind of seal": (lambda path: (path / "checksums.json").write_text("[1]"), "checksums.json cannot be read"),
+    "deep seal": (lambda path: (path / "checksums.json").write_text("[" * 100_000), "checksums.json cannot be read"),
+    "state: empty": (lambda path: stated(path, ""), "trainer_state.json cannot be read (JSONDecodeError)"),
+    "state: latin-1": (lambda path: stated(path, "\udcff"), "trainer_state.json cannot be read (UnicodeDecodeError)"),
+    "state: a list": (lambda path: stated(path, "[]"), "trainer_state.json cannot be read (TypeError)"),
+    "state: deep": (lambda path: stated(path, "[" * 100_000), "trainer_state.json cannot be read (RecursionError)"),
+    "state: without a step": (lambda path: stated(path, "{}"), "trainer_state.json cannot be read (KeyError)"),
+    "state: a number for a path": (
+        lambda path: stated(path, '{"global_step": 10, "best_model_checkpoint": 5}'),
+        "trainer_state.json cannot be read (TypeError)",
+    ),
+    "state: of another step": (
+        lambda path: stated(path, '{"global_step": 99, "best_model_checkpoint": null}'),
+        "trainer_state.json is of step 99",
+    ),
 }
 
 
