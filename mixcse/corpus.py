@@ -22,6 +22,7 @@ from mixcse.plain_text import read_plain_lines, text_fault
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 KINDS = (".txt", *DELIMITERS, ".json", ".jsonl", ".parquet")
 KNOWN = "expected .txt, .csv, .tsv, .json, .jsonl or .parquet, each also .gz"
+SHOWN = 20  # names of columns in a message
 NAME_THEM = "--text_column (of pairs to train on: --sentence1_column, --sentence2_column, --hard_negative_column)"
 
 
@@ -121,7 +122,7 @@ def choose_among(there: Sequence[str], text: Sequence[str], wanted: Sequence[str
     chosen = list(wanted or (there if len(there) <= 3 and list(text) == list(there) else ()))
     for name in chosen:
         if name not in there:
-            raise UserError(f"{where}: no column {name!r}; there are {', '.join(there)}")
+            raise UserError(f"{where}: no column {name!r}; there are {_some(there)}")
         if there.count(name) > 1:
             raise UserError(f"{where}: {there.count(name)} columns are called {name!r}; rename one")
         if name not in text:
@@ -129,9 +130,14 @@ def choose_among(there: Sequence[str], text: Sequence[str], wanted: Sequence[str
     if chosen:
         return chosen
     other = [name for name in there if name not in text]
-    without = f", of which {', '.join(other)} hold no text" if other else ""
-    what = f"{len(there)} columns ({', '.join(there)}){without}"
+    without = f", of which {_some(other)} hold no text" if other else ""
+    what = f"{len(there)} columns ({_some(there)}){without}"
     raise UserError(f"{where}: {what}; name those with the sentences: {NAME_THEM}")
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
 
 
 def column_names(path: Path) -> tuple[list[str], list[str]]:
@@ -278,7 +284,7 @@ def _open_parquet(path: Path) -> Iterator[Any]:
     from pyarrow.parquet import ParquetFile
 
     if not is_compressed(path):
-        with ParquetFile(path) as table:
+        with path.open("rb") as file, ParquetFile(file) as table:  # by a name that is no UTF-8 it opens nothing
             yield table
         return
     with tempfile.TemporaryFile() as aside, open_bytes(path) as file:  # its end has to be read first

@@ -19,9 +19,10 @@ def read_json_lines(file: TextIO) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(file, 1):
         if line.strip():
             try:
-                yield number, json.loads(line)
-            except ValueError as error:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number} is not valid JSON ({error})") from error
+            yield number, value
 
 
 def read_json_records(file: TextIO) -> Iterator[tuple[int, Any]]:

@@ -89,6 +89,9 @@ DELIMITED = [
     _training("a.csv", "an empty second column", "a,b\nx,\ny,\n", "0 sentences in sentence2 and 2 blank rows"),
     _training("a.csv", "a row too long", "a,b\nx,y\nx,y,z\n", "line 3: 3 columns under a header of 2"),
     _training("a.csv", "a row too short", "a,b\nx,y\nz\n", "line 3: 1 columns under a header of 2"),
+    _training(
+        "a.csv", "50,000 columns", ",".join(f"c{i}" for i in range(50_000)), "50000 columns (c0, c1", "19 and 49,980"
+    ),
     _training("a.tsv", "a row too short", "a\tb\nx\ty\nz\n", "line 3: 1 columns under a header of 2"),
     _training("a.csv", "an open quotation mark", 'a,b\nx,y\nx,"y\nz,w\n', "line 3", "a quotation mark may lack"),
     _training("a.csv", "an open quotation mark in the header", 'a,"b\nx,y\nz,w\n', "line 1"),
@@ -117,6 +120,9 @@ JSON = [
     _training("a.json", "deeply nested", "[" * 100_000, "recursion"),
     _training("a.json", "nulls alone", '[{"a":null},{"a":null}]', "0 sentences and 2 blank rows"),
     _training("a.json", "a NUL character", '["a", "b\\u0000"]', "record 2: a NUL character"),
+    _training(
+        "a.jsonl", "deeply nested", '{"text": "a"}\n' + "[" * 100_000, "line 2 is not valid JSON (maximum recursion"
+    ),
     _training("a.jsonl", "a broken line", '{"a":"x"}\n{"a":\n', "line 2 is not valid JSON"),
     _training("a.jsonl", "half a character", '{"a":"x"}\n{"a":"\\udc00"}\n', "line 2", "half a character"),
     _training("a.jsonl", "a list on a line", '{"a":"x"}\n["y"]\n', "line 2: expected an object or a string"),
