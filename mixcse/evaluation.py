@@ -164,6 +164,8 @@ def _has_dev_score(task: str) -> bool:
 
 def _check_output(path: Path) -> None:
     """Raises UserError now rather than when the scores are there to be written."""
+    if "\0" in str(path):
+        raise UserError(f"--output_json {str(path)!r}: the name of a file has no NUL character in it")
     try:
         nearest = next(one for one in (path.absolute().parent, *path.absolute().parents) if one.exists())
         there = path.exists()

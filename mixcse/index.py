@@ -139,7 +139,8 @@ class SentenceIndex:
         try:
             with written_aside(folder, last=DESCRIPTION) as aside:
                 np.save(aside / EMBEDDINGS, self.embeddings)
-                parquet.write_table(pa.table({"sentence": self.sentences}), aside / SENTENCES, compression="zstd")
+                with open(aside / SENTENCES, "wb") as file:  # by its name, which may be no UTF-8, pyarrow would not
+                    parquet.write_table(pa.table({"sentence": self.sentences}), file, compression="zstd")
                 if self.kind not in (None, FLAT):
                     _import_faiss().write_index(self.faiss_index, str(aside / FAISS))
                 write_json(aside / DESCRIPTION, description)
@@ -160,6 +161,8 @@ class SentenceIndex:
         if not (folder / DESCRIPTION).is_file():
             raise UserError(f"{folder}: no index in it ({DESCRIPTION}); SentenceIndex.save writes one")
         try:
+            if pipe := next((name for name in (EMBEDDINGS, SENTENCES) if (folder / name).is_fifo()), None):
+                raise ValueError(f"{pipe} is a pipe")  # which would be waited for
             described = read_description(folder / DESCRIPTION)
             fingerprint, kind = described["fingerprint"], described["faiss"]
             embeddings = np.lib.format.open_memmap(folder / EMBEDDINGS, mode="c")

@@ -28,7 +28,8 @@ def read_description(file: Path) -> dict[str, Any]:
 
 def read_sentences(file: Path) -> pa.Array:
     """The sentences, in one block; raises ValueError if the file holds something else."""
-    with parquet.ParquetFile(file) as opened:  # not `read_table`, which reads columns out of folders' names as well
+    # Not `read_table`, which reads columns out of folders' names as well; nor by its name, which may be no UTF-8.
+    with file.open("rb") as stream, parquet.ParquetFile(stream) as opened:
         table = opened.read()
     if "sentence" not in table.column_names:
         raise ValueError(f"{file.name} has no column 'sentence'")

@@ -1,6 +1,7 @@
 """Embeddings of a file into a file, a chunk of sentences at a time."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -38,7 +39,7 @@ def encode_file(encoder: "SentenceEncoder", path_in: str | Path, path_out: str |
     if suffix != ".jsonl" and Path(path_out).is_fifo():
         raise UserError(f"{path_out} is a pipe, and a {suffix} file is not written from start to end; name a file")
     chunks = encode_stream(encoder, Path(path_in), **options)
-    if str(path_in) != STDIO and Path(path_in).resolve() == Path(path_out).resolve():
+    if str(path_in) != STDIO and os.path.realpath(path_in) == os.path.realpath(path_out):
         raise UserError(f"{path_out} is the file that is read; name another one")
     count = 0
     with _opened(path_out) as file, WRITERS[suffix](file, dim or encoder.dim) as write:

@@ -41,9 +41,7 @@ class Workers:
     """
 
     def __init__(self, encoder: "SentenceEncoder", devices: list[str]) -> None:
-        most = max(A_CORE * (os.cpu_count() or 1), torch.cuda.device_count())
-        if len(devices) > most:
-            raise UserError(f"{len(devices)} processes on {os.cpu_count()} cores; choose at most {most}")
+        _check_how_many(len(devices))
         self.key = key(encoder, devices)
         self._devices = devices
         context = get_context("spawn")  # a forked process cannot use CUDA, and inherits locks of threads
@@ -136,7 +134,14 @@ def devices_of(device: torch.device, processes: int | None, devices: list[str] |
         return None
     if device.type != "cpu":
         raise ValueError(f"processes is for a CPU, and this model is on {device}; name the GPUs in devices")
+    _check_how_many(processes)  # rather than make a list of a billion
     return ["cpu"] * processes
+
+
+def _check_how_many(processes: int) -> None:
+    most = max(A_CORE * (os.cpu_count() or 1), torch.cuda.device_count())
+    if processes > most:
+        raise UserError(f"{processes} processes on {os.cpu_count()} cores; choose at most {most}")
 
 
 def key(encoder: "SentenceEncoder", devices: list[str]) -> tuple:

@@ -65,6 +65,7 @@ OPTIONS = [
     Case("truncate_dim 0", (*GOOD, "--truncate_dim", "0"), ("--truncate_dim must be from 1 to 16, not 0",)),
     Case("truncate_dim over the dimensions", (*GOOD, "--truncate_dim", "17"), ("--truncate_dim must be from 1 to 16",)),
     Case("truncate_dim no whole number", (*GOOD, "--truncate_dim", "8.0"), ("--truncate_dim", "'8.0'")),
+    Case("more processes than memory holds", (*GOOD, "--processes", "9" * 20), ("processes on", "choose at most")),
     Case("processes 0", (*GOOD, "--processes", "0"), ("--processes must be at least 1, not 0",)),
     Case("processes no number", (*GOOD, "--processes", "all"), ("--processes", "invalid int value: 'all'")),
     Case("an unknown device", (*GOOD, "--device", "gpu"), ("device 'gpu' cannot be used",)),

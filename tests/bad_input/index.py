@@ -56,6 +56,11 @@ def saved(place: Place) -> Path:
     return place / "index"
 
 
+def piped(folder: Path) -> None:
+    (folder / "embeddings.npy").unlink()
+    os.mkfifo(folder / "embeddings.npy")
+
+
 def damaged(name: str, *says: str, by: Callable[[Path], Any]) -> Case:
     """A folder of an index, damaged, is to be loaded."""
     return Case(
@@ -137,6 +142,7 @@ FOLDERS = [
         "number 0 holds NaN or infinity",
         by=embeddings(np.where(ROWS > 0, np.float32(np.inf), ROWS)),
     ),
+    damaged("a pipe for embeddings", "embeddings.npy is a pipe)", by=piped),
     damaged("a folder for embeddings", "not a usable index", by=folder_for("embeddings.npy")),
     damaged("without sentences", "sentences.parquet", by=lambda folder: (folder / "sentences.parquet").unlink()),
     damaged("sentences cut off", "not a usable index", by=cut("sentences.parquet")),
