@@ -36,6 +36,8 @@ def parse_training_arguments(argv: list[str]) -> tuple[ModelArguments, DataArgum
         UserError: an option is unknown, or its value is of the wrong kind or out of range.
     """
     answer_help(argv)
+    if fault := half_character(argv):
+        raise UserError(f"the command line is not UTF-8 ({fault}); rename what it names")
     parser = StrictParser((ModelArguments, DataArguments, TrainArguments), prog="train.py")
     if argv and argv[0].endswith(".json"):
         path = Path(argv[0])

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mixcse.checkpoints import PREFIX, checkpoints, remove
 from mixcse.console import UserError
 from mixcse.corpus import expand_files
 from mixcse.distributed import world_size
-from mixcse.files import read_json, remove_asides, sha256, write_json
+from mixcse.files import ASIDE, read_json, remove_asides, sha256, write_json
 from mixcse.folder_files import MODULE_FILES, MODULE_FOLDERS, MODULES_FILE, TRANSFORMER_FILE
 from mixcse.lora import ADAPTER_FILES, ADAPTER_FOLDER
 from mixcse.parsing import CHECKSUM, PROCESSES
@@ -51,10 +52,15 @@ class RunFolder:
         self.path = Path(path)
         self.options = options
         self._lock: int | None = None
+        if "\0" in str(path):
+            raise UserError(f"--output_dir {str(path)!r}: the name of a folder has no NUL character in it")
         try:
             if self.path.exists() and not self.path.is_dir():
                 raise UserError(f"--output_dir {self.path} is a file; name a folder")
-            nearest = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+            there = (self.path, *self.path.absolute().parents)
+            nearest = next(folder for folder in there if folder.exists() or folder.is_symlink())
+            if not nearest.exists():
+                raise UserError(f"--output_dir {self.path}: {nearest} is a link to nowhere; name a folder")
         except OSError as error:
             raise UserError(f"--output_dir {str(self.path)[:80]}: {error.strerror}") from error
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
@@ -95,6 +101,21 @@ class RunFolder:
                 f"--output_dir {self.path} holds a run with other options ({'; '.join(changed[:3])}); "
                 "name another folder, or pass --overwrite_output_dir to start afresh"
             )
+
+    def check_inputs_stay(self, inputs: Iterable[str | Path]) -> None:
+        """Raises UserError if starting afresh here would remove or replace what the run is made from."""
+        here = self.path.resolve()
+        for name in filter(os.path.exists, inputs):
+            inside = Path(os.path.realpath(name))
+            if inside != here and here not in inside.parents:
+                continue
+            part = inside.relative_to(here)
+            first = part.parts[0] if part.parts else ""
+            if inside == here or first.startswith((PREFIX, ASIDE)) or str(part) in (*WRITTEN_FILES, ADAPTER_FOLDER):
+                raise UserError(
+                    f"--output_dir {self.path}: --overwrite_output_dir would replace {name}, which the run needs; "
+                    "name another folder"
+                )
 
     def lock(self) -> None:
         """Keeps other processes off the folder, which is made if need be, until this one ends or calls `release`.

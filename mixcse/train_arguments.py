@@ -49,6 +49,8 @@ class TrainArguments(Recipe, TrainingArguments):
         if self.per_device_train_batch_size < 2:
             raise UserError("--per_device_train_batch_size must be at least 2: a batch's other sentences are negatives")
         self._resolve_evaluation()
+        if self.eval_on_start and not self.do_eval:
+            raise UserError("--eval_on_start needs dev scores, and there are none; add --do_eval")
         if self.eval_on_start is False:
             self.eval_on_start = self.do_eval  # the untrained model, before step 0
         if self.gpu_recipe:

@@ -12,6 +12,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, s
 from mixcse.arguments import DataArguments, ModelArguments
 from mixcse.checkpoints import STATE_FILE, newest_usable, prune, way_on
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
+from mixcse.corpus import expand_files
 from mixcse.data import corpus_states, load_training_data
 from mixcse.dev import DevSets
 from mixcse.distributed import from_main_process, leave
@@ -84,7 +85,10 @@ def _train(
     states: list[tuple[int, int] | None],
 ) -> None:
     afresh, checkpoint = args.overwrite_output_dir, None
-    if not afresh:
+    if afresh:
+        files = [*expand_files(data_args.train_file or ()), *([args.validation_file] if args.validation_file else [])]
+        folder.check_inputs_stay([model_args.model_name_or_path, *files])
+    else:
         folder.check_earlier_run()
     if args.should_save and folder.holds_a_run:
         folder.lock()

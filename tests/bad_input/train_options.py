@@ -1,8 +1,10 @@
 """Options of `mixcse train`: of a wrong kind, out of range, unknown, contradictory; and files of options."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
-from bad_input.case import TRAIN, Case, file
+from bad_input.case import TRAIN, Case, Place, file
 
 
 def _wrong(words: str, says: str, name: str | None = None) -> Case:
@@ -15,8 +17,12 @@ def _from_json(name: str, content: str | bytes, *says: str) -> Case:
     return Case(f"options.json: {name}", words, ("options.json", *says), make=file("options.json", content))
 
 
-def _bare(name: str, words: tuple[str, ...], *says: str) -> Case:
-    return Case(name, ("train", *words), says)
+def _bare(name: str, words: tuple[str, ...], *says: str, make: Callable[[Place], Any] | None = None) -> Case:
+    return Case(name, ("train", *words), says, make)
+
+
+def loop(place: Place) -> None:
+    (place / "l").symlink_to("l")
 
 
 OBJECTIVE = [
@@ -106,6 +112,7 @@ SCORES = [
     _wrong("--save_steps -5", "--save_steps must be at least 1, not -5"),
     _wrong("--logging_steps 0", "--logging_steps must be at least 1, not 0"),
     _wrong("--eval_strategy sometimes", "invalid choice: 'sometimes'"),
+    _wrong("--eval_on_start True", "--eval_on_start needs dev scores, and there are none; add --do_eval"),
     _wrong("--save_strategy never", "invalid choice: 'never'"),
     _wrong("--save_strategy best", "--save_strategy best needs dev scores, and there are none; add --do_eval"),
     _wrong("--do_eval --save_strategy no", "--load_best_model_at_end requires the save and eval strategy to match"),
@@ -178,6 +185,39 @@ UNKNOWN = [
     _wrong("--hard_negative_column a", "pairs need both --sentence1_column and --sentence2_column"),
     _wrong("--text_column a --sentence1_column b --sentence2_column c", "--text_column is for single sentences"),
     _wrong("--sentence1_column a --sentence2_column a", "the column 'a' is named twice"),
+    _bare("a link to itself as output folder", (*TRAIN[1:], "--output_dir", "l"), "l is a link to nowhere", make=loop),
+    _bare(
+        "an output folder below such a link", (*TRAIN[1:], "--output_dir", "l/x"), "l is a link to nowhere", make=loop
+    ),
+    _bare("an output folder with a NUL in its name", (*TRAIN[1:], "--output_dir", "a\0b"), "has no NUL character"),
+    _bare("an output folder that is no UTF-8", (*TRAIN[1:], "--output_dir", "a\udcff"), "command line is not UTF-8"),
+    _bare("a line end in a name", (*TRAIN[1:], "--train_file", "a\nb.txt"), "--train_file a\\nb.txt: no such file"),
+    _bare("a number of 5,000 digits", (*TRAIN[1:], "--seed", "9" * 5000), "--seed: invalid int value: '9999", "9…"),
+    _bare("a seed of 4,000 digits", (*TRAIN[1:], "--seed", "9" * 4000), "--seed must lie in 0 to 4294967295", " … "),
+    Case(
+        "a training file that starting afresh replaces",
+        (*TRAIN, "--train_file", "out/config.json", "--overwrite_output_dir"),
+        ("--output_dir {folder}/out: --overwrite_output_dir would replace out/config.json, which the run needs",),
+        make=file("out/config.json", json.dumps(["a cat", "a dog"])),
+    ),
+    Case(
+        "pairs that starting afresh replaces",
+        (*TRAIN, "--validation_file", "out/checkpoint-2/v.csv", "--overwrite_output_dir"),
+        ("--overwrite_output_dir would replace out/checkpoint-2/v.csv, which the run needs",),
+        make=file("out/checkpoint-2/v.csv", "sentence1,sentence2,score\na,b,1\nc,d,2\n"),
+    ),
+    Case(
+        "a model that starting afresh replaces",
+        (*TRAIN, "--model_name_or_path", "model", "--output_dir", "./model", "--overwrite_output_dir"),
+        ("--output_dir model: --overwrite_output_dir would replace model, which the run needs",),
+        make=lambda place: place.copied_model(),
+    ),
+    Case(
+        "a checkpoint that starting afresh removes",
+        (*TRAIN, "--model_name_or_path", "out/checkpoint-2", "--overwrite_output_dir"),
+        ("--overwrite_output_dir would replace out/checkpoint-2, which the run needs",),
+        make=lambda place: place.copied_model("out/checkpoint-2"),
+    ),
     Case(
         "an output folder with somebody's files",
         (*TRAIN, "--output_dir", "{folder}/taken"),
