@@ -4,7 +4,13 @@ import sys
 
 from mixcse.console import run_cli
 
-if __name__ == "__main__":
+
+def main(argv: list[str]) -> None:
+    """As `mixcse.evaluation.main`, imported where an interrupt is heard."""
     from mixcse.evaluation import main
 
+    main(argv)
+
+
+if __name__ == "__main__":
     sys.exit(run_cli(main))

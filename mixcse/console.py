@@ -10,9 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from mixcse.faults import one_line
+
+LONGEST = 850  # characters of an error's line
 
 
 class UserError(Exception):
@@ -85,7 +89,7 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
 
     It is 130 after Ctrl-C, 143 after SIGTERM.
     """
-    _terminate_as_interrupts_do()
+    _listen_to_signals()
     _open_closed_streams()
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -96,7 +100,7 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
     except UserError as error:
         if os.environ.get("RANK", "0") != "0":
             time.sleep(3)  # what all processes find, the first one says, and torchrun stops the others
-        sys.stderr.write(f"error: {error}\n")
+        _say_error(str(error))
         return 2
     except KeyboardInterrupt as stop:
         say(f"\n{stop.args[0] if stop.args else 'interrupted'}")
@@ -108,10 +112,19 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
         line = one_line(error)
         if line is None:
             raise
-        sys.stderr.write(f"error: {line}\n")
+        _say_error(line)
         _drop_output()
         return 2
     return 0
+
+
+def _say_error(message: str) -> None:
+    """One line, also where a name or value in it is long or has line ends and other control characters."""
+    if len(message) > LONGEST:
+        message = f"{message[: LONGEST // 2]} … {message[-LONGEST // 2 :]}"
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+    with suppress(OSError):  # stderr's disk is full; the exit code says that there was an error
+        sys.stderr.write(f"error: {line}\n")
 
 
 def _open_closed_streams() -> None:
@@ -151,14 +164,24 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _terminate_as_interrupts_do() -> None:
-    """SIGTERM is raised as an exception, so that what is half written is removed on the way out."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminated)
+def _listen_to_signals() -> None:
+    """SIGTERM is raised as Ctrl-C is, so that what is half written is removed on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _stop)
 
 
-def _terminated(*_: Any) -> NoReturn:
-    raise Terminated
+def _stop(number: int, frame: FrameType | None) -> None:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            # Libraries catch what is raised while they are imported, and go on with a module that is half there.
+            with suppress(OSError):
+                say("\ninterrupted")
+            os._exit(128 + number)
+        frame = frame.f_back
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 def _check_names(argv: list[str]) -> None:

@@ -19,6 +19,8 @@ ADVICE = {
     errno.EIO: "check the disk",
     errno.ENOENT: "check that it, or its folder, was not removed meanwhile",
     errno.ENOTDIR: "check that its folder was not replaced meanwhile",
+    errno.EISDIR: "rename the folder that lies in its place",
+    errno.ELOOP: "remove the link that leads back to itself",
     errno.ESTALE: "check that its folder was not removed meanwhile",
     errno.ENODEV: "check that its disk is still there",
     errno.ENXIO: "check that its disk is still there",

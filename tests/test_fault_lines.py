@@ -31,6 +31,8 @@ def lines(tmp_path, toy_sentences) -> Path:
         (OSError(errno.EROFS, "x", "f"), "f cannot be written (Read-only file system); name a place"),
         (PermissionError(errno.EACCES, "x", "f"), "f: Permission denied; name a place that you have the rights for"),
         (OSError(errno.EIO, "x"), "Input/output error; check the disk"),
+        (IsADirectoryError(errno.EISDIR, "x", "f"), "f: Is a directory; rename the folder that lies in its place"),
+        (OSError(errno.ELOOP, "x", "f"), "f: Too many levels of symbolic links; remove the link that leads back"),
         (FileNotFoundError(errno.ENOENT, "x", "f"), "f: No such file or directory; check that"),
         (OSError("1000 requested and 20 written"), "the output cannot be written (only a part of it was); make room"),
         (OSError("Cannot find data file. \nOriginal error:\n[Errno 28] x"), "the output cannot be written (No space"),
@@ -47,6 +49,37 @@ def test_what_libraries_say(error, said):
     wrapped = RuntimeError("it failed")
     wrapped.__cause__ = error
     assert one_line(wrapped) == one_line(error) and reason(wrapped) == reason(error)
+
+
+def test_odd_names_of_outputs(lines, tiny_bert, tmp_path, monkeypatch):
+    """What leads nowhere is replaced; a name that is no UTF-8 is a name."""
+    monkeypatch.chdir(tmp_path)
+    os.symlink("loop.npy", "loop.npy")
+    assert run_cli(cli.main, ["encode", "--model", str(tiny_bert), str(lines), "--output", "loop.npy"]) == 0
+    assert len(np.load("loop.npy")) == 20
+    search = ["search", "--model", str(tiny_bert), "a cat"]
+    assert run_cli(cli.main, [*search, "--corpus", str(lines), "--save_index", "a\udcff"]) == 0
+    assert run_cli(cli.main, [*search, "--index", "a\udcff"]) == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_library_does_not_swallow_a_signal_at_its_import(number, code, tmp_path):
+    """As torch does, whose import of numpy may fail."""
+    (tmp_path / "swallows.py").write_text(
+        f"import os\ntry:\n    os.kill(os.getpid(), {int(number)})\nexcept BaseException:\n    pass\n"
+    )
+    program = (
+        f"import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.path += [{str(tmp_path)!r}]"
+    )
+    program += "; from mixcse.console import run_cli; sys.exit(run_cli(lambda _: __import__('swallows')))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "\ninterrupted\n")
+
+
+def test_an_error_that_cannot_be_said_has_its_exit_code():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "mixcse", "nothing"], stderr=full, check=False)
+    assert done.returncode == 2
 
 
 @pytest.mark.parametrize(
