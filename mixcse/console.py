@@ -99,7 +99,10 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
         main(argv)
     except UserError as error:
         if os.environ.get("RANK", "0") != "0":
-            time.sleep(3)  # what all processes find, the first one says, and torchrun stops the others
+            try:  # what all processes find, the first one says, and torchrun stops the others
+                time.sleep(3)
+            except KeyboardInterrupt:
+                return 2
         _say_error(str(error))
         return 2
     except KeyboardInterrupt as stop:

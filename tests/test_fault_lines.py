@@ -76,6 +76,17 @@ def test_a_library_does_not_swallow_a_signal_at_its_import(number, code, tmp_pat
     assert (done.returncode, done.stderr) == (code, "\ninterrupted\n")
 
 
+def test_another_process_is_stopped_in_silence_when_the_first_one_has_said_it():
+    """As torchrun stops it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "mixcse", "nothing"], stderr=subprocess.PIPE, env=os.environ | {"RANK": "1"}
+    ) as process:
+        time.sleep(1.5)
+        process.terminate()
+        said = process.stderr.read()
+    assert process.returncode in (2, 143) and b"Traceback" not in said and b"error" not in said
+
+
 def test_an_error_that_cannot_be_said_has_its_exit_code():
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-m", "mixcse", "nothing"], stderr=full, check=False)
