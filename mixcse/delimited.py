@@ -14,9 +14,14 @@ class _Lines:
         self._file, self.ended = file, False
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._file:  # `yield from` would close it when its reader goes
-            yield line
-        self.ended = True
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._file, None)
+        self.ended = line is None
+        if line is None:
+            raise StopIteration
+        return line
 
 
 def read_header(file: TextIO, delimiter: str) -> list[str]:
