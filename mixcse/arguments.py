@@ -138,9 +138,8 @@ class DataArguments:
     )
     dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration of that data set."})
     dataset_split: str = field(default="train", metadata={"help": "Split of that data set."})
-    text_column: str | None = field(
-        default=None, metadata={"help": "Column of the sentences, where there are other columns."}
-    )
+    dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of it on the Hub."})
+    text_column: str | None = field(default=None, metadata={"help": "Column of the sentences, where there are others."})
     sentence1_column: str | None = field(default=None, metadata={"help": "For pairs: column of the first sentence."})
     sentence2_column: str | None = field(default=None, metadata={"help": "Column of the second one."})
     hard_negative_column: str | None = field(default=None, metadata={"help": "Column of a pair's hard negative."})

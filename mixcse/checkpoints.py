@@ -7,6 +7,7 @@ A process that is killed leaves the first, which the next run removes, or the se
 """
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mixcse.console import warn
@@ -16,6 +17,7 @@ from mixcse.files import ASIDE, read_json, sha256, write_json
 SEAL_FILE = "checksums.json"
 STATE_FILE = "trainer_state.json"
 PREFIX = "checkpoint-"
+SKIPPED = "skipped-"  # how the names of those begin that were set aside
 
 
 def checkpoints(folder: Path) -> dict[int, Path]:
@@ -55,6 +57,20 @@ def remove(checkpoint: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)  # NFS keeps what is open, such as an upload; the next run removes it
 
 
+def set_aside(checkpoint: Path) -> None:
+    """Takes it out of the checkpoints: a fault may be of the disk that reads it, so it is kept until the run's end."""
+    place = checkpoint.with_name(f"{SKIPPED}{checkpoint.name}")
+    if place.exists():
+        remove(place)
+    checkpoint.rename(place)
+
+
+def remove_skipped(folder: Path) -> None:
+    """Removes what was set aside: a run that has finished needs none of it."""
+    for path in folder.glob(f"{SKIPPED}{PREFIX}*"):
+        remove(path)
+
+
 def prune(folder: Path, limit: int | None, best: Path | None) -> None:
     """Removes all but the newest `limit` (none is removed without one above 0), and the best one."""
     for path in list(checkpoints(folder).values())[: -limit if limit and limit > 0 else 0]:
@@ -76,10 +92,12 @@ def newest_usable(folder: Path) -> Path | None:
 
 
 def _checksums(checkpoint: Path) -> dict[str, dict[str, int | str]]:
+    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path != checkpoint / SEAL_FILE)
+    with ThreadPoolExecutor() as threads:  # training waits for it, and hashing leaves the interpreter to others
+        sums = list(threads.map(sha256, files))
     return {
-        str(path.relative_to(checkpoint)): {"bytes": path.stat().st_size, "sha256": sha256(path)}
-        for path in sorted(checkpoint.rglob("*"))
-        if path.is_file() and path != checkpoint / SEAL_FILE
+        str(path.relative_to(checkpoint)): {"bytes": path.stat().st_size, "sha256": sum_of_it}
+        for path, sum_of_it in zip(files, sums, strict=True)
     }
 
 

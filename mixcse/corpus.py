@@ -283,13 +283,11 @@ def _as_record(path: Path, kind: str, number: int, value: Any) -> dict[str, Any]
 def _open_parquet(path: Path) -> Iterator[Any]:
     from pyarrow.parquet import ParquetFile
 
-    if not is_compressed(path):
-        with path.open("rb") as file, ParquetFile(file) as table:  # by a name that is no UTF-8 it opens nothing
-            yield table
-        return
-    with tempfile.TemporaryFile() as aside, open_bytes(path) as file:  # its end has to be read first
-        shutil.copyfileobj(file, aside)
-        with ParquetFile(aside) as table:
+    squeezed = is_compressed(path)
+    with open_bytes(path) as file, tempfile.TemporaryFile() as aside:  # by a name that is no UTF-8 it opens nothing
+        if squeezed:
+            shutil.copyfileobj(file, aside)  # its end has to be read first
+        with ParquetFile(aside if squeezed else file) as table:
             yield table
 
 

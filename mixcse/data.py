@@ -83,7 +83,11 @@ def load_text(data_args: DataArguments, *, overwrite_cache: bool = False) -> Dat
     try:
         if data_args.dataset_name:
             return read_data_set(
-                data_args.dataset_name, data_args.dataset_config_name, data_args.dataset_split, data_args.columns
+                data_args.dataset_name,
+                data_args.dataset_config_name,
+                data_args.dataset_split,
+                data_args.columns,
+                data_args.dataset_revision,
             )
         files = expand_files(data_args.train_file or ())
         return read_text_columns(files, data_args.columns, overwrite_cache=overwrite_cache)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mixcse.arguments import DataArguments, ModelArguments
-from mixcse.checkpoints import PREFIX, checkpoints, remove
+from mixcse.checkpoints import PREFIX, checkpoints, remove, remove_skipped, set_aside
 from mixcse.console import UserError
 from mixcse.corpus import expand_files
 from mixcse.distributed import world_size
@@ -150,7 +150,7 @@ class RunFolder:
             self._lock = None
 
     def begin(self, checkpoint: Path | None = None, *, afresh: bool = False) -> None:
-        """Takes the folder over: notes the options; removes checkpoints that the run will not use, but writes anew.
+        """Takes the folder over: notes the options; sets checkpoints aside that the run will not use, but writes anew.
 
         Args:
             checkpoint: where it continues from, if it does.
@@ -167,8 +167,9 @@ class RunFolder:
         continued = int(checkpoint.name.removeprefix(PREFIX)) if checkpoint else 0
         for step, path in checkpoints(self.path).items():
             if step > continued:
-                remove(path)
+                (remove if afresh else set_aside)(path)
         if afresh:
+            remove_skipped(self.path)
             for name in WRITTEN_FILES:
                 (self.path / name).unlink(missing_ok=True)
             for name in (*MODULE_FOLDERS, ADAPTER_FOLDER):

@@ -10,7 +10,7 @@ import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, set_seed
 
 from mixcse.arguments import DataArguments, ModelArguments
-from mixcse.checkpoints import STATE_FILE, newest_usable, prune, way_on
+from mixcse.checkpoints import STATE_FILE, newest_usable, prune, remove_skipped, way_on
 from mixcse.console import UserError, first_line, quiet_libraries, say, warn
 from mixcse.corpus import expand_files
 from mixcse.data import corpus_states, load_training_data
@@ -202,6 +202,7 @@ class _Begin(TrainerCallback):
 
 
 def _finish(trainer: MixCSETrainer, output_dir: Path, scores: dict[str, Any] | None, metrics: dict[str, Any]) -> None:
+    remove_skipped(output_dir)
     with written_aside(output_dir) as aside:
         trainer.state.save_to_json(str(aside / STATE_FILE))
     if scores is not None:

@@ -97,14 +97,16 @@ def cache_fault(error: BaseException) -> str | None:
     )
 
 
-def read_data_set(name: str, config: str | None, split: str, wanted: Sequence[str] = ()) -> Dataset:
+def read_data_set(
+    name: str, config: str | None, split: str, wanted: Sequence[str] = (), revision: str | None = None
+) -> Dataset:
     """As `read_text_columns`, of a data set of the Hub or in a local folder, as `datasets.load_dataset` takes it.
 
     Raises:
         UserError: it cannot be had, or its columns are not clear.
     """
     try:
-        data = datasets.load_dataset(name, config, split=split)
+        data = datasets.load_dataset(name, config, split=split, revision=revision)
     except Exception as error:  # of many kinds: names, network, files
         if cache_fault(error):
             raise

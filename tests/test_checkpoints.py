@@ -162,6 +162,21 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(command, killed_
     assert same_weights(out, tmp_path / "whole")
     assert logged(out, "eval_stsb_spearman") == logged(tmp_path / "whole", "eval_stsb_spearman")
     assert newest_usable(out) == out / "checkpoint-6"
+    assert not list(out.glob("skipped-*"))
+
+
+def test_a_skipped_checkpoint_is_kept_until_the_run_has_finished(command, killed_after, tmp_path):
+    """Its fault may be one of reading."""
+    killed_after(4)
+    out = tmp_path / "out"
+    truncated(out / "checkpoint-4" / "optimizer.pt")
+    before = (out / "checkpoint-4" / "optimizer.pt").read_bytes()
+    killed_after(4)
+    assert list(checkpoints(out)) == [2, 4]
+    assert (out / "skipped-checkpoint-4" / "optimizer.pt").read_bytes() == before
+    truncated(out / "checkpoint-4" / "optimizer.pt")
+    training.main([*command, "--overwrite_output_dir"])
+    assert not list(out.glob("skipped-*"))
 
 
 def test_a_run_killed_before_it_removed_its_last_old_checkpoint(command, tmp_path, monkeypatch, undrawn):
