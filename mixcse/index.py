@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from mixcse.checks import check_count, check_finite
 from mixcse.console import UserError, first_line
+from mixcse.faults import reason
 from mixcse.files import write_json, written_aside
 from mixcse.index_files import VERSION, read_description, read_sentences
 from mixcse.vectors import as_matrix
@@ -145,7 +146,8 @@ class SentenceIndex:
                     _import_faiss().write_index(self.faiss_index, str(aside / FAISS))
                 write_json(aside / DESCRIPTION, description)
         except OSError as error:
-            raise UserError(f"{folder}: the index cannot be written ({error.strerror or first_line(error)})") from error
+            why = error.strerror or reason(error) or first_line(error)
+            raise UserError(f"{folder}: the index cannot be written ({why})") from error
 
     @classmethod
     def load(cls, folder: str | Path, *, faiss: bool | None = None) -> "SentenceIndex":

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors import SafetensorError
 
-from mixcse import cli
+from mixcse import SentenceIndex, cli
 from mixcse.console import UserError, run_cli
 from mixcse.faults import one_line, reason
 from mixcse.files import moved_when_written
@@ -85,6 +85,18 @@ def test_another_process_is_stopped_in_silence_when_the_first_one_has_said_it():
         process.terminate()
         said = process.stderr.read()
     assert process.returncode in (2, 143) and b"Traceback" not in said and b"error" not in said
+
+
+def test_an_index_on_a_full_disk(tmp_path, monkeypatch):
+    """numpy tells of it by the bytes that it has written."""
+
+    def cut_short(*_, **__):
+        raise OSError("1000 requested and 20 written")
+
+    monkeypatch.setattr(np, "save", cut_short)
+    index = SentenceIndex(np.eye(2, dtype=np.float32), ["a", "b"], fingerprint="0" * 64)
+    with pytest.raises(UserError, match=r"cannot be written \(only a part of it was; make room\)"):
+        index.save(tmp_path / "index")
 
 
 def test_an_error_that_cannot_be_said_has_its_exit_code():
