@@ -1,5 +1,6 @@
 """What a training run is made of: options that go together, a model, a trainer."""
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -32,6 +33,10 @@ def check_options(model_args: ModelArguments, data_args: DataArguments, args: Tr
         expand_files(data_args.train_file or ())
     except UserError as error:
         raise UserError(f"--train_file {error}") from error
+    most = max(64, 4 * (os.cpu_count() or 1))
+    for group, name in ((args, "dataloader_num_workers"), (data_args, "preprocessing_num_workers")):
+        if (getattr(group, name) or 0) > most:
+            raise UserError(f"--{name} {getattr(group, name)}: this machine would be full of processes; at most {most}")
     check_devices(args)
     check_hub(args)
     if args.gpu_recipe:

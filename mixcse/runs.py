@@ -69,7 +69,8 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether a run with these options went to its end here."""
-        return (self.path / FINISHED_FILE).is_file() and (self.path / "model.safetensors").is_file()
+        files = (self.path / FINISHED_FILE, self.path / "model.safetensors")
+        return all(file.is_file() and file.stat().st_size for file in files)  # a power cut can leave empty ones
 
     @property
     def holds_a_run(self) -> bool:

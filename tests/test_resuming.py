@@ -119,6 +119,16 @@ def test_a_run_stopped_after_its_last_step_makes_no_more(command, tmp_path, caps
     assert (out / "eval_results.json").exists()
 
 
+def test_a_finished_run_without_its_weights_is_finished_again(command, tmp_path):
+    """As a power cut may leave it."""
+    training.main(command)
+    out = tmp_path / "out"
+    kept = {name: tensor.clone() for name, tensor in weights(out).items()}
+    (out / "model.safetensors").write_bytes(b"")
+    training.main(command)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in weights(out).items())
+
+
 def test_starting_afresh_leaves_nothing_of_the_earlier_model(command, tmp_path):
     training.main([*command, "--max_steps", "2"])
     out = tmp_path / "out"
