@@ -112,7 +112,8 @@ class SentenceModel(nn.Module):
 
     def activation_checkpointing_enable(self, **options: Any) -> None:
         """The same hook of newer transformers."""
-        self.encoder.activation_checkpointing_enable(**options)
+        older = self.encoder.gradient_checkpointing_enable
+        getattr(self.encoder, "activation_checkpointing_enable", older)(**options)
 
     def prepare_training(self, pooler: str, *, mlm_from: str | None = None, **hub: Any) -> None:
         """Chooses the training pooler and adds the heads that training needs.

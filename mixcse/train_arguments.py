@@ -70,6 +70,12 @@ class TrainArguments(Recipe, TrainingArguments):
             if self.ddp_find_unused_parameters is None:
                 self.ddp_find_unused_parameters = False  # `prepare_training` has frozen them
 
+    @property
+    def device(self) -> torch.device:
+        """Transformers' own; of several processes on a CPU it makes `cpu:0`, where torch 2.11 loads no checkpoint to."""
+        device = super().device
+        return torch.device("cpu") if device.type == "cpu" else device
+
     def _check_numbers(self) -> None:
         for name in COUNTS:
             check_range(self, name, 1)

@@ -41,12 +41,13 @@ def train(command, capsys):
         def main(argv):
             training.train(*parse_training_arguments(argv), callbacks=callbacks)
 
-        before = [signal.getsignal(number) for number in EXIT_CODES]
         code = run_cli(main, [*command, *more])
-        assert signal.getsignal(signal.SIGINT) == before[0]
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
         return code, capsys.readouterr().err
 
-    return run
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # of a job in the background it is ignored
+    yield run
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", EXIT_CODES)
