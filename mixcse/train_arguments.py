@@ -72,7 +72,7 @@ class TrainArguments(Recipe, TrainingArguments):
 
     @property
     def device(self) -> torch.device:
-        """Transformers' own; of several processes on a CPU it makes `cpu:0`, where torch 2.11 loads no checkpoint to."""
+        """Transformers' own; for several processes on a CPU it is `cpu:0`, which torch 2.11 cannot load to."""
         device = super().device
         return torch.device("cpu") if device.type == "cpu" else device
 
