@@ -111,8 +111,14 @@ SCORES = [
     _wrong("--eval_steps 0.5", "invalid int value: '0.5'"),
     _wrong("--save_steps -5", "--save_steps must be at least 1, not -5"),
     _wrong("--logging_steps 0", "--logging_steps must be at least 1, not 0"),
-    _wrong("--dataloader_num_workers 100000", "--dataloader_num_workers 100000: this machine", "at most"),
-    _wrong("--preprocessing_num_workers 100000", "--preprocessing_num_workers 100000: this machine", "at most"),
+    _wrong(
+        "--dataloader_num_workers 100000",
+        "--dataloader_num_workers 100000: this machine would be full of processes; at most",
+    ),
+    _wrong(
+        "--preprocessing_num_workers 100000",
+        "--preprocessing_num_workers 100000: this machine would be full of processes; at most",
+    ),
     _wrong("--eval_strategy sometimes", "invalid choice: 'sometimes'"),
     _wrong("--eval_on_start True", "--eval_on_start needs dev scores, and there are none; add --do_eval"),
     _wrong("--save_strategy never", "invalid choice: 'never'"),
