@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from mixcse.console import UserError, first_line
+from mixcse.faults import fault_of, one_line
 
 MEMBERS_LIMIT = 5_000  # the real senteval.tar has some hundreds
 BYTES_LIMIT = 1 << 30  # unpacked, headers included; the real one has 90 MB
@@ -29,8 +30,8 @@ def unpack(archive: Path, folder: Path) -> None:
     The limits hold for what is really read, whatever the headers say.
 
     Raises:
-        UserError: it is damaged, too large, or a member is neither a file nor a folder, or has a name that
-            could lead elsewhere.  What was unpacked up to there is left in the folder.
+        UserError: it is damaged, too large, or a member is neither a file nor a folder, or has a name that could
+            lead elsewhere; or the disk is full.  What was unpacked up to there is left in the folder.
     """
     try:
         with open(archive, "rb") as file:
@@ -49,6 +50,8 @@ def unpack(archive: Path, folder: Path) -> None:
     except _Refused as error:
         raise UserError(f"{archive}: {error}; it is not unpacked, fetch it again") from error
     except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError, OverflowError, RecursionError) as error:
+        if (fault := fault_of(error)) and fault.writing:  # of the place that it goes to, not of the archive
+            raise UserError(one_line(error, str(folder))) from error
         raise UserError(f"{archive}: cannot be unpacked ({first_line(error)}); delete it and fetch it again") from error
 
 
