@@ -1,7 +1,6 @@
 """`evaluation.py`: scores a model on SentEval's tasks and prints the papers' tables."""
 
 import argparse
-import os
 import platform
 import time
 from importlib.metadata import version
@@ -12,7 +11,7 @@ import senteval
 from mixcse import __version__
 from mixcse.commands.options import add_hub_options
 from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say, warn
-from mixcse.files import read_json, write_json
+from mixcse.files import check_place, read_json, write_json
 from mixcse.names import MODES, POOLERS, SHORTEST_INPUT, TASK_SETS
 from mixcse.ranges import check_range
 
@@ -166,14 +165,14 @@ def _check_output(path: Path) -> None:
     """Raises UserError now rather than when the scores are there to be written."""
     if "\0" in str(path):
         raise UserError(f"--output_json {str(path)!r}: the name of a file has no NUL character in it")
+    check_place(path.parent, "--output_json, in")
     try:
-        nearest = next(one for one in (path.absolute().parent, *path.absolute().parents) if one.exists())
-        there = path.exists()
+        is_folder, is_filled = path.is_dir(), path.is_file() and path.stat().st_size
     except OSError as error:
         raise UserError(f"--output_json {str(path)[:80]}: {error.strerror}") from error
-    if path.is_dir() or not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise UserError(f"--output_json {path}: cannot be written to; name a file")
-    if not there or path.stat().st_size == 0 or not path.is_file():
+    if is_folder:
+        raise UserError(f"--output_json {path} is a folder; name a file")
+    if not is_filled:
         return
     try:
         known = isinstance(read_json(path)["tasks"], dict)

@@ -108,6 +108,28 @@ def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
             _remove_empty(made)
 
 
+def check_place(folder: Path, option: str) -> None:
+    """Raises UserError, now rather than at the end of the work, for a folder that cannot be made or written to.
+
+    Args:
+        option: that names it, for the message.
+    """
+    if "\0" in str(folder):
+        raise UserError(f"{option} {str(folder)!r}: the name of a folder has no NUL character in it")
+    try:
+        there = (folder, *folder.absolute().parents)
+        nearest = next(one for one in there if one.exists() or one.is_symlink())
+        is_folder, is_there = nearest.is_dir(), nearest.exists()
+    except OSError as error:
+        raise UserError(f"{option} {str(folder)[:80]}: {error.strerror}; name another folder") from error
+    if not is_there:
+        raise UserError(f"{option} {folder}: {nearest} is a link to nowhere; name another folder")
+    if not is_folder:
+        raise UserError(f"{option} {folder}: {nearest} is a file, no folder; name another folder")
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f"{option} {folder}: cannot write into {nearest}; name another folder")
+
+
 def remove_asides(folder: Path) -> None:
     """Removes what writing left in a folder when it was killed; nobody may be writing there now."""
     for path in folder.glob(f"{ASIDE}*"):

@@ -16,7 +16,7 @@ from mixcse.checkpoints import PREFIX, checkpoints, remove, remove_skipped, set_
 from mixcse.console import UserError
 from mixcse.corpus import expand_files
 from mixcse.distributed import world_size
-from mixcse.files import ASIDE, read_json, remove_asides, sha256, write_json
+from mixcse.files import ASIDE, check_place, read_json, remove_asides, sha256, write_json
 from mixcse.folder_files import MODULE_FILES, MODULE_FOLDERS, MODULES_FILE, TRANSFORMER_FILE
 from mixcse.lora import ADAPTER_FILES, ADAPTER_FOLDER
 from mixcse.parsing import CHECKSUM, PROCESSES
@@ -52,19 +52,7 @@ class RunFolder:
         self.path = Path(path)
         self.options = options
         self._lock: int | None = None
-        if "\0" in str(path):
-            raise UserError(f"--output_dir {str(path)!r}: the name of a folder has no NUL character in it")
-        try:
-            if self.path.exists() and not self.path.is_dir():
-                raise UserError(f"--output_dir {self.path} is a file; name a folder")
-            there = (self.path, *self.path.absolute().parents)
-            nearest = next(folder for folder in there if folder.exists() or folder.is_symlink())
-            if not nearest.exists():
-                raise UserError(f"--output_dir {self.path}: {nearest} is a link to nowhere; name a folder")
-        except OSError as error:
-            raise UserError(f"--output_dir {str(self.path)[:80]}: {error.strerror}") from error
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-            raise UserError(f"--output_dir {self.path}: cannot write into {nearest}")
+        check_place(self.path, "--output_dir")
 
     @property
     def finished(self) -> bool:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from mixcse.commands.options import add_encoder_options, load_encoder
 from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say, standard_input, standard_output
 from mixcse.corpus import iter_sentences
+from mixcse.files import check_place
 from mixcse.json_records import half_character
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
         if getattr(options, name) == "":
             raise UserError(f"--{name} is empty; name a {'file' if name == 'corpus' else 'folder'}")
     if options.save_index:
-        _check_folder(Path(options.save_index))
+        check_place(Path(options.save_index), "--save_index")
     if not all(query.strip() for query in options.queries):
         raise UserError("a query on the command line is empty; give a sentence to look for")
     if (options.corpus is None) == (options.index is None):
@@ -113,15 +113,3 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     if options.threshold is not None and not -1 <= options.threshold <= 1:
         raise UserError(f"--threshold must lie in -1 to 1, not {options.threshold}")
     return options
-
-
-def _check_folder(folder: Path) -> None:
-    """Raises UserError now rather than when all is encoded."""
-    try:
-        nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    except OSError as error:
-        raise UserError(f"--save_index {str(folder)[:80]}: {error.strerror}") from error
-    if not nearest.is_dir():
-        raise UserError(f"--save_index {folder}: {nearest} is a file, no folder; name another one")
-    if not os.access(nearest, os.W_OK):
-        raise UserError(f"--save_index {folder}: {nearest} may not be written to; name another one")

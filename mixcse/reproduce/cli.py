@@ -1,7 +1,6 @@
 """`python -m mixcse.reproduce list | run | report`."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 from prettytable import PrettyTable
 
 from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say
-from mixcse.files import ROOT
+from mixcse.files import ROOT, check_place
 from mixcse.reproduce.experiments import NAMES, SCALES, Scale, load_experiments, load_scale
 
 if TYPE_CHECKING:  # transformers' options are imported when something is run
@@ -151,12 +150,8 @@ def _do(remaining: list["Run"], records: "Records", work: Path, *, keep_models: 
 def _check_folders(folders: dict[str, Path | None]) -> None:
     """Raises UserError for a folder asked for that cannot be one, before another is made."""
     for option, folder in folders.items():
-        try:
-            taken = folder and next(one for one in (folder, *folder.absolute().parents) if one.exists())
-        except OSError as error:
-            raise UserError(f"{option} {str(folder)[:80]}: {error.strerror}; name a folder to write into") from error
-        if taken and not (taken.is_dir() and os.access(taken, os.W_OK)):
-            raise UserError(f"{option} {folder}: {taken} is no folder that can be written to; name one")
+        if folder:
+            check_place(folder, option)
 
 
 def _make_folders(folders: dict[str, Path]) -> None:

@@ -95,8 +95,8 @@ CASES = [
         name="a word for a score",
         make=file("v.csv", "sentence1,sentence2,score\na,b,1\nc,d,x\n"),
     ),
-    _wrong("--output_json {folder}", "--output_json {folder}: cannot be written to; name a file"),
-    _wrong("--output_json {folder}/good.csv/x.json", "good.csv/x.json: cannot be written to; name a file"),
+    _wrong("--output_json {folder}", "--output_json {folder} is a folder; name a file"),
+    _wrong("--output_json {folder}/good.csv/x.json", "good.csv is a file, no folder; name another folder"),
     Case(
         "output: a NUL in its name", (*EVALUATE, "--output_json", "a\0"), ("--output_json 'a\\x00'", "no NUL character")
     ),

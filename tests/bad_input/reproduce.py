@@ -54,8 +54,10 @@ CASES = [
     _wrong("--train_file {folder}/a.txt", "a.txt: the file is empty", name="an empty file", make=file("a.txt", "")),
     _wrong("--train_file {folder}/a.odt", "expected .txt, .csv", name="an unknown kind", make=file("a.odt", "x")),
     _wrong("--validation_file {folder}/none.csv", "--validation_file {folder}/none.csv: no such file"),
-    _wrong("--results_dir {folder}/good.txt", "--results_dir {folder}/good.txt: ", "no folder that can be written to"),
-    _wrong("--work_dir {folder}/good.txt/work", "--work_dir {folder}/good.txt/work: {folder}/good.txt is no folder"),
+    _wrong("--results_dir {folder}/good.txt", "--results_dir {folder}/good.txt: ", "good.txt is a file, no folder"),
+    _wrong(
+        "--work_dir {folder}/good.txt/work", "--work_dir {folder}/good.txt/work: {folder}/good.txt is a file, no folder"
+    ),
     Case("a model without a name", (*RUN, "--model_name_or_path", ""), ("--model_name_or_path is empty",)),
     Case("a folder of a name too long", (*RUN, "--work_dir", "x" * 300), ("--work_dir xxx", "File name too long")),
 ]
