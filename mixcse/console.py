@@ -29,6 +29,8 @@ class Terminated(KeyboardInterrupt):
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its kind if it has none."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"  # each Python says it in its own way, of its stack
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

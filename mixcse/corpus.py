@@ -1,5 +1,4 @@
 """Files of sentences: their kinds, their columns, and their rows one at a time, in memory that does not grow.
-
 Nothing heavy is imported before it is needed: the command line reads its input through here.
 """
 
@@ -16,6 +15,7 @@ from typing import IO, Any, TextIO
 
 from mixcse.console import UserError, first_line, standard_input
 from mixcse.delimited import read_header, read_records
+from mixcse.files import check_name
 from mixcse.json_records import half_character, read_json_lines, read_json_records
 from mixcse.plain_text import read_plain_lines, text_fault
 
@@ -86,6 +86,7 @@ def is_compressed(path: Path) -> bool:
 def check_file(path: Path, kinds: Sequence[str] | None = KINDS) -> None:
     """Raises UserError unless it is a file with something in it, of a known kind unless any will do."""
     try:
+        check_name(path)
         found = path.is_file()
     except OSError as error:
         raise UserError(f"{str(path)[:80]}: {error.strerror}") from error

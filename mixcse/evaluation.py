@@ -11,7 +11,7 @@ import senteval
 from mixcse import __version__
 from mixcse.commands.options import add_hub_options
 from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say, warn
-from mixcse.files import check_place, read_json, write_json
+from mixcse.files import check_name, check_place, read_json, write_json
 from mixcse.names import MODES, POOLERS, SHORTEST_INPUT, TASK_SETS
 from mixcse.ranges import check_range
 
@@ -167,6 +167,7 @@ def _check_output(path: Path) -> None:
         raise UserError(f"--output_json {str(path)!r}: the name of a file has no NUL character in it")
     check_place(path.parent, "--output_json, in")
     try:
+        check_name(path)
         is_folder, is_filled = path.is_dir(), path.is_file() and path.stat().st_size
     except OSError as error:
         raise UserError(f"--output_json {str(path)[:80]}: {error.strerror}") from error

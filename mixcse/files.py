@@ -1,5 +1,6 @@
 """Where the repository lies; writing without leaving halves behind: write aside, then rename."""
 
+import errno
 import hashlib
 import json
 import math
@@ -108,6 +109,17 @@ def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
             _remove_empty(made)
 
 
+def check_name(path: Path) -> None:
+    """Raises OSError for a name that is too long; of one, `Path.exists` of newer Pythons says that it is not there."""
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise
+    except ValueError:  # there is a NUL character in it
+        return
+
+
 def check_place(folder: Path, option: str) -> None:
     """Raises UserError, now rather than at the end of the work, for a folder that cannot be made or written to.
 
@@ -117,6 +129,7 @@ def check_place(folder: Path, option: str) -> None:
     if "\0" in str(folder):
         raise UserError(f"{option} {str(folder)!r}: the name of a folder has no NUL character in it")
     try:
+        check_name(folder)
         there = (folder, *folder.absolute().parents)
         nearest = next(one for one in there if one.exists() or one.is_symlink())
         is_folder, is_there = nearest.is_dir(), nearest.exists()

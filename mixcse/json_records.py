@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
+from mixcse.console import first_line
+
 CHUNK = 1 << 20  # characters
 _DECODER = json.JSONDecoder()
 _OBJECT_OF_A_LIST = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[')
@@ -21,7 +23,7 @@ def read_json_lines(file: TextIO) -> Iterator[tuple[int, Any]]:
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise ValueError(f"line {number} is not valid JSON ({error})") from error
+                raise ValueError(f"line {number} is not valid JSON ({first_line(error)})") from error
             yield number, value
 
 

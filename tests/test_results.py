@@ -212,7 +212,7 @@ def test_a_killed_run_continues_to_the_same_report(flags, tmp_path, in_process):
     environment = os.environ | {"OMP_NUM_THREADS": threads, "HF_DATASETS_CACHE": str(tmp_path / "cache")}
     with subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE) as process:
         deadline = time.time() + 300
-        while not list(killed.rglob("checkpoint-2/trainer_state.json")):
+        while not list(killed.rglob("model/checkpoint-2/trainer_state.json")):
             assert process.poll() is None and time.time() < deadline
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)

@@ -117,11 +117,11 @@ JSON = [
     _training("a.json", "a record without the column", '[{"a":"x"},{"b":"y"}]', "record 2: no 'a'"),
     _training("a.json", "two lists", '{"a":["x"],"b":["y"]}', "an object of more than one list"),
     _training("a.json", "half a character", '[{"a":"\\ud800"},{"a":"b"}]', "record 1", "half a character"),
-    _training("a.json", "deeply nested", "[" * 100_000, "recursion"),
+    _training("a.json", "deeply nested", "[" * 100_000, "nested too deeply"),
     _training("a.json", "nulls alone", '[{"a":null},{"a":null}]', "0 sentences and 2 blank rows"),
     _training("a.json", "a NUL character", '["a", "b\\u0000"]', "record 2: a NUL character"),
     _training(
-        "a.jsonl", "deeply nested", '{"text": "a"}\n' + "[" * 100_000, "line 2 is not valid JSON (maximum recursion"
+        "a.jsonl", "deeply nested", '{"text": "a"}\n' + "[" * 100_000, "line 2 is not valid JSON (nested too deeply)"
     ),
     _training("a.jsonl", "a broken line", '{"a":"x"}\n{"a":\n', "line 2 is not valid JSON"),
     _training("a.jsonl", "half a character", '{"a":"x"}\n{"a":"\\udc00"}\n', "line 2", "half a character"),
