@@ -113,7 +113,7 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
     except BrokenPipeError:  # the reader of our output (`| head`) has gone
         _drop_output()
         return 141
-    except Exception as error:
+    except Exception as error:  # each library has its own for a full disk; what is no fault of the machine goes on
         line = one_line(error)
         if line is None:
             raise

@@ -35,7 +35,7 @@ def load_training_data(
     use_writable_cache()
     try:
         return _load_training_data(data_args, tokenizer, overwrite_cache)
-    except Exception as error:
+    except Exception as error:  # the libraries' own for a full disk; all others go on
         if not isinstance(error, UserError) and (said := cache_fault(error)):
             raise UserError(said) from error
         raise

@@ -47,7 +47,7 @@ def load_encoder(
         raise UserError(_why_not_loaded(name, error)) from error
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **hub)
-    except Exception as error:
+    except Exception as error:  # as above
         raise UserError(_why_not_loaded(name, error, "its tokenizer cannot be read: ")) from error
     if config.is_encoder_decoder:
         raise UserError(f"{name}: an encoder and a decoder ({config.model_type}); only models that encode can be used")
@@ -58,7 +58,7 @@ def load_encoder(
             encoder, info = AutoModel.from_pretrained(
                 name, config=config, dtype=torch.float32, output_loading_info=True, **for_weights(hub)
             )
-    except Exception as error:
+    except Exception as error:  # as above
         raise UserError(_why_not_loaded(name, error)) from error
     if _is_folder(name) and not any((Path(name) / file).is_file() for file in _tokenizer_files(tokenizer)):
         raise UserError(f"{name}: no tokenizer in it ({' or '.join(_tokenizer_files(tokenizer))})")

@@ -245,7 +245,7 @@ class MixCSETrainer(Trainer):
                 prune(folder, self.args.save_total_limit, kept and Path(kept))
         except UserError:
             raise
-        except Exception as error:
+        except Exception as error:  # torch and safetensors have their own for a full disk; all others go on
             if why := one_line(error, str(folder)):
                 raise UserError(f"step {self.state.global_step} was not saved: {why}; then {way_on(folder)}") from error
             raise
