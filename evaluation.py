@@ -2,12 +2,12 @@
 
 import sys
 
-from mixcse.console import run_cli
+from mixcse.base.program import run_cli
 
 
 def main(argv: list[str]) -> None:
-    """As `mixcse.evaluation.main`, imported where an interrupt is heard."""
-    from mixcse.evaluation import main
+    """As `mixcse.evaluate.command.main`, imported where an interrupt is heard."""
+    from mixcse.evaluate.command import main
 
     main(argv)
 

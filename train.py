@@ -2,12 +2,12 @@
 
 import sys
 
-from mixcse.console import run_cli
+from mixcse.base.program import run_cli
 
 
 def main(argv: list[str]) -> None:
-    """As `mixcse.commands.train.main`, imported where an interrupt is heard."""
-    from mixcse.commands.train import main
+    """As `mixcse.train.command.main`, imported where an interrupt is heard."""
+    from mixcse.train.command import main
 
     main(argv)
 

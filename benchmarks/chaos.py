@@ -33,8 +33,10 @@ from chaos_runs import Nursery, Run, nursery
 from chaos_table import tables, told
 from tqdm import tqdm
 
-from mixcse.console import OneLineParser, UserError, run_cli
-from mixcse.files import ROOT, write_json
+from mixcse.base.console import OneLineParser
+from mixcse.base.errors import UserError
+from mixcse.base.files import ROOT, write_json
+from mixcse.base.program import run_cli
 
 MOST_ATTEMPTS = 80  # in a run
 

@@ -13,7 +13,7 @@ import psutil
 from chaos_plans import ALONE, PROGRAM
 from chaos_runs import ENVIRONMENT, Run
 
-from mixcse.files import ROOT
+from mixcse.base.files import ROOT
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 

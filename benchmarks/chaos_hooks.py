@@ -17,9 +17,10 @@ import safetensors.torch
 import torch
 from transformers import TrainerState
 
-from mixcse import trainer, training
-from mixcse.encoder import SentenceEncoder
-from mixcse.runs import RunFolder
+from mixcse.encoder.sentence_encoder import SentenceEncoder
+from mixcse.train import run as training
+from mixcse.train import trainer
+from mixcse.train.folder import RunFolder
 
 PHASES = ("start", "training", "evaluation", "save", "seal", "rotation", "export", "report")
 # While such a function runs, it is that phase.

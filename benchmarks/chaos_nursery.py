@@ -21,8 +21,8 @@ import torch
 import torch.distributed as dist
 from chaos_hooks import PHASES, Board, Watched
 
-from mixcse import training
-from mixcse.console import run_cli
+from mixcse.base.program import run_cli
+from mixcse.train import run as training
 
 # Seconds: between looks at the processes; from SIGTERM to SIGKILL, for those that live on when one was killed.
 POLL, GRACE = 0.0005, 10.0

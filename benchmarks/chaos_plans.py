@@ -9,7 +9,7 @@ from typing import Any
 from chaos_inputs import STEPS
 from chaos_runs import Plan, Run
 
-from mixcse.runs import FINISHED_FILE
+from mixcse.train.folder import FINISHED_FILE
 
 EARLY, LATE = ("start", "training", "evaluation", "save", "seal", "rotation"), ("export", "report")
 REPEATED = ("evaluation", "save", "seal", "rotation")  # every few steps

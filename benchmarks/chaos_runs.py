@@ -15,10 +15,10 @@ from typing import Any
 from chaos_inputs import BATCH, LIMIT
 from safetensors.numpy import load_file
 
-from mixcse.checkpoints import PREFIX, STATE_FILE, checkpoints
-from mixcse.console import first_line
-from mixcse.files import ROOT, read_json
-from mixcse.runs import COSINES_FILE, FINISHED_FILE, SCORES_FILE
+from mixcse.base.errors import first_line
+from mixcse.base.files import ROOT, read_json
+from mixcse.train.checkpoints import PREFIX, STATE_FILE, checkpoints
+from mixcse.train.folder import COSINES_FILE, FINISHED_FILE, SCORES_FILE
 
 NURSERY = Path(__file__).with_name("chaos_nursery.py")
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}

@@ -30,11 +30,11 @@ from gpu_recipe import make_sentences
 from machine import machine, peak_memory
 from transformers import AutoModel, BertConfig, BertTokenizerFast
 
-from mixcse.console import quiet_libraries, say
-from mixcse.corpus import iter_sentences
-from mixcse.demo_encoder import demo_encoder
-from mixcse.encoder import SentenceEncoder
-from mixcse.tables import table
+from mixcse.base.console import quiet_libraries, say
+from mixcse.data.demo_encoder import demo_encoder
+from mixcse.data.reading import iter_sentences
+from mixcse.encoder.sentence_encoder import SentenceEncoder
+from mixcse.evaluate.tables import table
 
 DEFAULT = 32  # SentenceTransformer.encode's batch_size
 OTHERS = (8, 16, 64, 128)

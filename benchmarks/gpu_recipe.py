@@ -25,10 +25,11 @@ from tqdm import tqdm
 from transformers import AutoModel, BertConfig, BertTokenizerFast, Trainer, TrainerCallback
 from ways import MAX_LENGTH, trainer_of
 
-from mixcse import gpu_recipe, training
-from mixcse.console import quiet_libraries, say
-from mixcse.files import write_json
-from mixcse.tables import table
+from mixcse.base.console import quiet_libraries, say
+from mixcse.base.files import write_json
+from mixcse.evaluate.tables import table
+from mixcse.train import gpu_recipe
+from mixcse.train import run as training
 
 BATCH, PERIOD = 64, 125
 VOCABULARY = 30_000

@@ -21,8 +21,10 @@ from typing import Any, TextIO
 from machine import machine
 from prettytable import PrettyTable
 
-from mixcse.console import OneLineParser, UserError, quiet_libraries, run_cli
-from mixcse.files import write_json
+from mixcse.base.console import OneLineParser, quiet_libraries
+from mixcse.base.errors import UserError
+from mixcse.base.files import write_json
+from mixcse.base.program import run_cli
 
 SAMPLES = 20  # along the steps, and along the calls of each kind
 WARM_UP = 0.2  # of the steps, or of the calls
@@ -89,8 +91,8 @@ def train(folder: Path, steps: int, more: list[str]) -> list[Row]:
     """What is measured along a run of train.py's own code."""
     from transformers import TrainerCallback
 
-    from mixcse.parsing import parse_training_arguments
-    from mixcse.training import train as train_model
+    from mixcse.train.parsing import parse_training_arguments
+    from mixcse.train.run import train as train_model
 
     every, evaluate_every = steps // SAMPLES, max(1, steps // EVALUATIONS)
     arguments = parse_training_arguments([

@@ -28,9 +28,11 @@ import numpy as np
 from scaling_results import draw, tables
 from tqdm import tqdm
 
-from mixcse.console import OneLineParser, UserError, run_cli, say
-from mixcse.demo_encoder import demo_encoder
-from mixcse.files import write_json
+from mixcse.base.console import OneLineParser, say
+from mixcse.base.errors import UserError
+from mixcse.base.files import write_json
+from mixcse.base.program import run_cli
+from mixcse.data.demo_encoder import demo_encoder
 
 MAX_LENGTH = 32  # tokens of a training sentence
 BLOCK = 10_000  # lines made at once

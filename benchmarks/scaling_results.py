@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
 
+from mixcse.evaluate.tables import table
 from mixcse.report.figures import MUTED, PLOT_HEIGHT, SERIES, STYLE, WIDTH
-from mixcse.tables import table
 
 Row = dict[str, Any]
 

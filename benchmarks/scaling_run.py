@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from mixcse.console import quiet_libraries, run_cli
-from mixcse.demo_encoder import demo_encoder
+from mixcse.base.console import quiet_libraries
+from mixcse.base.program import run_cli
+from mixcse.data.demo_encoder import demo_encoder
 
 POLL = 0.02  # seconds
 
@@ -30,8 +31,8 @@ def load(file: str, workers: str, max_length: str) -> dict[str, float]:
     """Reads and tokenises the training file; 1 worker is this process, as by default."""
     from transformers import AutoTokenizer
 
-    from mixcse.arguments import DataArguments
-    from mixcse.data import load_training_data
+    from mixcse.data.tokens import load_training_data
+    from mixcse.options import DataArguments
 
     tokenizer = AutoTokenizer.from_pretrained(demo_encoder())
     memory = PeakMemory(memory_with_children)
@@ -46,7 +47,8 @@ def train(*argv: str) -> dict[str, float]:
     """`train.py argv`; memory is that of the steps, not of start and end."""
     from transformers import TrainerCallback
 
-    from mixcse import preparation, training
+    from mixcse.train import prepare as preparation
+    from mixcse.train import run as training
 
     ends: list[float] = []  # of steps
     measured: dict[str, float] = {}

@@ -16,7 +16,7 @@ import torch
 from hashed_features import features
 from sklearn.model_selection import StratifiedKFold
 
-from mixcse.eval_data import find_senteval_data
+from mixcse.data.pairs import find_senteval_data
 from senteval.classification import STRENGTHS
 from senteval.classifier import Fit, fit_many, fit_one
 from senteval.settings import Settings

@@ -17,13 +17,13 @@ import torch
 from scipy.stats import spearmanr
 
 import senteval
-from mixcse.batching import pad_rows
-from mixcse.console import quiet_libraries
-from mixcse.demo_encoder import demo_encoder
-from mixcse.encoder import SentenceEncoder
-from mixcse.eval_data import find_senteval_data
+from mixcse.base.console import quiet_libraries
+from mixcse.data.batch import pad_rows
+from mixcse.data.demo_encoder import demo_encoder
+from mixcse.data.pairs import find_senteval_data
+from mixcse.encoder.sentence_encoder import SentenceEncoder
+from mixcse.evaluate.scores import evaluate
 from mixcse.names import STS_TASKS
-from mixcse.scores import evaluate
 from senteval.readers import SICK_FILES, read_lines
 from senteval.sts import cosine_rows
 from senteval.tasks import TASKS

@@ -27,13 +27,13 @@ from tqdm import tqdm
 from transformers import Trainer
 from ways import ReleasedTrainer, trainer_of
 
-from mixcse.console import quiet_libraries
-from mixcse.demo_encoder import demo_encoder
-from mixcse.dev import STS_DEV_TASKS, DevSets
-from mixcse.encoder import SentenceEncoder
-from mixcse.eval_data import find_senteval_data
-from mixcse.fetch import ROOT
-from mixcse.tables import table
+from mixcse.base.console import quiet_libraries
+from mixcse.data.demo_encoder import demo_encoder
+from mixcse.data.fetch import ROOT
+from mixcse.data.pairs import find_senteval_data
+from mixcse.encoder.sentence_encoder import SentenceEncoder
+from mixcse.evaluate.dev import STS_DEV_TASKS, DevSets
+from mixcse.evaluate.tables import table
 
 WAYS = ("ours", "sentence-transformers", "released")
 PERIOD = 125  # steps between evaluations in the released script

@@ -19,13 +19,13 @@ from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from mixcse.arguments import DataArguments, ModelArguments
-from mixcse.batching import ContrastiveCollator
-from mixcse.data import load_training_data
-from mixcse.modeling import SentenceModel
-from mixcse.preparation import make_trainer
-from mixcse.train_arguments import TrainArguments
-from mixcse.trainer import MixCSETrainer
+from mixcse.data.batch import ContrastiveCollator
+from mixcse.data.tokens import load_training_data
+from mixcse.model.sentence_model import SentenceModel
+from mixcse.options import DataArguments, ModelArguments
+from mixcse.train.arguments import TrainArguments
+from mixcse.train.prepare import make_trainer
+from mixcse.train.trainer import MixCSETrainer
 
 TEMPERATURE, MIXING_LAMBDA, MAX_LENGTH = 0.05, 0.2, 32
 POOLER = "cls_before_pooler"

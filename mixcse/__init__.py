@@ -11,11 +11,11 @@ __all__ = ["SentenceEncoder", "SentenceIndex", "contrastive_logits", "contrastiv
 
 def __getattr__(name: str) -> Any:  # torch and transformers are imported when they are needed
     if name == "SentenceEncoder":
-        from mixcse.encoder import SentenceEncoder
+        from mixcse.encoder.sentence_encoder import SentenceEncoder
 
         return SentenceEncoder
     if name == "SentenceIndex":
-        from mixcse.index import SentenceIndex
+        from mixcse.encoder.index import SentenceIndex
 
         return SentenceIndex
     if name in ("contrastive_logits", "contrastive_loss"):

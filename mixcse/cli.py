@@ -6,15 +6,17 @@ import sys
 from importlib import import_module
 
 from mixcse import __version__
-from mixcse.console import OneLineParser, UserError, run_cli
+from mixcse.base.console import OneLineParser
+from mixcse.base.errors import UserError
+from mixcse.base.program import run_cli
 
 # name -> the module whose `main(argv, prog)` it is, and what it does
 COMMANDS = {
-    "train": ("mixcse.commands.train", "train an encoder on sentences (the same as python train.py)"),
-    "evaluate": ("mixcse.evaluation", "score it on SentEval's tasks (the same as python evaluation.py)"),
-    "encode": ("mixcse.commands.encode", "turn sentences into embeddings: files, or a pipe of JSON lines"),
-    "search": ("mixcse.commands.search", "find the sentences of a corpus that are closest to a query"),
-    "fetch": ("mixcse.fetch", "download the paper's corpus and evaluation data"),
+    "train": ("mixcse.train.command", "train an encoder on sentences (the same as python train.py)"),
+    "evaluate": ("mixcse.evaluate.command", "score it on SentEval's tasks (the same as python evaluation.py)"),
+    "encode": ("mixcse.encoder.encode_command", "turn sentences into embeddings: files, or a pipe of JSON lines"),
+    "search": ("mixcse.encoder.search_command", "find the sentences of a corpus that are closest to a query"),
+    "fetch": ("mixcse.data.fetch", "download the paper's corpus and evaluation data"),
     "reproduce": ("mixcse.reproduce.cli", "run the experiments of the paper's tables, and report them"),
 }
 EXAMPLES = """examples:

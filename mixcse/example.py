@@ -2,8 +2,10 @@
 
 import sys
 
-from mixcse.console import UserError, quiet_libraries, run_cli, say
-from mixcse.train_help import HELP_ALL, answer_help
+from mixcse.base.console import quiet_libraries, say
+from mixcse.base.errors import UserError
+from mixcse.base.program import run_cli
+from mixcse.train.help import HELP_ALL, answer_help
 
 PROFILES = ("paper", "demo")
 FAITHFUL = "--faithful_precision"

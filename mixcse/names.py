@@ -2,13 +2,24 @@
 
 VARIANTS = ("released", "adaptive", "paper", "simcse")  # explained in mixcse/objective.py
 MIXED_VIEWS = ("both", "first", "second")
-POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last")  # explained in mixcse/pooling.py
-PADDING = ("auto", "none", "chunks", "batch")  # of a training batch; explained in mixcse/training.py
+POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last")  # explained in mixcse/model/pooling.py
+PADDING = ("auto", "none", "chunks", "batch")  # of a training batch; explained in mixcse/train/run.py
 DTYPES = ("float32", "float16", "bfloat16")  # of an encoder in use
 HELD_OUT_LOSS = "held_out_loss"  # a metric that selects; lower is better
-MODES = ("test", "fasttest", "dev")  # of evaluation; their protocols: mixcse/scores.py
+MODES = ("test", "fasttest", "dev")  # of evaluation; their protocols: mixcse/evaluate/scores.py
 STS_TASKS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness")
 TRANSFER_TASKS = ("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC")
 TASK_SETS = {"sts": STS_TASKS, "transfer": TRANSFER_TASKS, "full": STS_TASKS + TRANSFER_TASKS}
 SHORTEST_INPUT = 3  # tokens: two special ones, and one of text
 LEAST_TEMPERATURE = 1e-6  # logits are at most its inverse: float32 holds them and their gradients
+CITATION = """\
+@inproceedings{zhang-etal-2022-mixcse,
+    title = {Unsupervised Sentence Representation via Contrastive Learning with Mixing Negatives},
+    author = {Zhang, Yanzhao and Zhang, Richong and Mensah, Samuel and Liu, Xudong and Mao, Yongyi},
+    booktitle = {Proceedings of the AAAI Conference on Artificial Intelligence},
+    volume = {36},
+    pages = {11730--11738},
+    year = {2022},
+    doi = {10.1609/aaai.v36i10.21428},
+}
+"""

@@ -5,18 +5,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixcse import evaluation, preparation, training
-from mixcse.console import say
-from mixcse.demo_encoder import demo_encoder
-from mixcse.encoder import SentenceEncoder
-from mixcse.eval_data import find_senteval_data
-from mixcse.fetch import CORPUS, fetch_corpus, fetch_senteval
-from mixcse.files import ROOT
-from mixcse.gpu_recipe import supported
+from mixcse.base.console import say
+from mixcse.base.files import ROOT
+from mixcse.data.demo_encoder import demo_encoder
+from mixcse.data.fetch import CORPUS, fetch_corpus, fetch_senteval
+from mixcse.data.pairs import find_senteval_data
+from mixcse.encoder.sentence_encoder import SentenceEncoder
+from mixcse.evaluate import command as evaluation
+from mixcse.evaluate.scores import Report, average, evaluate
+from mixcse.evaluate.tables import table
 from mixcse.names import STS_TASKS
-from mixcse.parsing import parse_training_arguments
-from mixcse.scores import Report, average, evaluate
-from mixcse.tables import table
+from mixcse.train import prepare as preparation
+from mixcse.train import run as training
+from mixcse.train.gpu_recipe import supported
+from mixcse.train.parsing import parse_training_arguments
 
 SAMPLE = ROOT / "data" / "sample"
 CORPUS_PATH = ROOT / "data" / CORPUS

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from tqdm import tqdm
 
-from mixcse.chunking import Chunking, in_chunks
-from mixcse.citation import CITATION
-from mixcse.distributed import gather_rows
+from mixcse.base.group import gather_rows
+from mixcse.model.chunking import Chunking, in_chunks
+from mixcse.names import CITATION
 from mixcse.objective import ALL, contrastive_loss
 
 if find_spec("sentence_transformers") is None:
@@ -127,7 +127,7 @@ class CachedMixedNegativesLoss(MixedNegativesLoss):
     """`MixedNegativesLoss` for batches that memory does not hold: the same loss, a mini-batch at a time (GradCache).
 
     Rows are embedded twice: once for the loss of the whole batch and its gradient at the embeddings,
-    and once more, with the same dropout, for the gradient from there on.  See `mixcse.chunking`.
+    and once more, with the same dropout, for the gradient from there on.  See `mixcse.model.chunking`.
 
     Args:
         mini_batch_size: rows in a forward pass, of all columns together.

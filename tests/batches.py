@@ -3,8 +3,8 @@
 import torch
 from transformers import AutoConfig, AutoModel
 
-from mixcse.chunking import Chunking
-from mixcse.modeling import IGNORED, SentenceModel
+from mixcse.model.chunking import Chunking
+from mixcse.model.sentence_model import IGNORED, SentenceModel
 from mixcse.objective import contrastive_loss
 
 DIRECT = Chunking()

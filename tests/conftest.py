@@ -169,7 +169,7 @@ def command(tiny_bert, tmp_path, toy_sentences, toy_senteval):
 @pytest.fixture()
 def undrawn(monkeypatch):
     """Runs without figures, which take longer than a tiny run."""
-    from mixcse import training
+    from mixcse.train import run as training
 
     monkeypatch.setattr(training, "_draw", lambda folder: None)
 
@@ -177,7 +177,7 @@ def undrawn(monkeypatch):
 @pytest.fixture()
 def bare_runs(undrawn, monkeypatch):
     """Runs without figures and histograms of cosines, which are most of a tiny run's time."""
-    from mixcse import training
+    from mixcse.train import run as training
 
     monkeypatch.setattr(training.MixCSETrainer, "cosines", lambda self: {})
     gc.freeze()  # the Trainer collects garbage, and would look through all that the libraries have made
@@ -199,9 +199,10 @@ def flags(tiny_bert, tmp_path, toy_sentences) -> list[str]:
 @pytest.fixture()
 def in_process(monkeypatch):
     """Calls instead of processes, which take seconds to start; counts them."""
-    from mixcse import evaluation, training
-    from mixcse.console import UserError
+    from mixcse.base.errors import UserError
+    from mixcse.evaluate import command as evaluation
     from mixcse.reproduce import runner
+    from mixcse.train import run as training
 
     calls = []
 

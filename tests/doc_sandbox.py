@@ -11,7 +11,7 @@ import pytest
 from conftest import write_toy_senteval
 from doc_pages import ROOT
 
-from mixcse.fetch import CORPUS
+from mixcse.data.fetch import CORPUS
 from senteval.tasks import TASKS
 
 # Under these names lies a tiny random BERT: a folder goes before a model of the Hub.

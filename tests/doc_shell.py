@@ -90,8 +90,8 @@ def _run_command(words: list[str], given: str) -> str:
 
 
 def _train(argv: list[str]) -> None:
-    from mixcse import training
-    from mixcse.console import UserError
+    from mixcse.base.errors import UserError
+    from mixcse.train import run as training
 
     argv = [*argv, *FEW_STEPS, *(FEW_STEPS_APART if ASKS_FOR_DEV_SCORES & {*argv} else [])]
     with pytest.MonkeyPatch.context() as patch:
@@ -104,7 +104,7 @@ def _train(argv: list[str]) -> None:
 
 
 def _fetch(argv: list[str]) -> None:
-    from mixcse import fetch
+    from mixcse.data import fetch
 
     with pytest.MonkeyPatch.context() as patch:  # tests/test_fetch_and_example.py fetches
         for step in ("fetch_corpus", "fetch_senteval"):
@@ -183,7 +183,7 @@ def _check_launch(argv: list[str]) -> None:
 
 def check_training_options(argv: list[str]) -> None:
     """Raises UserError if train.py would refuse them."""
-    from mixcse.parsing import parse_training_arguments
+    from mixcse.train.parsing import parse_training_arguments
 
     parse_training_arguments(argv)
 
@@ -226,11 +226,11 @@ def known_options() -> set[str]:
     """Every option of every program here, spelt in any way that is taken."""
     from torch.distributed.run import get_args_parser
 
-    from mixcse.arguments import DataArguments, ModelArguments
     from mixcse.cli import COMMANDS
     from mixcse.example import FAITHFUL
-    from mixcse.parsing import RENAMED, StrictParser
-    from mixcse.train_arguments import TrainArguments
+    from mixcse.options import DataArguments, ModelArguments
+    from mixcse.train.arguments import TrainArguments
+    from mixcse.train.parsing import RENAMED, StrictParser
 
     known = set(StrictParser((ModelArguments, DataArguments, TrainArguments))._option_string_actions)
     known |= set(get_args_parser()._option_string_actions) | {"--profile", FAITHFUL, "--version", *RENAMED}
@@ -246,10 +246,10 @@ def known_options() -> set[str]:
 PROGRAMS = {
     "python train.py": _train,
     "mixcse train": _train,
-    "python evaluation.py": _main_of("mixcse.evaluation"),
-    "mixcse evaluate": _main_of("mixcse.evaluation"),
-    "mixcse encode": _main_of("mixcse.commands.encode"),
-    "mixcse search": _main_of("mixcse.commands.search"),
+    "python evaluation.py": _main_of("mixcse.evaluate.command"),
+    "mixcse evaluate": _main_of("mixcse.evaluate.command"),
+    "mixcse encode": _main_of("mixcse.encoder.encode_command"),
+    "mixcse search": _main_of("mixcse.encoder.search_command"),
     "python -m mixcse.fetch": _fetch,
     "mixcse fetch": _fetch,
     "python -m mixcse.reproduce": _reproduce,

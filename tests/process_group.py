@@ -12,9 +12,9 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mixcse.distributed import from_main_process, gather_rows, leave, rank, sum_over_processes, world_size
+from mixcse.base.group import from_main_process, gather_rows, leave, rank, sum_over_processes, world_size
 from mixcse.objective import logit_blocks, loss_of_logits
-from mixcse.signals import Signals
+from mixcse.train.signals import Signals
 
 BATCH = 12  # for 2 and for 3 processes
 OBJECTIVES = {
@@ -77,8 +77,8 @@ def signals(objective):
 
 def training_step(folder, rows_at_a_time=None):
     """Of a whole model with the masked-LM loss, under DistributedDataParallel where there are several."""
-    from mixcse.chunking import Chunking  # the model needs transformers, which take seconds
-    from mixcse.modeling import IGNORED, SentenceModel
+    from mixcse.model.chunking import Chunking  # the model needs transformers, which take seconds
+    from mixcse.model.sentence_model import IGNORED, SentenceModel
 
     model = SentenceModel.from_pretrained(folder)
     torch.manual_seed(0)
@@ -161,7 +161,7 @@ def work(process, processes, folder, model_folder):
 
 def run_and_resume(command, out, copy):
     """Runs `command`, copies its folder, makes an unfinished run of it, and runs the command again."""
-    from mixcse import training
+    from mixcse.train import run as training
 
     training.leave = training._draw = lambda *args: None  # the group is needed again, and the page is not
     training.main(command)

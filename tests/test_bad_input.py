@@ -15,7 +15,7 @@ from bad_input.case import Case, Place
 from unprivileged import unprivileged
 
 from mixcse import cli
-from mixcse.console import run_cli
+from mixcse.base.program import run_cli
 
 TABLES = sorted(module.name for module in pkgutil.iter_modules(bad_input.__path__) if module.name != "case")
 ROWS = [

@@ -7,11 +7,11 @@ import pytest
 from run_folder import logged, same_weights
 from transformers import TrainerCallback
 
-from mixcse import training
-from mixcse.console import UserError
-from mixcse.dev import DevSets
-from mixcse.parsing import parse_training_arguments
-from mixcse.trainer import MixCSETrainer
+from mixcse.base.errors import UserError
+from mixcse.evaluate.dev import DevSets
+from mixcse.train import run as training
+from mixcse.train.parsing import parse_training_arguments
+from mixcse.train.trainer import MixCSETrainer
 
 pytestmark = pytest.mark.usefixtures("bare_runs")
 

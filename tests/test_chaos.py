@@ -9,7 +9,7 @@ import pytest
 from chaos_inputs import make_inputs
 from chaos_runs import Run, differences, nursery
 
-from mixcse.files import read_json, write_json
+from mixcse.base.files import read_json, write_json
 
 STEPS = 12  # of two epochs; a checkpoint after each third
 KILL, INTERRUPT, TERMINATE = signal.SIGKILL, signal.SIGINT, signal.SIGTERM

@@ -7,12 +7,12 @@ import signal
 import pytest
 from run_folder import logged, same_weights
 
-from mixcse import training
-from mixcse.checkpoints import _checksums, checkpoints, newest_usable, place_aside, prune, put_in_place
-from mixcse.console import UserError
-from mixcse.files import read_json, write_json
-from mixcse.runs import RunFolder
-from mixcse.trainer import MixCSETrainer
+from mixcse.base.errors import UserError
+from mixcse.base.files import read_json, write_json
+from mixcse.train import run as training
+from mixcse.train.checkpoints import _checksums, checkpoints, newest_usable, place_aside, prune, put_in_place
+from mixcse.train.folder import RunFolder
+from mixcse.train.trainer import MixCSETrainer
 
 
 def write(folder, step, best=None, without=None):
@@ -182,7 +182,7 @@ def test_a_skipped_checkpoint_is_kept_until_the_run_has_finished(command, killed
 def test_a_run_killed_before_it_removed_its_last_old_checkpoint(command, tmp_path, monkeypatch, undrawn):
     command += ["--max_steps", "8"]
     with monkeypatch.context() as patch:
-        patch.setattr("mixcse.trainer.prune", lambda *given: None)
+        patch.setattr("mixcse.train.trainer.prune", lambda *given: None)
         training.main(command)
     out = tmp_path / "out"
     assert list(checkpoints(out)) == [2, 4, 6, 8]

@@ -20,12 +20,12 @@ from batches import (
 from run_folder import logged, same_weights
 from torch.utils.checkpoint import checkpoint
 
-from mixcse import training
-from mixcse.chunking import LENGTH_CHUNKS, SMALLEST_CHUNK, Chunking, in_chunks
-from mixcse.console import UserError
-from mixcse.first_token import POOLERS_OF_FIRST_TOKEN, first_token_only
-from mixcse.modeling import SentenceModel
-from mixcse.pooling import POOLERS
+from mixcse.base.errors import UserError
+from mixcse.model.chunking import LENGTH_CHUNKS, SMALLEST_CHUNK, Chunking, in_chunks
+from mixcse.model.first_token import POOLERS_OF_FIRST_TOKEN, first_token_only
+from mixcse.model.pooling import POOLERS
+from mixcse.model.sentence_model import SentenceModel
+from mixcse.train import run as training
 
 pytestmark = pytest.mark.usefixtures("bare_runs")
 
@@ -80,10 +80,10 @@ def test_a_replay_draws_the_same_dropout(model, monkeypatch):
     assert_equal(loss_and_gradients(model, batch, replayed), once)
     assert differ(loss_and_gradients(model, batch, replayed, seed=1), once)
     with monkeypatch.context() as patch:
-        patch.setattr("mixcse.chunking.checkpoint", lambda function, *chunk, **_: function(*chunk))
+        patch.setattr("mixcse.model.chunking.checkpoint", lambda function, *chunk, **_: function(*chunk))
         assert_equal(loss_and_gradients(model, batch, replayed), once)
     forgetful = lambda *args, **options: checkpoint(*args, **options, preserve_rng_state=False)  # noqa: E731
-    monkeypatch.setattr("mixcse.chunking.checkpoint", forgetful)
+    monkeypatch.setattr("mixcse.model.chunking.checkpoint", forgetful)
     wrong = loss_and_gradients(model, batch, replayed)
     assert_equal(wrong.pop("loss"), once["loss"])  # the forward pass is the same
     assert differ(wrong, once)
@@ -224,7 +224,7 @@ def test_no_chunks_are_refused(command, option):
 )
 def test_runs_in_chunks_resume(command, tmp_path, monkeypatch, extra, chunking):
     used = set()
-    monkeypatch.setattr("mixcse.modeling.in_chunks", lambda *args: used.add(args[1]) or in_chunks(*args))
+    monkeypatch.setattr("mixcse.model.sentence_model.in_chunks", lambda *args: used.add(args[1]) or in_chunks(*args))
     command += ["--per_device_train_batch_size", "16", "--max_steps", "4", *extra]  # 32 rows
     out, whole = tmp_path / "out", tmp_path / "whole"
     training.main(command)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from mixcse import cli
+from mixcse.base.errors import UserError
+from mixcse.base.program import run_cli
 from mixcse.commands import encode, search
-from mixcse.console import UserError, run_cli
 
 
 @pytest.fixture()

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from mixcse.batching import ContrastiveCollator, pad_rows
-from mixcse.modeling import IGNORED
+from mixcse.data.batch import ContrastiveCollator, pad_rows
+from mixcse.model.sentence_model import IGNORED
 
 CLS, SEP, MASK = 2, 3, 4  # of the tokenizer in conftest.py
 WORDS = st.integers(5, 40)

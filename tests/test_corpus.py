@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mixcse.arguments import DataArguments
-from mixcse.console import UserError
-from mixcse.corpus import expand_files, iter_sentences
-from mixcse.data import load_text
+from mixcse.base.errors import UserError
+from mixcse.data.reading import expand_files, iter_sentences
+from mixcse.data.tokens import load_text
+from mixcse.options import DataArguments
 
 ROWS = [("the cat", "a cat"), ("", "empty"), ('"one", two', "d\u00f6g"), ("the\u2028mat", "NA"), ("007", "1e3")]
 NAMES = ("first", "second")
@@ -71,7 +71,7 @@ def test_the_shapes_of_json(tmp_path, content):
 
 
 def test_json_is_read_over_the_borders_of_its_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr("mixcse.json_records.CHUNK", 12)
+    monkeypatch.setattr("mixcse.data.json_records.CHUNK", 12)
     path = write(tmp_path / "a.json", json.dumps({"data": [{"n": 1234567, "t": 'a \\ " cat'}, {"n": 1, "t": "x"}]}))
     assert list(iter_sentences(path, "t")) == ['a \\ " cat', "x"]
 
@@ -101,7 +101,7 @@ def test_several_files_and_globs_in_the_order_of_their_names(tmp_path):
 def test_stdin_and_the_import_stay_light(monkeypatch):
     code = """if True:
         import sys
-        from mixcse.corpus import iter_sentences
+        from mixcse.data.reading import iter_sentences
         print(list(iter_sentences("-")), sys.stdin.closed)
         print({"torch", "transformers", "datasets", "numpy", "pyarrow"} & set(sys.modules))
     """

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from mixcse import training
-from mixcse.arguments import DataArguments
-from mixcse.console import UserError
-from mixcse.data import load_text, load_training_data
+from mixcse.base.errors import UserError
+from mixcse.data.tokens import load_text, load_training_data
+from mixcse.options import DataArguments
+from mixcse.train import run as training
 
 
 def write(path, content):

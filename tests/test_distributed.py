@@ -13,11 +13,12 @@ import torch
 from run_folder import logged, same_weights, weights
 from test_training import own_pairs
 
-from mixcse import preparation, training
-from mixcse.console import UserError
-from mixcse.distributed import from_main_process, gather_rows, leave, rank, sum_over_processes, world_size
-from mixcse.files import ROOT, write_json
-from mixcse.runs import RunFolder
+from mixcse.base.errors import UserError
+from mixcse.base.files import ROOT, write_json
+from mixcse.base.group import from_main_process, gather_rows, leave, rank, sum_over_processes, world_size
+from mixcse.train import prepare as preparation
+from mixcse.train import run as training
+from mixcse.train.folder import RunFolder
 
 OBJECTIVES = process_group.OBJECTIVES
 

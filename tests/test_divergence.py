@@ -11,14 +11,17 @@ import torch
 from run_folder import same_weights
 from transformers import AutoModel
 
-from mixcse import cli, training, training_text
-from mixcse.arguments import DataArguments
-from mixcse.checkpoints import checkpoints, newest_usable
-from mixcse.console import UserError, run_cli
-from mixcse.corpus import iter_sentences
-from mixcse.data import load_text, load_training_data
-from mixcse.divergence import READ_AT_LEAST_EVERY, LossWatch
-from mixcse.trainer import MixCSETrainer
+from mixcse import cli
+from mixcse.base.errors import UserError
+from mixcse.base.program import run_cli
+from mixcse.data import table as training_text
+from mixcse.data.reading import iter_sentences
+from mixcse.data.tokens import load_text, load_training_data
+from mixcse.options import DataArguments
+from mixcse.train import run as training
+from mixcse.train.checkpoints import checkpoints, newest_usable
+from mixcse.train.divergence import READ_AT_LEAST_EVERY, LossWatch
+from mixcse.train.trainer import MixCSETrainer
 
 pytestmark = pytest.mark.usefixtures("bare_runs")
 
@@ -150,7 +153,7 @@ def test_memory_that_runs_out_while_encoding(program, tiny_bert, toy_senteval, t
     def fails(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("mixcse.encoder.embeddings_of", fails)
+    monkeypatch.setattr("mixcse.encoder.sentence_encoder.embeddings_of", fails)
     assert run_cli(cli.main, [program, "--model_name_or_path", model, *arguments]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("error: ") and "out of memory" in line and "--batch_size" in line

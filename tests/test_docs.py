@@ -21,7 +21,7 @@ from doc_pages import PAGES, ROOT, Snippet, snippets
 from doc_sandbox import fill_sandbox, tell_libraries, toy_mteb
 from doc_shell import known_options, run_block
 
-from mixcse.console import UserError
+from mixcse.base.errors import UserError
 from mixcse.objective import logit_blocks
 
 FIGURE = ROOT / "docs/figures/mixed_negatives.svg"

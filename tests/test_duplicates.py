@@ -5,10 +5,11 @@ import pytest
 from datasets import Dataset
 from run_folder import same_weights
 
-from mixcse import duplicates, training
-from mixcse.arguments import DataArguments
-from mixcse.data import load_text, load_training_data
-from mixcse.duplicates import find_duplicates
+from mixcse.data import duplicates
+from mixcse.data.duplicates import find_duplicates
+from mixcse.data.tokens import load_text, load_training_data
+from mixcse.options import DataArguments
+from mixcse.train import run as training
 
 pytestmark = pytest.mark.usefixtures("bare_runs")
 

@@ -8,7 +8,8 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoTokenizer
 
-from mixcse import SentenceEncoder, cli, training
+from mixcse import SentenceEncoder, cli
+from mixcse.train import run as training
 
 SENTENCES = ["the cat sat on the mat", "a dog ran", "", "the teacher saw the river 123 times, and the train left."]
 

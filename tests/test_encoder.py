@@ -8,11 +8,11 @@ import torch
 from transformers.utils import logging
 
 from mixcse import SentenceEncoder
-from mixcse import encoder as encoder_module
-from mixcse.batching import pad_rows
-from mixcse.console import UserError
-from mixcse.metrics import alignment, uniformity
-from mixcse.modeling import SentenceModel
+from mixcse.base.errors import UserError
+from mixcse.data.batch import pad_rows
+from mixcse.encoder import sentence_encoder as encoder_module
+from mixcse.evaluate.metrics import alignment, uniformity
+from mixcse.model.sentence_model import SentenceModel
 
 SENTENCES = ["the cat sat on the mat", "", "a dog", "the dog ran to the cat and sat", "a", "the cat sat on the mat"]
 

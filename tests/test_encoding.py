@@ -16,11 +16,14 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from mixcse import SentenceEncoder, cli, encoding, streaming, workers
-from mixcse.console import UserError
-from mixcse.encoding import Row, batches, tokenised
-from mixcse.modeling import SentenceModel
-from mixcse.packing import can_pack
+from mixcse import SentenceEncoder, cli
+from mixcse.base.errors import UserError
+from mixcse.encoder import batches as encoding
+from mixcse.encoder import processes as workers
+from mixcse.encoder import stream as streaming
+from mixcse.encoder.batches import Row, batches, tokenised
+from mixcse.model.packing import can_pack
+from mixcse.model.sentence_model import SentenceModel
 
 
 @pytest.fixture()

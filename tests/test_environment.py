@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
-from mixcse import caches, console
-from mixcse.console import UserError
-from mixcse.data import load_text
-from mixcse.files import ROOT
+from mixcse.base import console
+from mixcse.base.errors import UserError
+from mixcse.base.files import ROOT
+from mixcse.data import caches
+from mixcse.data.tokens import load_text
 
 ODD = "é ß [1] * {x}"  # of a folder: not ASCII, a space, signs that mean something in a pattern
 
@@ -127,7 +128,7 @@ def test_a_cache_that_can_be_written_is_left_as_it_is(tmp_path, monkeypatch, cap
 
 
 def test_a_pattern_in_the_working_folder_is_a_name(tmp_path, monkeypatch):
-    from mixcse.arguments import DataArguments
+    from mixcse.options import DataArguments
 
     folder = tmp_path / ODD
     folder.mkdir()

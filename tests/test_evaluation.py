@@ -5,11 +5,11 @@ import json
 import pytest
 from hash_encoder import encode
 
-from mixcse import evaluation
-from mixcse.console import UserError
-from mixcse.modeling import SentenceModel
-from mixcse.scores import evaluate
-from mixcse.tables import table
+from mixcse.base.errors import UserError
+from mixcse.evaluate import command as evaluation
+from mixcse.evaluate.scores import evaluate
+from mixcse.evaluate.tables import table
+from mixcse.model.sentence_model import SentenceModel
 
 
 @pytest.fixture()
@@ -91,7 +91,7 @@ def test_own_pairs(command, capsys, toy_senteval, tmp_path):
 
 
 def test_nothing_to_score_is_an_error_that_says_why(command, tmp_path, capsys):
-    with pytest.raises(UserError, match="nothing could be scored.*mixcse.fetch"):
+    with pytest.raises(UserError, match="nothing could be scored.*mixcse.data.fetch"):
         evaluation.main([*command, "--senteval_data", str(tmp_path / "none")])
     out, err = capsys.readouterr()
     assert (out, "not scored: STS12 (" in err) == ("", True)
@@ -141,7 +141,7 @@ def test_refused(command, extra, says):
 def test_equal_embeddings_give_null_not_nan(command, tmp_path, toy_senteval, monkeypatch):
     import numpy as np
 
-    from mixcse.encoder import SentenceEncoder
+    from mixcse.encoder.sentence_encoder import SentenceEncoder
 
     monkeypatch.setattr(SentenceEncoder, "encode", lambda self, s, **_: np.ones((len(s), 4), dtype=np.float32))
     evaluation.main([*command, "--output_json", str(tmp_path / "x.json")])
@@ -153,7 +153,7 @@ def test_a_device_file_is_written_to_not_replaced(tmp_path):
     import os
     import threading
 
-    from mixcse.files import write_json
+    from mixcse.base.files import write_json
 
     os.mkfifo(tmp_path / "pipe")
     read = []

@@ -12,13 +12,14 @@ from run_folder import same_weights
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 import senteval
-from mixcse import SentenceEncoder, training
-from mixcse.batching import ContrastiveCollator
-from mixcse.chunking import Chunking
-from mixcse.console import UserError
-from mixcse.modeling import HEADS_FILE, SentenceModel
+from mixcse import SentenceEncoder
+from mixcse.base.errors import UserError
+from mixcse.data.batch import ContrastiveCollator
+from mixcse.model.chunking import Chunking
+from mixcse.model.packing import can_pack
+from mixcse.model.sentence_model import HEADS_FILE, SentenceModel
 from mixcse.objective import contrastive_loss
-from mixcse.packing import can_pack
+from mixcse.train import run as training
 
 pytestmark = pytest.mark.usefixtures("bare_runs")
 OF_BERTS_KIND = ("bert", "electra", "roberta", "xlm-roberta")

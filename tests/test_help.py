@@ -14,11 +14,11 @@ from transformers import TrainingArguments
 
 import mixcse
 import senteval
-from mixcse.arguments import DataArguments, ModelArguments, Recipe
-from mixcse.console import quiet_libraries
-from mixcse.parsing import StrictParser, parse_training_arguments
-from mixcse.train_arguments import TrainArguments
-from mixcse.train_help import COMMON, help_text
+from mixcse.base.console import quiet_libraries
+from mixcse.options import DataArguments, ModelArguments, Recipe
+from mixcse.train.arguments import TrainArguments
+from mixcse.train.help import COMMON, help_text
+from mixcse.train.parsing import StrictParser, parse_training_arguments
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "transformers", "datasets", "scipy", "sklearn", "numpy"}

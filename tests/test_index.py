@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mixcse import SentenceEncoder, SentenceIndex, cli
-from mixcse import index as index_module
-from mixcse.console import UserError
-from mixcse.index import Hit
+from mixcse.base.errors import UserError
+from mixcse.encoder import index as index_module
+from mixcse.encoder.index import Hit
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_sentences_are_found(encoder, toy_sentences):
 
 
 def test_of_a_file(encoder, tmp_path, toy_sentences, monkeypatch):
-    from mixcse import streaming
+    from mixcse.encoder import stream as streaming
 
     monkeypatch.setattr(streaming, "CHUNK", 20)
     (tmp_path / "lines.txt").write_text("\n".join(toy_sentences[:50]))

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from properties import ODD, WHATEVER, examples
 
 from mixcse import SentenceIndex
-from mixcse import index as index_module
+from mixcse.encoder import index as index_module
 
 # Products of such numbers are exact, and many of them equal.
 EXACT = st.integers(-4, 4).map(lambda quarters: np.float32(quarters / 4))

@@ -12,13 +12,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mixcse import SentenceEncoder, checkpoints, cli, evaluation, training
-from mixcse.console import UserError, run_cli
-from mixcse.files import write_json
-from mixcse.index import EMBEDDINGS, SentenceIndex
-from mixcse.loading import hub_commit
-from mixcse.lora import ADAPTER_WEIGHTS
-from mixcse.modeling import HEADS_FILE, SentenceModel
+from mixcse import SentenceEncoder, cli
+from mixcse.base.errors import UserError
+from mixcse.base.files import write_json
+from mixcse.base.program import run_cli
+from mixcse.encoder.index import EMBEDDINGS, SentenceIndex
+from mixcse.evaluate import command as evaluation
+from mixcse.model.loading import hub_commit
+from mixcse.model.lora import ADAPTER_WEIGHTS
+from mixcse.model.sentence_model import HEADS_FILE, SentenceModel
+from mixcse.train import checkpoints
+from mixcse.train import run as training
 
 TRACE = "it-was-executed"
 CODE = """from pathlib import Path

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from mixcse import training
-from mixcse.files import ROOT, read_json
-from mixcse.trainer import MixCSETrainer
+from mixcse.base.files import ROOT, read_json
+from mixcse.train import run as training
+from mixcse.train.trainer import MixCSETrainer
 
 FLAT = 0.02  # of memory; of what is counted, nothing may come to be
 

@@ -11,16 +11,17 @@ from families import write_family
 from run_folder import same_weights, weights
 from transformers import AutoModel
 
-from mixcse import SentenceEncoder, training
-from mixcse.batching import ContrastiveCollator
-from mixcse.console import UserError
-from mixcse.data import load_training_data
-from mixcse.lora import ADAPTER_FOLDER, DROPOUT, merged
-from mixcse.modeling import HEADS_FILE, SentenceModel
+from mixcse import SentenceEncoder
+from mixcse.base.errors import UserError
+from mixcse.data.batch import ContrastiveCollator
+from mixcse.data.tokens import load_training_data
+from mixcse.model.lora import ADAPTER_FOLDER, DROPOUT, merged
+from mixcse.model.packing import can_pack
+from mixcse.model.sentence_model import HEADS_FILE, SentenceModel
 from mixcse.objective import contrastive_loss
-from mixcse.packing import can_pack
-from mixcse.parsing import parse_training_arguments
-from mixcse.preparation import make_trainer
+from mixcse.train import run as training
+from mixcse.train.parsing import parse_training_arguments
+from mixcse.train.prepare import make_trainer
 
 peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.usefixtures("bare_runs")

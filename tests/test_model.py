@@ -14,10 +14,10 @@ from transformers import (
     RobertaConfig,
 )
 
-from mixcse.batching import ContrastiveCollator, pad_rows
-from mixcse.console import UserError
-from mixcse.modeling import HEADS_FILE, SentenceModel
-from mixcse.pooling import POOLERS, masked_mean, pool
+from mixcse.base.errors import UserError
+from mixcse.data.batch import ContrastiveCollator, pad_rows
+from mixcse.model.pooling import POOLERS, masked_mean, pool
+from mixcse.model.sentence_model import HEADS_FILE, SentenceModel
 
 
 def make_folder(folder, tokenizer, sizes, kind):

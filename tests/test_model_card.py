@@ -14,12 +14,14 @@ import pytest
 from huggingface_hub import ModelCard
 from transformers import Trainer
 
-from mixcse import SentenceEncoder, training
-from mixcse.console import UserError, run_cli
-from mixcse.files import read_json
-from mixcse.model_card import write_model_card
-from mixcse.modeling import SentenceModel
-from mixcse.trainer import MixCSETrainer
+from mixcse import SentenceEncoder
+from mixcse.base.errors import UserError
+from mixcse.base.files import read_json
+from mixcse.base.program import run_cli
+from mixcse.model.sentence_model import SentenceModel
+from mixcse.train import run as training
+from mixcse.train.model_card import write_model_card
+from mixcse.train.trainer import MixCSETrainer
 
 SENTENCES = ["A cat sits on the mat.", "Two dogs run."]  # those of the snippets
 
@@ -248,7 +250,7 @@ def test_a_process_that_saves_nothing_pushes_nothing(monkeypatch, tmp_path):
 def test_pushing_is_refused_before_anything_is_done(command, hub, tmp_path, monkeypatch, capsys):
     with pytest.raises(UserError, match="refuses the token .401 Unauthorized.$"):
         training.main([*command, "--push_to_hub", "--hub_token", "hf_bad"])
-    monkeypatch.setattr("mixcse.hub.get_token", lambda: None)
+    monkeypatch.setattr("mixcse.train.hub.get_token", lambda: None)
     with pytest.raises(UserError, match="not logged in.*hf auth login"):
         training.main([*command, "--push_to_hub"])
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)

@@ -15,13 +15,15 @@ from huggingface_hub import ModelCard
 from test_report import COUNTS, HISTORY
 from test_results import record
 
-from mixcse import SentenceEncoder, archives, training
+from mixcse import SentenceEncoder
+from mixcse.base.files import write_json
 from mixcse.commands import encode
-from mixcse.files import write_json
-from mixcse.model_card import write_model_card
-from mixcse.modeling import SentenceModel
-from mixcse.report.run_page import write_run_report
+from mixcse.data import archives
+from mixcse.model.sentence_model import SentenceModel
 from mixcse.reproduce.report import write_report
+from mixcse.train import run as training
+from mixcse.train.model_card import write_model_card
+from mixcse.train.page import write_run_report
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)>&lt;</td></table></style>{{ 7 * 7 }}"""
 

@@ -7,12 +7,13 @@ import torch
 from batches import SHORTENED, assert_equal, calls_of, differ, loss_and_gradients, model_of, random_batch, set_dropout
 from run_folder import logged
 
-from mixcse import preparation, training
-from mixcse.chunking import Chunking
-from mixcse.console import UserError
-from mixcse.fast_dropout import FastDropout, fast_dropout, use_fast_dropout
-from mixcse.packing import BUCKETS, Packing, can_pack
-from mixcse.pooling import POOLERS
+from mixcse.base.errors import UserError
+from mixcse.model.chunking import Chunking
+from mixcse.model.fast_dropout import FastDropout, fast_dropout, use_fast_dropout
+from mixcse.model.packing import BUCKETS, Packing, can_pack
+from mixcse.model.pooling import POOLERS
+from mixcse.train import prepare as preparation
+from mixcse.train import run as training
 
 pytestmark = pytest.mark.usefixtures("bare_runs")
 

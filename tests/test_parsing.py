@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from mixcse.console import UserError
-from mixcse.parsing import parse_training_arguments
+from mixcse.base.errors import UserError
+from mixcse.train.parsing import parse_training_arguments
 
 RELEASED = (
     "--model_name_or_path bert-base-uncased --train_file data/wiki1m_for_simcse.txt --eval_path data/sts-dev.tsv "
@@ -58,7 +58,7 @@ def test_arguments_from_a_json_file(tmp_path):
 
 
 def test_the_recorded_arguments_can_be_given_again(tmp_path, command):
-    from mixcse import training
+    from mixcse.train import run as training
 
     training.main([*command, "--max_steps", "2", "--lr_scheduler_kwargs", "{}"])
     recorded = tmp_path / "out" / "arguments.json"
@@ -73,8 +73,8 @@ def test_a_model_of_the_hub_without_a_network_is_not_waited_for(monkeypatch, tin
     """Neither one that is not there, nor one that has been downloaded, with its masked-LM head."""
     from huggingface_hub import constants
 
-    from mixcse.loading import load_encoder
-    from mixcse.modeling import SentenceModel
+    from mixcse.model.loading import load_encoder
+    from mixcse.model.sentence_model import SentenceModel
 
     kept = tmp_path / "models--me--model"
     shutil.copytree(tiny_bert, kept / "snapshots" / ("a" * 40))

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from mixcse.parsing import parse_training_arguments
 from mixcse.report.figures import PLOTS
 from mixcse.reproduce import experiments
-from mixcse.reproduce.experiments import NAMES, SCALES, load_experiments, load_scale
+from mixcse.reproduce.experiment import NAMES, SCALES, load_experiments, load_scale
 from mixcse.reproduce.keys import SOURCES, configuration_key
 from mixcse.reproduce.plan import make_plan, parse_overrides
+from mixcse.train.parsing import parse_training_arguments
 
 ROOT = Path(__file__).parents[1]
 

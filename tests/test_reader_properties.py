@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from properties import ODD, ONE_LINE, WHATEVER, examples
 from pyarrow import parquet
 
-from mixcse.arguments import DataArguments
-from mixcse.console import UserError
-from mixcse.corpus import DELIMITERS, KINDS, iter_sentences
-from mixcse.data import load_text
+from mixcse.base.errors import UserError
+from mixcse.data.reading import DELIMITERS, KINDS, iter_sentences
+from mixcse.data.tokens import load_text
+from mixcse.options import DataArguments
 
 KIND = st.sampled_from(KINDS)
 LINE_END = st.sampled_from(["\n", "\r\n"])

@@ -5,8 +5,9 @@ import json
 import pytest
 from transformers import AutoModel
 
-from mixcse import evaluation, training
-from mixcse.demo_encoder import demo_encoder
+from mixcse.data.demo_encoder import demo_encoder
+from mixcse.evaluate import command as evaluation
+from mixcse.train import run as training
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mixcse import training
 from mixcse.report.figures import PLOTS, SERIES, draw_figure, draw_overview
-from mixcse.report.render import inline_svg
-from mixcse.report.run_page import write_run_report
+from mixcse.report.pages import inline_svg
 from mixcse.report.traces import Trace
+from mixcse.train import run as training
+from mixcse.train.page import write_run_report
 
 HISTORY = [
     {"step": 0, "eval_stsb_spearman": 0.5, "eval_alignment": 0.2, "eval_uniformity": -1.0},
@@ -81,7 +81,7 @@ def test_a_page_that_cannot_be_drawn_costs_nothing_else(command, tmp_path, monke
     def fails(folder):
         raise RuntimeError("no font\nat all")
 
-    monkeypatch.setattr("mixcse.report.run_page.write_run_report", fails)
+    monkeypatch.setattr("mixcse.train.page.write_run_report", fails)
     training.main(command)
     assert (tmp_path / "out" / "train_results.json").exists()
     assert "has no report.html: RuntimeError: no font" in capsys.readouterr().err

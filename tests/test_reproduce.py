@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mixcse.console import UserError
+from mixcse.base.errors import UserError
 from mixcse.reproduce import cli, experiments, keys, runner
-from mixcse.reproduce.experiments import NAMES, load_experiments
+from mixcse.reproduce.experiment import NAMES, load_experiments
 from mixcse.reproduce.record import Records
 from mixcse.reproduce.runner import RunFailed
 

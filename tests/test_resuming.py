@@ -4,9 +4,9 @@ import pytest
 import torch
 from run_folder import logged, same_weights, weights
 
-from mixcse import training
-from mixcse.console import UserError
-from mixcse.trainer import MixCSETrainer
+from mixcse.base.errors import UserError
+from mixcse.train import run as training
+from mixcse.train.trainer import MixCSETrainer
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

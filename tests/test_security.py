@@ -22,7 +22,7 @@ EXECUTING = {
 }  # fmt: skip
 IMPORTED = {"pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "yaml"}
 # Between processes that one of them has started, over a pipe that no other has.
-OWN_PIPE = {("mixcse/workers.py", "_work")}
+OWN_PIPE = {("mixcse/encoder/processes.py", "_work")}
 
 
 def calls(source: str):

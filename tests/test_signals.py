@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixcse.objective import contrastive_loss, logit_blocks, loss_of_logits
-from mixcse.signals import HISTOGRAM_BINS, Signals, cosine_histograms, similarities, softmax_weights
+from mixcse.train.signals import HISTOGRAM_BINS, Signals, cosine_histograms, similarities, softmax_weights
 
 VARIANTS = ("released", "adaptive", "paper", "simcse")
 

@@ -11,8 +11,8 @@ import torch
 from batches import assert_equal, calls_of, differ, set_dropout
 from datasets import Dataset
 
-from mixcse import chunking
-from mixcse.modeling import SentenceModel
+from mixcse.model import chunking
+from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import VARIANTS
 from mixcse.objective import contrastive_loss
 from mixcse.sentence_transformers import CachedMixedNegativesLoss, MixedNegativesLoss, merge_columns

@@ -10,12 +10,13 @@ import pytest
 from run_folder import logged, same_weights
 from transformers import TrainerCallback
 
-from mixcse import training
-from mixcse.checkpoints import checkpoints
-from mixcse.console import Terminated, run_cli
-from mixcse.dev import DevSets
-from mixcse.files import ROOT
-from mixcse.parsing import parse_training_arguments
+from mixcse.base.errors import Terminated
+from mixcse.base.files import ROOT
+from mixcse.base.program import run_cli
+from mixcse.evaluate.dev import DevSets
+from mixcse.train import run as training
+from mixcse.train.checkpoints import checkpoints
+from mixcse.train.parsing import parse_training_arguments
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}

@@ -11,10 +11,12 @@ import torch
 from run_folder import logged, same_weights, weights
 from transformers import AutoModel
 
-from mixcse import SentenceEncoder, training
-from mixcse.console import UserError, run_cli
+from mixcse import SentenceEncoder
+from mixcse.base.errors import UserError
+from mixcse.base.program import run_cli
 from mixcse.objective import contrastive_loss
-from mixcse.trainer import MixCSETrainer
+from mixcse.train import run as training
+from mixcse.train.trainer import MixCSETrainer
 
 pytestmark = pytest.mark.usefixtures("bare_runs")
 
@@ -134,7 +136,7 @@ def own_pairs(folder):
 
 def test_without_dev_data(command, tmp_path, capsys):
     nowhere = [*command, "--senteval_data", str(tmp_path / "none")]
-    with pytest.raises(UserError, match="no dev data: .*mixcse.fetch"):
+    with pytest.raises(UserError, match="no dev data: .*mixcse.data.fetch"):
         training.main([*nowhere, "--metric_for_best_model", "stsb_spearman"])
     blind = command[: command.index("--do_eval")]
     training.main(blind)

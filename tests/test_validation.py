@@ -13,13 +13,14 @@ import torch
 from datasets import Dataset
 from run_folder import logged, same_weights
 
-from mixcse import evaluation, training
-from mixcse.console import UserError
-from mixcse.eval_data import read_own_pairs
-from mixcse.held_out import hold_out
+from mixcse.base.errors import UserError
+from mixcse.data.held_out import hold_out
+from mixcse.data.pairs import read_own_pairs
+from mixcse.evaluate import command as evaluation
 from mixcse.objective import contrastive_loss
-from mixcse.parsing import parse_training_arguments
-from mixcse.trainer import MixCSETrainer
+from mixcse.train import run as training
+from mixcse.train.parsing import parse_training_arguments
+from mixcse.train.trainer import MixCSETrainer
 
 PAIRS = [("the cat sat", "a cat sat", 4.5), ("the cat", "the river", 0.5), ("a dog, \u00fc", "the dog ran", 3.0)]
 NAMES = ("sentence1", "sentence2", "score")
@@ -148,7 +149,7 @@ def test_too_few_to_hold_out(rows, asked):
 
 @pytest.fixture(autouse=True)
 def _no_pages(monkeypatch):
-    monkeypatch.setattr("mixcse.report.run_page.write_run_report", lambda folder: None)
+    monkeypatch.setattr("mixcse.train.page.write_run_report", lambda folder: None)
 
 
 @pytest.fixture()
@@ -249,7 +250,7 @@ def test_an_interrupted_run_continues_with_the_same_sentences_held_out(nowhere, 
 
 
 def test_a_loss_that_is_no_number_ends_the_run(nowhere, monkeypatch):
-    monkeypatch.setattr("mixcse.trainer.contrastive_loss", lambda z, **_: torch.tensor(float("nan")))
+    monkeypatch.setattr("mixcse.train.trainer.contrastive_loss", lambda z, **_: torch.tensor(float("nan")))
     with pytest.raises(UserError, match="loss of held-out sentences is nan at step 0"):
         training.main(nowhere)
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from mixcse.console import run_cli
+from mixcse.base.program import run_cli
 
 if __name__ == "__main__":
     from mixcse.reproduce.cli import main

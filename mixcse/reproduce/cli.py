@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from prettytable import PrettyTable
 
-from mixcse.console import OneLineParser, UserError, WithExamples, quiet_libraries, say
-from mixcse.files import ROOT, check_place
-from mixcse.reproduce.experiments import NAMES, SCALES, Scale, load_experiments, load_scale
+from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say
+from mixcse.base.errors import UserError
+from mixcse.base.files import ROOT, check_place
+from mixcse.reproduce.experiment import NAMES, SCALES, Scale, load_experiments, load_scale
 
 if TYPE_CHECKING:  # transformers' options are imported when something is run
     from mixcse.reproduce.plan import Run

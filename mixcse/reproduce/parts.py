@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mixcse.report.render import Shown
+from mixcse.report.pages import Shown
 from mixcse.report.traces import DEV_NAMES, Trace
-from mixcse.reproduce.experiments import Arm, Experiment, Quoted, Scale
+from mixcse.reproduce.experiment import Arm, Experiment, Quoted, Scale
 from mixcse.reproduce.plan import slug_of
 from mixcse.reproduce.statistics import Paired, Summary, inside, paired
 

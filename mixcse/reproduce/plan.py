@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixcse.arguments import DataArguments, ModelArguments
-from mixcse.console import UserError
-from mixcse.corpus import expand_files
-from mixcse.demo_encoder import demo_encoder
-from mixcse.eval_data import find_senteval_data, read_own_pairs
-from mixcse.fetch import CORPUS
-from mixcse.files import ROOT
-from mixcse.parsing import parse_training_arguments
-from mixcse.reproduce.experiments import Arm, Experiment, Scale
-from mixcse.train_arguments import TrainArguments
+from mixcse.base.errors import UserError
+from mixcse.base.files import ROOT
+from mixcse.data.demo_encoder import demo_encoder
+from mixcse.data.fetch import CORPUS
+from mixcse.data.pairs import find_senteval_data, read_own_pairs
+from mixcse.data.reading import expand_files
+from mixcse.options import DataArguments, ModelArguments
+from mixcse.reproduce.experiment import Arm, Experiment, Scale
+from mixcse.train.arguments import TrainArguments
+from mixcse.train.parsing import parse_training_arguments
 
 SAMPLE = ROOT / "data" / "sample"
 SEEDS = (42, 0, 1, 2, 3)

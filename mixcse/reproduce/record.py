@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mixcse import __version__
-from mixcse.files import ROOT, read_json, write_json, write_text
+from mixcse.base.files import ROOT, read_json, write_json, write_text
 from mixcse.reproduce.keys import code_key, configuration_key, data_key, transfer_keys
 from mixcse.reproduce.plan import Run, as_command
 

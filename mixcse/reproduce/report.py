@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixcse.console import UserError
-from mixcse.fetch import CORPUS
-from mixcse.files import write_text
+from mixcse.base.errors import UserError
+from mixcse.base.files import write_text
+from mixcse.data.fetch import CORPUS
 from mixcse.report.figures import draw_figure
-from mixcse.report.render import Shown, page, show
-from mixcse.reproduce.experiments import SCALES, Experiment, Scale, load_experiments, load_scale
+from mixcse.report.pages import Shown, page, show
+from mixcse.reproduce.experiment import SCALES, Experiment, Scale, load_experiments, load_scale
 from mixcse.reproduce.keys import code_key
 from mixcse.reproduce.parts import SIGNALS, Part, Record, make_part
 from mixcse.reproduce.record import Records

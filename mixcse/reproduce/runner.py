@@ -14,9 +14,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mixcse.console import first_line, say
-from mixcse.faults import one_line
-from mixcse.files import ROOT, read_json, write_json
+from mixcse.base.console import say
+from mixcse.base.errors import first_line
+from mixcse.base.faults import one_line
+from mixcse.base.files import ROOT, read_json, write_json
 from mixcse.reproduce.plan import Run
 from mixcse.reproduce.record import SCORES_FILE, Records, keys, make_record, place
 

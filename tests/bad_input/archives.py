@@ -11,8 +11,8 @@ from pathlib import Path
 from unittest import mock
 
 from bad_input.case import Case, Place
-from mixcse import archives, fetch
-from mixcse.console import UserError
+from mixcse.base.errors import UserError
+from mixcse.data import archives, fetch
 
 TASKS = [f"downstream/{name}/data.txt" for name in fetch.TASK_FOLDERS]
 

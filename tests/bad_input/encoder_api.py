@@ -8,8 +8,8 @@ import torch
 
 from bad_input.case import Case, Place, file
 from mixcse import SentenceEncoder
-from mixcse.console import UserError
-from mixcse.modeling import SentenceModel
+from mixcse.base.errors import UserError
+from mixcse.model.sentence_model import SentenceModel
 
 TWO = ["a cat", "a dog"]
 

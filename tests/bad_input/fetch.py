@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bad_input.case import Case, Place, file
-from mixcse.console import UserError
-from mixcse.fetch import ARCHIVE, CORPUS, fetch_corpus, fetch_senteval
+from mixcse.base.errors import UserError
+from mixcse.data.fetch import ARCHIVE, CORPUS, fetch_corpus, fetch_senteval
 
 
 def _corpus(name: str, make: Callable[[Place], Any], *says: str) -> Case:

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from bad_input.case import Case, Place
 from bad_input.encoder_api import diverged
 from mixcse import SentenceEncoder, SentenceIndex
-from mixcse.console import UserError
+from mixcse.base.errors import UserError
 
 SENTENCES = ["a cat", "a dog", "a mat"]
 ROWS = np.eye(3, 16, dtype=np.float32)

@@ -1,0 +1,89 @@
+"""How the programs speak: short lines on stderr, command lines that say what is wrong with them, quiet libraries."""
+
+import argparse
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from mixcse.base.errors import UserError
+
+
+def say(message: str) -> None:
+    """One line (or several) of progress; results go to stdout, this goes to stderr.
+
+    Of several processes that `torchrun` launched, the first one speaks.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(message + "\n")
+        sys.stderr.flush()
+
+
+def warn(message: str) -> None:
+    """Something worth noticing that does not stop the work."""
+    say(f"warning: {message}")
+
+
+class WithExamples(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that shows defaults where there are any, and examples as they are written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        nothing = action.default in (None, False, [])
+        return action.help if nothing else super()._get_help_string(action)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Answers a wrong command line with a `UserError`, one line, instead of its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """As argparse's; an option that there is not is answered with the one that is meant."""
+        return self._all_known(*self.parse_known_args(args, namespace))
+
+    def parse_intermixed_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """As `parse_args`, for arguments before, between and after options."""
+        return self._all_known(*self.parse_known_intermixed_args(args, namespace))
+
+    def _all_known(self, options: Any, unknown: list[str]) -> Any:
+        if unknown:
+            raise UserError(unknown_option(unknown[0], self._option_string_actions))
+        return options
+
+
+def unknown_option(option: str, known: Iterable[str]) -> str:
+    """What is wrong with a word of a command line that no option takes, and what may have been meant."""
+    name = option.split("=")[0]
+    if not name.startswith("-"):
+        return f"unexpected argument {option!r}: options begin with -- (see --help)"
+    close = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), known, n=1)
+    return f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else " (see --help)")
+
+
+def check_interpreter() -> None:
+    """Raises UserError where Python drops docstrings, which transformers reads when it is imported."""
+    if sys.flags.optimize > 1:
+        raise UserError("transformers cannot be imported by python -OO; use -O, or PYTHONOPTIMIZE=1, at most")
+
+
+def quiet_libraries() -> None:
+    """Keeps transformers, datasets, huggingface_hub and matplotlib from printing in a normal run."""
+    check_interpreter()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # else it warns when workers fork
+    import datasets
+    import huggingface_hub
+    import transformers
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    transformers.logging.set_verbosity_error()
+    huggingface_hub.logging.set_verbosity_error()
+    downloads_shown = not huggingface_hub.utils.are_progress_bars_disabled() and sys.stderr.isatty()
+    transformers.logging.disable_progress_bar()  # of weights that are loaded, and of downloads with them
+    if downloads_shown:
+        huggingface_hub.utils.enable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # every error is raised as well
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()

@@ -1,0 +1,119 @@
+"""Where evaluation data lies, pairs of the user's own, and alignment and uniformity on pairs."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import senteval
+from mixcse.base.errors import UserError
+from mixcse.base.files import ROOT
+from mixcse.data.plain_text import text_fault
+from mixcse.data.reading import (
+    DELIMITERS,
+    KINDS,
+    check_file,
+    column_names,
+    is_compressed,
+    kind_of,
+    named_faults,
+    open_text,
+    read_rows,
+    unit_of,
+)
+from mixcse.evaluate.metrics import alignment, uniformity
+from senteval.encoding import Embedded
+from senteval.readers import pairs_of
+
+LARGEST = 1e100  # of a score: its square is a number too
+TABLES = tuple(kind for kind in KINDS if kind != ".txt")
+
+
+def find_senteval_data(option: str | None = None) -> Path:
+    """The folder that holds `downstream/`: the option, else $SENTEVAL_DATA, else SentEval/data."""
+    return Path(option or os.environ.get("SENTEVAL_DATA") or ROOT / "SentEval" / "data")
+
+
+def read_own_pairs(path: str | Path) -> senteval.Pairs:
+    """`--validation_file`: scored pairs, in a table or in STS-B's layout.
+
+    A table has the columns sentence1, sentence2 and score (or label), in any order among
+    others, or three columns in this order.  A scale other than STS-B's (0 to 5, with a score
+    above 4) is brought to 0 to 5 by its least and largest score, since alignment takes pairs above 4.
+
+    Raises:
+        UserError: naming the line that is wrong.
+    """
+    path = Path(path)
+    try:
+        check_file(path, kinds=None)
+        table = path.name.lower().removesuffix(".gz").endswith(TABLES) and not _is_sts_benchmark(path)
+        if not table and is_compressed(path):
+            raise UserError(f"{path}: a file in STS-B's layout is read as it is; unpack it, with gunzip for instance")
+        pairs = pairs_of(list(_scored_rows(path)), path) if table else senteval.read_pairs_file(path)
+    except (UserError, senteval.DataError) as error:
+        raise UserError(f"--validation_file {error}") from error
+    if max(abs(pairs.scores)) > LARGEST:
+        raise UserError(f"--validation_file {path}: a score is beyond {LARGEST:g}")
+    if len(set(pairs.scores)) < 2:
+        raise UserError(f"--validation_file {path}: a correlation needs pairs with at least two different scores")
+    low, high = pairs.scores.min(), pairs.scores.max()
+    if table and not (low >= 0 and 4 < high <= 5):
+        pairs = dataclasses.replace(pairs, scores=5 * (pairs.scores - low) / (high - low))
+    return pairs
+
+
+def _is_sts_benchmark(path: Path) -> bool:
+    """Whether the first line has a number for its fifth of at least seven fields between tabs."""
+    with named_faults(path), open_text(path) as file:
+        fields = file.readline().split("\t") if kind_of(path) in DELIMITERS else []
+    return len(fields) >= 7 and _number(fields[4]) is not None
+
+
+def _scored_rows(path: Path) -> Iterator[tuple[str, str, float]]:
+    there, _ = column_names(path)
+    for number, (first, second, score) in read_rows(path, _pair_columns(path, there)):
+        where = f"{path}, {unit_of(path)} {number}"
+        for sentence in (first, second):
+            if not isinstance(sentence, str) or not sentence.strip():
+                raise UserError(f"{where}: a sentence is missing or no text")
+            if fault := text_fault(sentence):
+                raise UserError(f"{where}: {fault}")
+        if (value := _number(score)) is None:
+            raise UserError(f"{where}: the score {str(score)[:40]!r} is not a number")
+        yield first, second, value
+
+
+def _pair_columns(path: Path, there: list[str]) -> list[str]:
+    names = [name.strip().lower() for name in there]
+    for name in ("sentence1", "sentence2", "score"):
+        if names.count(name) > 1:
+            raise UserError(f"{path}, {unit_of(path)} 1: {names.count(name)} columns are called {name!r}; rename one")
+    known = dict(zip(names, there, strict=True))
+    score = known.get("score", known.get("label"))
+    if score is not None and {"sentence1", "sentence2"} <= set(known):
+        return [known["sentence1"], known["sentence2"], score]
+    if len(set(there)) != 3 or _number(there[2]) is not None:
+        raise UserError(
+            f"{path}, {unit_of(path)} 1: columns {', '.join(there)}; expected a header with sentence1, sentence2 and "
+            "score (or label), or three columns in this order"
+        )
+    return there
+
+
+def _number(value: Any) -> float | None:
+    """A finite number of usual size, also out of its text; None if it is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if abs(number) <= LARGEST else None
+
+
+def spread(pairs: senteval.Pairs, embedded: Embedded) -> dict[str, float]:
+    """Alignment and uniformity of one set of pairs."""
+    return {
+        "alignment": alignment(embedded(pairs.first), embedded(pairs.second), pairs.scores),
+        "uniformity": uniformity(embedded(pairs.sentences())),
+    }

@@ -1,0 +1,102 @@
+"""Sentences to embeddings: batches of similar length, tokenised while the model is at work."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from mixcse.data.batch import pad_rows
+from mixcse.model.packing import can_pack, encode_packed
+from mixcse.model.pooling import pool
+from mixcse.model.sentence_model import SentenceModel
+
+BUDGET_LENGTH = 64  # tokens
+CPU_BUDGET = 2048  # tokens in a forward pass; caches hold no more, and larger ones are slower
+TOKENISED_AT_ONCE = 1024  # sentences
+
+
+class Row(NamedTuple):
+    """The tokens of a sentence, and its position among the sentences."""
+
+    position: int
+    ids: list[int]
+
+
+@torch.inference_mode()
+def embeddings_of(
+    model: SentenceModel, sentences: list[str], *, pooler: str, max_length: int, batch_size: int
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Positions of sentences and their embeddings, float32 (positions, d), longest sentences first.
+
+    Args:
+        model: in evaluation mode.
+        max_length: in tokens.
+        batch_size: sentences of `BUDGET_LENGTH` tokens in a forward pass; a CPU takes `CPU_BUDGET` tokens at most.
+    """
+    device = next(model.encoder.parameters()).device
+    budget = batch_size * BUDGET_LENGTH
+    budget = min(budget, CPU_BUDGET) if device.type == "cpu" else budget
+    for batch in batches(tokenised(model.tokenizer, sentences, max_length), budget):
+        inputs = pad_rows(model.tokenizer, [row.ids for row in batch])
+        inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+        yield [row.position for row in batch], _embed(model, pooler=pooler, **inputs).float().cpu().numpy()
+
+
+def tokenised(tokenizer: PreTrainedTokenizerBase, sentences: list[str], max_length: int) -> Iterator[Row]:
+    """The tokens of sentences, longest first or nearly so; a thread is a chunk ahead of who takes them.
+
+    An empty sentence is a single space, as in training.
+    """
+    order = longest_first(sentences)
+
+    def tokenise(start: int) -> list[Row]:
+        positions = order[start : start + TOKENISED_AT_ONCE]
+        ids = tokenizer(
+            [sentences[position] or " " for position in positions],
+            truncation=True,
+            max_length=max_length,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
+        return sorted(map(Row, positions, ids), key=lambda row: -len(row.ids))
+
+    with ThreadPoolExecutor(max_workers=1) as thread:  # one: a tokenizer is not for several
+        starts = range(0, len(order), TOKENISED_AT_ONCE)
+        following = thread.submit(tokenise, 0) if order else None
+        for start in starts:
+            rows = following.result()
+            if start + TOKENISED_AT_ONCE < len(order):
+                following = thread.submit(tokenise, start + TOKENISED_AT_ONCE)
+            yield from rows
+
+
+def longest_first(sentences: list[str]) -> list[int]:
+    """Positions by length in characters; memory that runs out does so at once."""
+    return sorted(range(len(sentences)), key=lambda position: -len(sentences[position]))
+
+
+def batches(rows: Iterable[Row], budget: int) -> Iterator[list[Row]]:
+    """Cuts rows, in their order, into batches of at most `budget` tokens, padding counted, or of one row."""
+    batch: list[Row] = []
+    longest = 0
+    for row in rows:
+        longest = max(longest, len(row.ids))
+        if batch and longest * (len(batch) + 1) > budget:
+            yield batch
+            batch, longest = [], len(row.ids)
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _embed(model: SentenceModel, input_ids: Tensor, attention_mask: Tensor, pooler: str) -> Tensor:
+    """As `SentenceModel.embed`, without padding where that is faster: in float32 on a CPU."""
+    plain = model.encoder.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if input_ids.device.type != "cpu" or not plain or not can_pack(model.encoder):
+        return model.embed(input_ids, attention_mask, pooler)
+    outputs = encode_packed(model.encoder, input_ids, attention_mask, pooler)
+    return pool(pooler, outputs, attention_mask, model.head)

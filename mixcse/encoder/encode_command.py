@@ -1,0 +1,82 @@
+"""`mixcse encode`: sentences of a file or pipe to embeddings in a file or pipe."""
+
+import argparse
+from pathlib import Path
+
+from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say
+from mixcse.base.errors import UserError
+from mixcse.base.program import standard_input, standard_output
+from mixcse.encoder.command_options import add_encoder_options, load_encoder
+
+EXAMPLES = """examples:
+  {prog} --model out sentences.txt --output embeddings.npy
+  {prog} --model out corpus.jsonl --text_column body --output embeddings.parquet --normalize
+  cat sentences.txt | {prog} --model out > embeddings.jsonl
+  echo "A cat sits." | {prog} --model out --truncate_dim 8"""
+
+
+def main(argv: list[str], prog: str = "mixcse encode") -> None:
+    """Encodes as the command line says; raises UserError for what the user can put right."""
+    options = _parse(argv, prog)
+    quiet_libraries()
+    encoder = load_encoder(options)
+    if options.truncate_dim is not None and not 1 <= options.truncate_dim <= encoder.dim:
+        raise UserError(f"--truncate_dim must be from 1 to {encoder.dim}, not {options.truncate_dim}")
+    if (options.processes or 1) > 1 and encoder.device.type != "cpu":
+        raise UserError(
+            f"--processes is for a CPU, and the model is on {encoder.device}; leave it out, or add --device cpu"
+        )
+    count = encoder.encode_file(
+        options.input,
+        options.output,
+        text_column=options.text_column,
+        batch_size=options.batch_size,
+        show_progress=options.output != "-",
+        normalize=options.normalize,
+        truncate_dim=options.truncate_dim,
+        processes=options.processes,
+    )
+    if options.output != "-":
+        say(f"{count:,} embeddings of {options.truncate_dim or encoder.dim} dimensions in {options.output}")
+
+
+def _parse(argv: list[str], prog: str) -> argparse.Namespace:
+    parser = OneLineParser(
+        prog=prog,
+        description="Turns sentences into embeddings.  Memory stays flat, however long the file.",
+        epilog=EXAMPLES.format(prog=prog),
+        formatter_class=WithExamples,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "input",
+        nargs="?",
+        default="-",
+        metavar="FILE",
+        help=".txt (a sentence a line), .csv, .tsv, .json, .jsonl or .parquet, each also .gz; - is standard input",
+    )
+    parser.add_argument(
+        "--output",
+        default="-",
+        metavar="FILE",
+        help=".npy, .parquet or .jsonl; - is standard output, as JSON lines",
+    )
+    parser.add_argument("--text_column", metavar="NAME", help="the column with the sentences (default: the first)")
+    parser.add_argument("--normalize", action="store_true", help="scale embeddings to length 1")
+    parser.add_argument("--truncate_dim", type=int, metavar="N", help="keep the first N dimensions only")
+    parser.add_argument("--processes", type=int, metavar="N", help="processes that share the work, on a CPU")
+    add_encoder_options(parser)
+    options = parser.parse_intermixed_args(argv)
+    if options.processes is not None and options.processes < 1:
+        raise UserError(f"--processes must be at least 1, not {options.processes}")
+    if not options.input:
+        raise UserError("the name of the file to encode is empty; - is standard input")
+    from mixcse.encoder.stream import WRITERS  # not for help: it imports numpy
+
+    if options.output != "-" and Path(options.output).suffix.lower() not in WRITERS:
+        raise UserError(f"--output {options.output}: expected {', '.join(WRITERS)}, or - for standard output")
+    if options.output == "-":
+        standard_output()
+    if options.input == "-" and standard_input().isatty():
+        say("reading sentences from the terminal, a line each; Ctrl-D ends them")
+    return options

@@ -1,0 +1,298 @@
+"""`SentenceEncoder`: sentences in, embeddings out; trainer, evaluation and users share it."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mixcse.base.checks import check_count, check_listed, device_of
+from mixcse.base.console import say, warn
+from mixcse.base.errors import UserError, first_line
+from mixcse.data.json_records import half_character
+from mixcse.encoder.batches import embeddings_of
+from mixcse.encoder.processes import Workers, devices_of, key
+from mixcse.encoder.search import Searching
+from mixcse.encoder.stream import encode_file
+from mixcse.encoder.vectors import finished
+from mixcse.model.sentence_model import SentenceModel
+from mixcse.names import DTYPES, POOLERS, SHORTEST_INPUT
+
+DEFAULT_POOLER = "cls_before_pooler"  # released script: evaluation.py --pooler cls_before_pooler
+CHARACTERS = 6  # of a token, at most, for the progress bar
+LEFT_BY_CALLS = ("truncation", "padding")  # in a tokenizer, by whoever used it last
+
+Encoded = Iterator[tuple[list[int], np.ndarray]]  # positions and their embeddings
+
+
+class SentenceEncoder(Searching):
+    """Embeds sentences with a trained folder, a Hub model or a live `SentenceModel`.
+
+    It may be called from several threads; they take turns.
+
+    Example:
+        encoder = SentenceEncoder("result/mixcse-bert-base-uncased")
+        embeddings = encoder.encode(["A cat sits.", "Two dogs run."])  # float32, (2, 768)
+        encoder.build_index(["A cat sits.", "Two dogs run."])
+        encoder.search("An animal rests.", top_k=1)  # [Hit(sentence="A cat sits.", score=..., position=0)]
+
+    Args:
+        model: a folder, a Hub id, or a model in memory.
+        pooler: one of `mixcse.model.pooling.POOLERS`.  Default: the one that the folder records
+            to test it with, else `cls_before_pooler`.  What is used is said on stderr.
+        device: default: the GPU if there is one.  For a model that is loaded, as are `dtype`,
+            `revision` and `trust_remote_code`; one in memory stays where and as it is.
+        max_seq_length: in tokens, special ones included and at least one more; longer
+            sentences are cut.  Default: the model's own limit.
+        dtype: `float32`, `float16` or `bfloat16`, of weights and computation; embeddings are
+            float32 all the same.  For GPUs; a CPU takes all three, the halves more slowly.
+            Default: float32.
+        revision, trust_remote_code: of a Hub model, as for `AutoModel`.
+
+    Attributes:
+        index: what `search` looks through; see `build_index` and `load_index`.
+
+    Raises:
+        UserError: the model cannot be loaded, or an argument does not fit it.
+        TypeError: `model` is neither a name nor a `SentenceModel`, or a length no whole number.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | SentenceModel,
+        *,
+        pooler: str | None = None,
+        device: str | torch.device | None = None,
+        max_seq_length: int | None = None,
+        dtype: str | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        if pooler is not None and pooler not in POOLERS:
+            raise UserError(f"pooler {pooler!r} is not one of {', '.join(POOLERS)}")
+        if dtype is not None and dtype not in DTYPES:
+            raise UserError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+        if isinstance(model, SentenceModel):
+            given = {"device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code}
+            if name := next((name for name, value in given.items() if value not in (None, False)), None):
+                raise UserError(f"{name} is for a model that is loaded; this one is in memory, and stays as it is")
+            self.model = model
+            self.pooler = pooler or model.recorded_pooler or DEFAULT_POOLER
+        elif not isinstance(model, str | Path):
+            raise TypeError(f"model is a folder, a Hub id or a SentenceModel, not {type(model).__name__}")
+        else:
+            hub = {"revision": revision} if revision else {}
+            hub |= {"trust_remote_code": True} if trust_remote_code else {}
+            self.model = SentenceModel.from_pretrained(model, **hub)
+            self.model.to(getattr(torch, dtype or DTYPES[0]))
+            move(self.model, device)
+            self.pooler = _choose_pooler(str(model), pooler, self.model.recorded_pooler)
+        if self.pooler == "cls" and not self.model.has_cls_head:
+            raise UserError("pooler 'cls': this model has no trained head for it; use cls_before_pooler")
+        self.max_seq_length = _choose_length(self.model, max_seq_length)
+        self._lock = threading.RLock()
+        self._workers: Workers | None = None
+
+    @classmethod
+    def from_pretrained(cls, path_or_hub_id: str | Path, **options: Any) -> "SentenceEncoder":
+        """The constructor, by the name that other libraries have for it."""
+        return cls(path_or_hub_id, **options)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.encoder.parameters()).device
+
+    @property
+    def dim(self) -> int:
+        """The length of an embedding."""
+        return self.model.encoder.config.hidden_size
+
+    def fingerprint(self) -> str:
+        """A hash of what embeddings depend on: weights, tokenizer, pooler, length limit."""
+        digest = hashlib.sha256(repr((self.pooler, self.max_seq_length)).encode())
+        if self.model.tokenizer.is_fast:
+            tokenizer = json.loads(self.model.tokenizer.backend_tokenizer.to_str())
+            tokenizer = {name: part for name, part in tokenizer.items() if name not in LEFT_BY_CALLS}
+            digest.update(json.dumps(tokenizer, sort_keys=True).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(
+                name.encode() + tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            )
+        return digest.hexdigest()
+
+    def encode(
+        self,
+        sentences: list[str],
+        batch_size: int = 64,
+        show_progress: bool = False,
+        *,
+        normalize: bool = False,
+        convert_to_tensor: bool = False,
+        truncate_dim: int | None = None,
+        processes: int | None = None,
+        devices: list[str] | None = None,
+    ) -> np.ndarray | torch.Tensor:
+        """Embeddings of sentences, in their order: float32, (n, d).
+
+        Works through batches of similar length and of a like number of tokens, the longest
+        first (if memory runs out, it does so at once).  Equal sentences are encoded once; an
+        empty one is encoded as a single space, as in training.
+
+        Args:
+            sentences: any number of them, none included.
+            batch_size: sentences of 64 tokens in a forward pass; longer ones are fewer,
+                shorter ones more.  A CPU takes 2,048 tokens at most.
+            show_progress: show a progress bar on stderr, if that is a terminal.
+            normalize: scale embeddings to length 1.
+            convert_to_tensor: give a tensor, on the model's device, instead of an array.
+            truncate_dim: give the first components only; normalising comes after it.
+            processes: encode in so many processes, on a CPU, which share its threads.
+            devices: encode in a process for each of these, such as `["cuda:0", "cuda:1"]`.
+                Values are those of one process, up to rounding.  Processes are started
+                once, for later calls too, until `close()`.
+
+        Raises:
+            TypeError: `sentences` is one string or has no order, or holds something that is no
+                string; or a number is no whole one.
+            ValueError: a number is out of its range, a sentence has a lone surrogate, or `processes`
+                is not for this device.
+            UserError: a device cannot be used, or a process failed.
+        """
+        sentences = _checked(sentences)
+        check_count("batch_size", batch_size)
+        if truncate_dim is not None:
+            check_count("truncate_dim", truncate_dim, most=self.dim)
+        devices = devices_of(self.device, processes, devices)
+        unique = {sentence: position for position, sentence in enumerate(dict.fromkeys(sentences))}
+        embeddings = np.empty((len(unique), self.dim), dtype=np.float32)
+        costs = [min(len(sentence) or 1, CHARACTERS * self.max_seq_length) for sentence in unique]
+        encode = self._encode_here if devices is None else partial(self._encode_elsewhere, devices)
+        with self._lock, _evaluating(self.model), _progress(sum(costs), show_progress) as bar:
+            for positions, part in encode(list(unique), batch_size):
+                embeddings[positions] = part
+                bar.update(sum(costs[position] for position in positions))
+        if len(unique) < len(sentences):
+            embeddings = embeddings[[unique[sentence] for sentence in sentences]]
+        embeddings = finished(embeddings, truncate_dim=truncate_dim, normalize=normalize)
+        return torch.from_numpy(embeddings).to(self.device) if convert_to_tensor else embeddings
+
+    def encode_file(self, path_in: str | Path, path_out: str | Path, **options: Any) -> int:
+        """Embeddings of a file's sentences into a file, in memory that does not grow with it.
+
+        Args:
+            path_in: what `mixcse.data.reading.iter_sentences` reads; `-` is stdin, a sentence a line.
+            path_out: `.npy` (float32, (n, d)), `.parquet` (columns `sentence` and `embedding`)
+                or `.jsonl` (the same, an object a line); `-` is stdout, as `.jsonl`.
+            options: `text_column`, and those of `encode` but `convert_to_tensor`.
+
+        Returns:
+            How many sentences there were.
+
+        Raises:
+            UserError: a file cannot be read or written, or has no sentences.
+            TypeError, ValueError: an option is wrong, as for `encode`.
+        """
+        return encode_file(self, path_in, path_out, **options)
+
+    def close(self) -> None:
+        """Ends the processes that `encode` started; the next call that needs some starts new ones."""
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
+
+    def __enter__(self) -> "SentenceEncoder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _encode_here(self, sentences: list[str], batch_size: int) -> Encoded:
+        return embeddings_of(
+            self.model, sentences, pooler=self.pooler, max_length=self.max_seq_length, batch_size=batch_size
+        )
+
+    def _encode_elsewhere(self, devices: list[str], sentences: list[str], batch_size: int) -> Encoded:
+        if not sentences:
+            return
+        if self._workers is None or not self._workers.close.alive or self._workers.key != key(self, devices):
+            self.close()
+            self._workers = Workers(self, devices)
+        yield from self._workers.encode(sentences, batch_size)
+
+
+def move(model: SentenceModel, device: str | torch.device | None) -> None:
+    """Moves a model; without a device, to the GPU if there is one.
+
+    Raises:
+        UserError: the device cannot be used.
+    """
+    device = device_of(("cuda" if torch.cuda.is_available() else "cpu") if device is None else device)
+    try:
+        model.to(device)
+    except Exception as error:  # torch has many kinds for a device that is not there
+        raise UserError(f"device {str(device)!r} cannot be used: {first_line(error)}") from error
+
+
+def _checked(sentences: list[str]) -> list[str]:
+    if isinstance(sentences, str):
+        raise TypeError("encode takes a list of sentences, not one string; put it in a list")
+    check_listed(sentences)
+    sentences = list(sentences)
+    for position, sentence in enumerate(sentences):
+        if not isinstance(sentence, str):
+            raise TypeError(f"sentence {position} is no string but {type(sentence).__name__}")
+    if fault := half_character(sentences):
+        raise ValueError(f"a sentence is no Unicode text: {fault}")
+    return sentences
+
+
+@contextmanager
+def _evaluating(model: SentenceModel) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def _progress(characters: int, show: bool) -> tqdm:
+    # Not in sentences: sorted by length, they do not pass at an even pace.
+    return tqdm(
+        total=characters,
+        desc="encoding",
+        unit=" characters",
+        unit_scale=True,
+        leave=None,  # not below a file's own bar
+        disable=None if show else True,
+    )
+
+
+def _choose_length(model: SentenceModel, asked: int | None) -> int:
+    limit = model.max_length
+    if asked is None:
+        return limit
+    if not isinstance(asked, Integral):
+        raise TypeError(f"max_seq_length must be a whole number, not {type(asked).__name__} {asked!r}")
+    if not SHORTEST_INPUT <= asked <= limit:
+        raise UserError(f"max_seq_length {asked} is outside {SHORTEST_INPUT} to {limit}, this model's limit")
+    return asked
+
+
+def _choose_pooler(name: str, asked: str | None, recorded: str | None) -> str:
+    if asked and recorded and asked != recorded:
+        warn(f"{name} records that it is to be tested with pooler {recorded}; using {asked}, as asked")
+        return asked
+    source = "as asked" if asked else "recorded in the model" if recorded else "the default"
+    pooler = asked or recorded or DEFAULT_POOLER
+    say(f"pooler: {pooler} ({source})")
+    return pooler

@@ -1,0 +1,184 @@
+"""`evaluation.py`: scores a model on SentEval's tasks and prints the papers' tables."""
+
+import argparse
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import senteval
+from mixcse import __version__
+from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say, warn
+from mixcse.base.errors import UserError
+from mixcse.base.files import check_name, check_place, read_json, write_json
+from mixcse.base.ranges import check_range
+from mixcse.encoder.command_options import add_hub_options
+from mixcse.names import MODES, POOLERS, SHORTEST_INPUT, TASK_SETS
+
+if TYPE_CHECKING:  # torch and transformers are imported once the command line is known to be right
+    from mixcse.encoder.sentence_encoder import SentenceEncoder
+    from mixcse.evaluate.scores import Finished, Report
+
+
+def main(argv: list[str], prog: str = "evaluation.py") -> None:
+    """Evaluates as the command line says; raises UserError for what the user can put right."""
+    options = _parse(argv, prog)
+    from mixcse.data.pairs import find_senteval_data
+    from mixcse.encoder.sentence_encoder import SentenceEncoder
+    from mixcse.evaluate.scores import Finished, evaluate
+    from mixcse.evaluate.tables import print_report
+
+    quiet_libraries()
+    encoder = SentenceEncoder(
+        options.model_name_or_path,
+        pooler=options.pooler,
+        device=options.device,
+        max_seq_length=options.max_seq_length,
+        revision=options.model_revision,
+        trust_remote_code=options.trust_remote_code,
+    )
+    start = time.perf_counter()
+    finished = Finished(options.output_json, encoder.fingerprint() if options.output_json else "")
+    try:
+        report = evaluate(
+            lambda sentences: encoder.encode(sentences, batch_size=options.batch_size, show_progress=True),
+            options.tasks,
+            find_senteval_data(options.senteval_data),
+            mode=options.mode,
+            eval_path=options.validation_file,
+            finished=finished,
+            transfer_metric=options.transfer_metric,
+            device=encoder.device,
+        )
+    except senteval.EncoderError as error:
+        raise UserError(f"{options.model_name_or_path} gives no usable embeddings: {error}") from error
+    if not report.scores and not report.own:
+        for task, reason in report.missing.items():
+            say(f"not scored: {task} ({reason})")
+        raise UserError(
+            "nothing could be scored, for the reasons above; SentEval's data: python -m mixcse.fetch gets it, "
+            "--senteval_data names its folder; --validation_file scores pairs of your own"
+        )
+    print_report(report, options.transfer_metric)
+    if options.output_json:
+        write_json(options.output_json, _as_json(report, finished, encoder, options, time.perf_counter() - start))
+
+
+def _as_json(
+    report: "Report", finished: "Finished", encoder: "SentenceEncoder", options: argparse.Namespace, seconds: float
+) -> dict[str, Any]:
+    from mixcse.model.loading import hub_commit
+
+    return {
+        "model_name_or_path": options.model_name_or_path,
+        "model_commit": hub_commit(options.model_name_or_path, options.model_revision),
+        "pooler": encoder.pooler,
+        "max_seq_length": encoder.max_seq_length,
+        "device": str(encoder.device),
+        "mode": report.mode,
+        "headline": report.headline,
+        "alignment_uniformity": report.spread,
+        "own_pairs": report.own,
+        "missing": report.missing,
+        "tasks": {task: finished.tasks[task] for task in report.scores},  # not what an earlier model left
+        "seconds": seconds,
+        "versions": {
+            "mixcse": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "transformers", "numpy", "scipy", "scikit-learn")},
+        },
+    }
+
+
+def _parse(argv: list[str], prog: str) -> argparse.Namespace:
+    parser = OneLineParser(
+        prog=prog,
+        description="Scores a sentence encoder on SentEval's tasks.",
+        epilog=f"""examples:
+  {prog} --model_name_or_path out --task_set sts
+  {prog} --model_name_or_path out --tasks STSBenchmark MRPC --output_json scores.json
+  {prog} --model_name_or_path out --task_set na --validation_file pairs.csv""",
+        formatter_class=WithExamples,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--model_name_or_path", required=True, help="a trained folder or a Hub id")
+    add_hub_options(parser)
+    add("--pooler", choices=POOLERS, help="default: the one that the model records, else cls_before_pooler")
+    add("--mode", choices=MODES, default="test", help="test: 10 folds, test scores; fasttest: 5; dev: dev scores")
+    add("--task_set", choices=(*TASK_SETS, "na"), help="na: what --tasks names (default: sts, or na with --tasks)")
+    add("--tasks", nargs="*", metavar="TASK", help="names out of senteval.list_tasks()")
+    add(
+        "--transfer_metric",
+        choices=("acc", "devacc"),
+        help="of the transfer table (default: devacc in dev mode, else acc)",
+    )
+    add("--senteval_data", metavar="DIR", help="folder that holds downstream/ ($SENTEVAL_DATA, else SentEval/data)")
+    add(
+        "--validation_file",
+        "--eval_path",
+        metavar="FILE",
+        help="pairs of your own, scored too: a table of sentence1, sentence2, score, or STS-B's layout",
+    )
+    add(
+        "--output_json",
+        metavar="FILE",
+        help="write every number to this file; tasks already in it are not scored again",
+    )
+    add("--batch_size", type=int, default=64, help="sentences of 64 tokens in a forward pass; shorter ones are more")
+    add("--max_seq_length", type=int, help="tokens; longer sentences are cut (default: the model's own limit)")
+    add("--device", help="such as cpu or cuda:1 (default: the GPU if there is one)")
+    options = parser.parse_args(argv)
+    for name, value in vars(options).items():
+        if value == "":
+            raise UserError(f"--{name} is empty; give it a value, or leave it out")
+    options.tasks = _chosen_tasks(options)
+    if options.output_json:
+        _check_output(Path(options.output_json))
+    check_range(options, "batch_size", 1)
+    check_range(options, "max_seq_length", SHORTEST_INPUT)
+    if not options.tasks and not options.validation_file:
+        raise UserError("nothing to score: name tasks with --task_set or --tasks, or pairs with --validation_file")
+    return options
+
+
+def _chosen_tasks(options: argparse.Namespace) -> list[str]:
+    known = senteval.list_tasks()
+    if unknown := [task for task in options.tasks or () if task not in known]:
+        raise UserError(f"--tasks: unknown task {unknown[0]!r}; known: {', '.join(known)}")
+    task_set = options.task_set or ("sts" if options.tasks is None else "na")
+    if options.tasks is not None and task_set != "na":
+        warn(f"--tasks is overridden by --task_set {task_set}; leave that out, or make it na")
+    tasks = list(TASK_SETS.get(task_set, options.tasks or ()))
+    if options.mode == "dev" and (without := [task for task in tasks if not _has_dev_score(task)]):
+        say(f"left out in dev mode, for want of a dev split: {', '.join(without)}")
+        tasks = [task for task in tasks if task not in without]
+    return tasks
+
+
+def _has_dev_score(task: str) -> bool:
+    """Whether a task has dev splits or folds; STS12 to STS16 are test data alone."""
+    return senteval.TASKS[task].protocol != "sts" or bool(senteval.TASKS[task].splits)
+
+
+def _check_output(path: Path) -> None:
+    """Raises UserError now rather than when the scores are there to be written."""
+    if "\0" in str(path):
+        raise UserError(f"--output_json {str(path)!r}: the name of a file has no NUL character in it")
+    check_place(path.parent, "--output_json, in")
+    try:
+        check_name(path)
+        is_folder, is_filled = path.is_dir(), path.is_file() and path.stat().st_size
+    except OSError as error:
+        raise UserError(f"--output_json {str(path)[:80]}: {error.strerror}") from error
+    if is_folder:
+        raise UserError(f"--output_json {path} is a folder; name a file")
+    if not is_filled:
+        return
+    try:
+        known = isinstance(read_json(path)["tasks"], dict)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        known = False
+    if not known:
+        raise UserError(f"--output_json {path}: there is a file that holds no scores; name another, or delete it")

@@ -1,0 +1,192 @@
+"""Scoring a model on a set of tasks: one encoding pass, finished tasks remembered."""
+
+import dataclasses
+import hashlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import senteval
+from mixcse.base.console import say
+from mixcse.base.files import plain, read_json, write_json
+from mixcse.data.pairs import read_own_pairs, spread
+from mixcse.names import MODES, STS_TASKS, TRANSFER_TASKS  # noqa: F401 (scripts take the tasks from here)
+from senteval.classification import Protocol
+from senteval.encoding import Embedded, Encode, embed_distinct
+from senteval.settings import Settings
+from senteval.sts import score_sts
+from senteval.tasks import TASKS, Dataset
+
+FULL = Protocol(kfold=10, settings=Settings(optim="adam", batch_size=64, tenacity=5, epoch_size=4))
+FAST = Protocol(kfold=5, settings=Settings(optim="rmsprop", batch_size=128, tenacity=3, epoch_size=2))
+PROTOCOLS = dict(zip(MODES, (FULL, FAST, FAST), strict=True))  # as SimCSE and MixCSE evaluate
+
+
+@dataclass
+class Report:
+    """The outcome of one evaluation, in plain numbers.
+
+    Attributes:
+        mode: `test`, `fasttest` or `dev`.
+        scores: task -> SentEval's results; correlations lie in -1 to 1, accuracies in 0 to 100.
+        headline: task -> what tables show: Spearman x 100 of STS, accuracy, or Pearson x 100.
+        missing: task -> why it has no score.
+        seconds: task -> time to score it, without encoding.
+        own: {pearson, spearman, nsamples} of the pairs of `eval_path`.
+        spread: `alignment`, `uniformity`, and what they were measured `on`.
+    """
+
+    mode: str
+    scores: dict[str, Any] = field(default_factory=dict)
+    headline: dict[str, float] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
+    spread: dict[str, Any] = field(default_factory=dict)
+
+
+class Finished:
+    """Tasks scored by an earlier evaluation, in a JSON file; each under a key of all it depends on.
+
+    Args:
+        path: the file; without one, nothing is remembered.
+        model_key: stands for weights, pooler and lengths (`SentenceEncoder.fingerprint`).
+    """
+
+    def __init__(self, path: str | Path | None, model_key: str) -> None:
+        self.path = None if path is None else Path(path)
+        self.model_key = model_key
+        self.tasks: dict[str, dict[str, Any]] = {}
+        if self.path is not None and self.path.is_file():
+            try:
+                self.tasks = dict(read_json(self.path)["tasks"])
+            except (ValueError, TypeError, KeyError):
+                say(f"{self.path} holds no earlier results; it will be replaced")
+
+    def key(self, name: str, datasets: dict[str, Dataset], protocol: Protocol) -> str:
+        """A hash of model, data and settings."""
+        settings = dataclasses.asdict(protocol.settings) | {"device": "any"}
+        digest = hashlib.sha256(repr((self.model_key, name, protocol.kfold, settings)).encode())
+        for dataset, samples in datasets.items():
+            labels = samples.scores if isinstance(samples, senteval.Pairs) else samples.labels
+            digest.update(repr((dataset, len(samples))).encode() + labels.tobytes())
+            for sentence in samples.sentences():
+                digest.update(sentence.encode("utf-8", "surrogatepass") + b"\n")
+        return digest.hexdigest()
+
+    def get(self, name: str, key: str) -> dict[str, Any] | None:
+        """The task's entry, if it was scored under the same key."""
+        entry = self.tasks.get(name)
+        return entry if isinstance(entry, dict) and entry.get("key") == key else None
+
+    def put(self, name: str, entry: dict[str, Any]) -> None:
+        """Remembers a task; the file is written anew, aside and renamed."""
+        self.tasks[name] = entry
+        if self.path is not None:
+            write_json(self.path, {"unfinished": True, "tasks": self.tasks})
+
+
+def evaluate(
+    encode: Encode,
+    tasks: Sequence[str],
+    data_dir: Path,
+    *,
+    mode: str = "test",
+    eval_path: str | Path | None = None,
+    finished: Finished | None = None,
+    transfer_metric: str | None = None,
+    device: str | torch.device = "cpu",
+) -> Report:
+    """Scores the named tasks, with one call of `encode` for all their distinct sentences.
+
+    A task without usable data is named in the report and counts nowhere.
+
+    Args:
+        encode: `list[str] -> array (n, d)`.
+        tasks: names in `senteval.list_tasks()`.
+        data_dir: the folder that holds `downstream/`.
+        mode: `dev` reports dev scores (every task must have one), else test scores.
+        eval_path: a file of scored pairs (`read_own_pairs`), scored too; then alignment and uniformity are
+            measured on them, else on STS-B dev.
+        finished: takes over tasks scored before and remembers those scored now.
+        transfer_metric: `acc` or `devacc`; default: `devacc` in dev mode, else `acc`.
+        device: where classifiers are trained.
+
+    Raises:
+        UserError: `eval_path` is unreadable.
+    """
+    report, finished = Report(mode), finished or Finished(None, "")
+    split = "dev" if mode == "dev" else "test"
+    suite = senteval.Suite.load(tasks, data_dir, splits=[split])
+    report.missing |= suite.missing
+    protocol = PROTOCOLS[mode]
+    protocol = dataclasses.replace(protocol, settings=dataclasses.replace(protocol.settings, device=str(device)))
+    keys = {task: finished.key(task, datasets, protocol) for task, datasets in suite.tasks.items()}
+    entries = {task: finished.get(task, key) for task, key in keys.items()}
+    if known := [task for task, entry in entries.items() if entry is not None]:
+        say(f"already scored with this model, data and settings: {', '.join(known)}")
+
+    own = None if eval_path is None else read_own_pairs(eval_path)
+    monitor = own or _sts_benchmark_dev(data_dir, suite)
+    remaining = [task for task, entry in entries.items() if entry is None]
+    sentences = [s for task in remaining for dataset in suite.tasks[task].values() for s in dataset.sentences()]
+    sentences += monitor.sentences() if monitor else []
+    embedded = embed_distinct(encode, sentences) if sentences else None
+    for task in _with_progress(remaining):
+        entries[task] = {"key": keys[task]} | _score(suite, task, embedded, senteval.Scoring(protocol))
+        finished.put(task, entries[task])
+
+    for task, entry in entries.items():
+        report.scores[task], report.seconds[task] = entry["results"], entry["seconds"]
+        report.headline[task] = headline(task, entry["results"], split, transfer_metric)
+    if own is not None:
+        report.own = plain(score_sts({"own": own}, embedded)["own"])
+    if monitor is not None:
+        report.spread = spread(monitor, embedded) | {"on": "STS-B dev" if own is None else str(eval_path)}
+    return report
+
+
+def headline(task: str, results: dict[str, Any], split: str, transfer_metric: str | None = None) -> float:
+    """The one number of a task that tables show, times 100 where it is a correlation."""
+    protocol = TASKS[task].protocol
+    if protocol == "sts":
+        value = results[split]["spearman"] if TASKS[task].splits else results["all"]["spearman"]["all"]
+    elif protocol == "relatedness":
+        value = results["devspearman" if split == "dev" else "pearson"]
+    else:
+        return float(results[transfer_metric or ("devacc" if split == "dev" else "acc")])
+    return float("nan") if value is None else 100 * float(value)
+
+
+def _score(suite: senteval.Suite, task: str, embedded: Embedded, scoring: senteval.Scoring) -> dict[str, Any]:
+    start = time.perf_counter()
+    results = plain(suite.score_one(task, embedded, scoring))
+    seconds = round(time.perf_counter() - start, 2)
+    if TASKS[task].protocol != "sts" and not sys.stderr.isatty():
+        say(f"scored {task} in {seconds:.0f} s")
+    return {"results": results, "seconds": seconds}
+
+
+def _with_progress(tasks: list[str]) -> tqdm:
+    return tqdm(tasks, desc="scoring", unit=" tasks", disable=None if len(tasks) else True)
+
+
+def _sts_benchmark_dev(data_dir: Path, suite: senteval.Suite) -> senteval.Pairs | None:
+    if not any(TASKS[task].protocol == "sts" for task in suite.tasks):
+        return None
+    loaded = suite.tasks.get("STSBenchmark") or {}
+    if "dev" not in loaded:
+        loaded = senteval.Suite.load(["STSBenchmark"], data_dir, splits=["dev"]).tasks.get("STSBenchmark", {})
+    return loaded.get("dev")
+
+
+def average(numbers: Sequence[float]) -> float:
+    """The mean; NaN if one of them is."""
+    return float(np.mean(numbers))

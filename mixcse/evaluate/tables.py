@@ -1,0 +1,53 @@
+"""Results as the papers' tables, on stdout."""
+
+import sys
+from typing import Any
+
+from prettytable import PrettyTable
+
+from mixcse.evaluate.scores import Report, average
+from mixcse.names import STS_TASKS, TRANSFER_TASKS
+
+
+def table(columns: list[str], *rows: list[Any]) -> str:
+    """A table with a header; numbers have two decimals, None is a dash."""
+    drawn = PrettyTable(columns)
+    for row in rows:
+        drawn.add_row(["-" if cell is None else f"{cell:.2f}" if isinstance(cell, float) else cell for cell in row])
+    return drawn.get_string()
+
+
+def print_report(report: Report, transfer_metric: str | None = None) -> None:
+    """Upstream's two tables, one for other tasks, what is missing, alignment and uniformity."""
+    metric = transfer_metric or ("devacc" if report.mode == "dev" else "acc")
+    known = [*report.headline, *report.missing]
+    lines = [f"------ {report.mode} ------"]
+    lines += _group(report, "STS: Spearman x 100", [task for task in STS_TASKS if task in known])
+    name = "dev accuracy" if metric == "devacc" else "test accuracy"
+    lines += _group(report, f"transfer: {name}", [task for task in TRANSFER_TASKS if task in known])
+    others = [task for task in known if task not in STS_TASKS + TRANSFER_TASKS]
+    lines += _group(report, f"other tasks: {name}, or Pearson x 100 of -finetune tasks", others, mean=False)
+    lines += [f"not scored: {task} ({reason})" for task, reason in report.missing.items()]
+    if report.own:
+        spearman = float("nan") if report.own["spearman"] is None else 100 * report.own["spearman"]
+        lines.append(f"{report.spread['on']}: Spearman {spearman:.2f}, {report.own['nsamples']} pairs")
+    if report.spread:
+        lines.append(
+            "alignment {alignment:.4f}, uniformity {uniformity:.4f} (lower is better; {on})".format(**report.spread)
+        )
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _group(report: Report, title: str, tasks: list[str], *, mean: bool = True) -> list[str]:
+    scored = [report.headline[task] for task in tasks if task in report.headline]
+    if not scored:
+        return []
+    columns, row = list(tasks), [report.headline.get(task) for task in tasks]
+    if mean:
+        columns.append("Avg.")
+        row.append(average(scored))
+    lines = [title, table(columns, row)]
+    if mean and len(scored) < len(tasks):
+        lines.append(f"Avg. is over the {len(scored)} scored tasks of {len(tasks)}.")
+    return lines

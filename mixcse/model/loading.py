@@ -1,0 +1,224 @@
+"""An encoder and its tokenizer from a folder or the Hub; for the user, whatever fails there is one kind of error."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub.utils import get_session
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.utils import logging
+
+from mixcse.base.errors import UserError, first_line
+from mixcse.names import SHORTEST_INPUT
+
+# Where nothing is said, transformers asks on standard input, and takes a line of data for the answer.
+NO_REMOTE_CODE = {"trust_remote_code": False}
+# Probabilities in a config.json that act within the encoder, not in a classifier on top of it.
+DROPOUT = re.compile(r"(?!.*(classif|qa_|summary|pooler)).*(dropout(_prob)?|_pdrop)")
+HUB_TIMEOUT = 10  # seconds, as its client's for a request
+
+
+def load_encoder(
+    name: str, *, dropout: float | None = None, **hub: Any
+) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
+    """The encoder in float32, its tokenizer, and the names of its pooler's weights if they are not there.
+
+    Args:
+        dropout: the probability of all its dropout; None leaves it as it is.
+        hub: `revision`, `cache_dir`, `trust_remote_code`, as for `AutoModel`; code that the model brings along
+            is not run unless this says so.
+
+    Raises:
+        UserError: nothing loadable is there, weights are missing that are not the pooler's or are not finite, the
+            tokenizer is another model's, or it is no encoder whose tokens see each other, or needs code of its own.
+    """
+    _check_folder(name)
+    hub = options_for(name, hub)
+    try:
+        config = AutoConfig.from_pretrained(name, **hub)
+    except Exception as error:  # damaged files raise nearly anything
+        raise UserError(_why_not_loaded(name, error)) from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **hub)
+    except Exception as error:  # as above
+        raise UserError(_why_not_loaded(name, error, "its tokenizer cannot be read: ")) from error
+    if config.is_encoder_decoder:
+        raise UserError(f"{name}: an encoder and a decoder ({config.model_type}); only models that encode can be used")
+    if dropout is not None:
+        _set_dropout(name, config, dropout)
+    try:
+        with _without_loading_bar():
+            encoder, info = AutoModel.from_pretrained(
+                name, config=config, dtype=torch.float32, output_loading_info=True, **for_weights(hub)
+            )
+    except Exception as error:  # as above
+        raise UserError(_why_not_loaded(name, error)) from error
+    if _is_folder(name) and not any((Path(name) / file).is_file() for file in _tokenizer_files(tokenizer)):
+        raise UserError(f"{name}: no tokenizer in it ({' or '.join(_tokenizer_files(tokenizer))})")
+    missing = sorted(info["missing_keys"])
+    if lost := [key for key in missing if not key.startswith("pooler.")]:
+        raise UserError(
+            f"{name}: {len(lost)} of the encoder's weights are not in it, such as {lost[0]}; does its config.json "
+            f"({config.model_type}) belong to these weights?"
+        )
+    _check_tokenizer(name, tokenizer, encoder)
+    _check_weights(name, encoder)
+    if _is_causal(name, encoder):
+        raise UserError(
+            f"{name}: a decoder ({config.model_type}), whose tokens see only what is before them; choose an encoder, "
+            "such as bert-base-uncased"
+        )
+    return encoder, tokenizer, missing
+
+
+def _check_folder(name: str) -> None:
+    """Raises UserError for what names no model, and for a folder that cannot be one; says which file is wrong."""
+    if not name.strip():
+        raise UserError("the name of the model is empty; give a folder or the name of a Hub model")
+    if not _is_folder(name):
+        if os.path.isfile(name):
+            raise UserError(f"{name} is a file; name the folder that holds config.json, tokenizer and weights")
+        if os.path.islink(name):
+            raise UserError(f"{name} is a link to a folder that is not there")
+        return
+    file = Path(name) / "config.json"
+    if not file.is_file():
+        raise UserError(f"{name}: no config.json in it; a model's folder holds config.json, tokenizer and weights")
+    try:
+        config = json.loads(file.read_bytes())
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is not valid JSON ({first_line(error)}); get the model's own again") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{file} holds no JSON object; get the model's own again")
+
+
+def options_for(name: str, hub: dict[str, Any]) -> dict[str, Any]:
+    """What to load a model with, besides what `hub` says: without its code, and without the Hub if it is not there."""
+    alone = not _is_folder(name) and not _hub_answers()  # its client tries each file for half a minute
+    return NO_REMOTE_CODE | hub | ({"local_files_only": True} if alone else {})
+
+
+def for_weights(options: dict[str, Any]) -> dict[str, Any]:
+    """The same for `AutoModel`, which looks for adapters with options of their own."""
+    if not options.get("local_files_only"):
+        return options
+    return options | {
+        "adapter_kwargs": {key: options[key] for key in ("local_files_only", "cache_dir") if key in options}
+    }
+
+
+def _hub_answers() -> bool:
+    """Whether the Hub can be reached, by a single request."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
+    except Exception:  # of the network; there are many kinds
+        return False
+    return True
+
+
+def _is_folder(name: str) -> bool:
+    return os.path.isdir(name)  # as `Path.is_dir`, but no name is too long for it
+
+
+def _check_tokenizer(name: str, tokenizer: Tokenizer, encoder: PreTrainedModel) -> None:
+    """Raises UserError if it cannot pad or gives tokens that the encoder does not know."""
+    if tokenizer.pad_token is None:
+        raise UserError(f"{name}: its tokenizer has no padding token; set tokenizer.pad_token and save it there")
+    limit = tokenizer.model_max_length
+    if not isinstance(limit, int | float) or not limit >= SHORTEST_INPUT:
+        raise UserError(
+            f"{name}: tokenizer_config.json has model_max_length {limit!r}; it must be a number, "
+            f"at least {SHORTEST_INPUT}"
+        )
+    rows = getattr(encoder.get_input_embeddings(), "num_embeddings", None)
+    if rows is not None and len(tokenizer) > rows and (last := max(tokenizer.get_vocab().values())) >= rows:
+        raise UserError(
+            f"{name}: its tokenizer has tokens up to number {last}, its encoder embeds {rows} of them; "
+            "they are not of one model"
+        )
+
+
+def _check_weights(name: str, encoder: PreTrainedModel) -> None:
+    """Raises UserError if one is NaN or infinite."""
+    for key, tensor in encoder.named_parameters():
+        if not torch.isfinite(tensor).all():
+            raise UserError(
+                f"{name}: its weights hold NaN or infinity, first in {key}; the file is damaged, or its training "
+                "diverged: take another checkpoint"
+            )
+
+
+def hub_commit(name: str, revision: str | None = None, cache_dir: str | None = None) -> str | None:
+    """The commit that a Hub model was loaded from, whatever its revision is called; None of a folder."""
+    if Path(name).exists():
+        return None
+    file = try_to_load_from_cache(name, "config.json", cache_dir=cache_dir, revision=revision)
+    return Path(file).parent.name if isinstance(file, str) else None
+
+
+@contextmanager
+def _without_loading_bar() -> Iterator[None]:
+    """Transformers shows one for weights that are read in a moment, in a file as well; the Hub's are left alone."""
+    before = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **options | {"disable": True}))
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(before)
+
+
+def _set_dropout(name: str, config: PreTrainedConfig, probability: float) -> None:
+    fields = [field for field in config.to_dict() if DROPOUT.fullmatch(field)]
+    if not fields:
+        raise UserError(f"--dropout: the config.json of {name} has no dropout probability; leave it out")
+    for field in fields:
+        setattr(config, field, probability)
+
+
+def _is_causal(name: str, encoder: PreTrainedModel) -> bool:
+    """Whether a first token is the same whatever follows it: poolers would read nothing from it."""
+    pad = getattr(encoder.config, "pad_token_id", None)
+    one, other, *_ = (token for token in range(4) if token != pad)
+    ids = torch.tensor([[one, one, one], [one, one, other]])
+    try:
+        with torch.no_grad():
+            first = encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
+    except Exception as error:  # of whatever takes no tokens
+        raise UserError(f"{name}: {type(encoder).__name__} is no encoder of text ({first_line(error)})") from error
+    return torch.allclose(first[0], first[1], rtol=1e-6, atol=1e-6)
+
+
+def _tokenizer_files(tokenizer: Tokenizer) -> list[str]:
+    # Without them transformers makes up a vocabulary of special tokens, in silence.
+    return sorted({"tokenizer.json", *tokenizer.vocab_files_names.values()})
+
+
+def _why_not_loaded(name: str, error: Exception, what: str = "") -> str:
+    if "trust_remote_code" in str(error):
+        return (
+            f"{name}: it needs program code that it brings along, which is not run; read it, and if you trust it "
+            "give --trust_remote_code (trust_remote_code=True)"
+        )
+    reason = " ".join(str(error).split())
+    if isinstance(error, KeyError) or not reason:
+        reason = f"{type(error).__name__}: {reason}"
+    if type(error).__name__ == "UnpicklingError":  # torch's message names a way to run what is in it
+        reason = "a pickle that is damaged or holds more than tensors, which is not loaded; take one of safetensors"
+    if "ignore_mismatched_sizes" in reason:
+        reason = "its weights have other shapes than its config.json says; is one of them another model's?"
+    if _is_folder(name):
+        return f"{name}: not a usable model folder ({what}{reason[:300]})"
+    return (
+        f"{name[:100]}: no such folder, and the Hugging Face Hub did not give it ({what}{reason[:200]}); "
+        "check the name and the network, or pass a local folder with config.json, tokenizer and weights"
+    )
