@@ -191,7 +191,9 @@ def _trainer(lever: dict[str, Any], model: str, sentences: list[str]) -> Trainer
 def _compile(trainer: Trainer) -> float | None:
     device = trainer.args.device
     trainer.model.to(device).train()
-    compiled = trainer.model.compile_for(2 * BATCH, MAX_LENGTH)
+    compiled = trainer.model.compiled = gpu_recipe.CompiledEmbedding(
+        trainer.model.embed_for_training, (2 * BATCH, MAX_LENGTH)
+    )
     return compiled.warm_up(trainer.model, device, torch.autocast(device.type, dtype=torch.bfloat16))
 
 

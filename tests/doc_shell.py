@@ -34,7 +34,7 @@ def run_block(block: str) -> None:
 
     An unknown command fails.  Training is cut to `FEW_STEPS` and draws nothing,
     `mixcse.reproduce run` gets `--dry_run`, fetching has its downloads left out.  What
-    `torchrun` starts (tests/test_distributed.py runs it), scripts for a cluster, benchmarks and
+    `torchrun` starts (tests/train/test_distributed.py runs it), scripts for a cluster, benchmarks and
     the two commands of the README (CI runs them) are only held against the options that there are.
     """
     if block.startswith("#!"):
@@ -95,7 +95,7 @@ def _train(argv: list[str]) -> None:
 
     argv = [*argv, *FEW_STEPS, *(FEW_STEPS_APART if ASKS_FOR_DEV_SCORES & {*argv} else [])]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_draw", lambda folder: None)  # tests/test_report.py draws
+        patch.setattr(training, "_draw", lambda folder: None)  # tests/report/test_report.py draws
         if "--push_to_hub" in argv:
             with pytest.raises(UserError, match="(?i)offline|network"):
                 training.main(argv)
@@ -106,7 +106,7 @@ def _train(argv: list[str]) -> None:
 def _fetch(argv: list[str]) -> None:
     from mixcse.data import fetch
 
-    with pytest.MonkeyPatch.context() as patch:  # tests/test_fetch_and_example.py fetches
+    with pytest.MonkeyPatch.context() as patch:  # tests/programs/test_fetch_and_example.py fetches
         for step in ("fetch_corpus", "fetch_senteval"):
             patch.setattr(fetch, step, lambda revision: Path("there"))
         fetch.main(argv)

@@ -1,4 +1,4 @@
-"""Where evaluation data lies, pairs of the user's own, and alignment and uniformity on pairs."""
+"""Where evaluation data lies, and pairs of the user's own."""
 
 import dataclasses
 import os
@@ -22,8 +22,6 @@ from mixcse.data.reading import (
     read_rows,
     unit_of,
 )
-from mixcse.evaluate.metrics import alignment, uniformity
-from senteval.encoding import Embedded
 from senteval.readers import pairs_of
 
 LARGEST = 1e100  # of a score: its square is a number too
@@ -109,11 +107,3 @@ def _number(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return number if abs(number) <= LARGEST else None
-
-
-def spread(pairs: senteval.Pairs, embedded: Embedded) -> dict[str, float]:
-    """Alignment and uniformity of one set of pairs."""
-    return {
-        "alignment": alignment(embedded(pairs.first), embedded(pairs.second), pairs.scores),
-        "uniformity": uniformity(embedded(pairs.sentences())),
-    }

@@ -7,7 +7,8 @@ from typing import Any
 import senteval
 from mixcse.base.console import warn
 from mixcse.base.errors import UserError
-from mixcse.data.pairs import find_senteval_data, read_own_pairs, spread
+from mixcse.data.pairs import find_senteval_data, read_own_pairs
+from mixcse.evaluate.metrics import spread
 from mixcse.evaluate.scores import PROTOCOLS, average
 from mixcse.names import TRANSFER_TASKS
 from senteval.encoding import Encode, embed_distinct

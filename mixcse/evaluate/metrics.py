@@ -1,8 +1,11 @@
-"""Alignment and uniformity of embeddings."""
+"""Alignment and uniformity, of embeddings and of sets of pairs."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+import senteval
+from senteval.encoding import Embedded
 
 
 def alignment(first: np.ndarray, second: np.ndarray, scores: np.ndarray, above: float = 4.0) -> float:
@@ -36,3 +39,11 @@ def uniformity(embeddings: np.ndarray) -> float:
         pairs = torch.exp(-2 * squared).triu(diagonal=start + 1)
         total += pairs.sum().item()
     return float(np.log(total / (n * (n - 1) / 2)))
+
+
+def spread(pairs: senteval.Pairs, embedded: Embedded) -> dict[str, float]:
+    """Alignment and uniformity of one set of pairs."""
+    return {
+        "alignment": alignment(embedded(pairs.first), embedded(pairs.second), pairs.scores),
+        "uniformity": uniformity(embedded(pairs.sentences())),
+    }

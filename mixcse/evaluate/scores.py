@@ -16,7 +16,8 @@ from tqdm import tqdm
 import senteval
 from mixcse.base.console import say
 from mixcse.base.files import plain, read_json, write_json
-from mixcse.data.pairs import read_own_pairs, spread
+from mixcse.data.pairs import read_own_pairs
+from mixcse.evaluate.metrics import spread
 from mixcse.names import MODES, STS_TASKS, TRANSFER_TASKS  # noqa: F401 (scripts take the tasks from here)
 from senteval.classification import Protocol
 from senteval.encoding import Embedded, Encode, embed_distinct

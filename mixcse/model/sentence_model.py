@@ -1,6 +1,7 @@
 """The one model class: any Hugging Face encoder with a pooler, and the heads that training adds."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from mixcse.model.lora import as_peft_model, load_adapters, merged, save_adapter
 from mixcse.model.packing import can_pack, encode_packed
 from mixcse.model.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
 from mixcse.model.saving import write_sentence_transformers_files
-from mixcse.train.gpu_recipe import CompiledEmbedding
 
 IGNORED = -100  # as a label: not masked; transformers' number
 HEADS_FILE = "mixcse_heads.safetensors"
@@ -63,7 +63,7 @@ class SentenceModel(nn.Module):
         self.has_cls_head = self._owns_pooler()
         self.chunking = Chunking()
         self.packed = False
-        self.compiled: CompiledEmbedding | None = None
+        self.compiled: Callable[[Tensor, Tensor], Tensor] | None = None
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, *, dropout: float | None = None, **hub: Any) -> "SentenceModel":
@@ -176,12 +176,8 @@ class SentenceModel(nn.Module):
             return attention_mask
         return attention_mask.bool()[:, None, None].expand(-1, 1, attention_mask.size(1), -1)
 
-    def compile_for(self, rows: int, length: int, **options: str) -> CompiledEmbedding:
-        """From now on `forward` embeds batches of that shape with a `CompiledEmbedding`, once that is warm."""
-        self.compiled = CompiledEmbedding(self._embed_for_training, (rows, length), **options)
-        return self.compiled
-
-    def _embed_for_training(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def embed_for_training(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `embed`, by the training pooler."""
         return self.embed(input_ids, attention_mask, self.pooler)
 
     def forward(
@@ -211,7 +207,7 @@ class SentenceModel(nn.Module):
 
         def embed(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
             if not packed:
-                return (self.compiled or self._embed_for_training)(input_ids, attention_mask)
+                return (self.compiled or self.embed_for_training)(input_ids, attention_mask)
             outputs = encode_packed(self.encoder, input_ids, attention_mask, self.pooler)
             return pool(self.pooler, outputs, attention_mask, self.head)
 

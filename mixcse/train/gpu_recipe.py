@@ -129,6 +129,7 @@ class CompileWhereItPays(TrainerCallback):
             return
         model, collator = self.trainer.model, self.trainer.data_collator
         views = max(2, len(self.trainer.train_dataset[0]["input_ids"]))
-        compiled = model.compile_for(views * args.per_device_train_batch_size, collator.pad_to)
+        shape = (views * args.per_device_train_batch_size, collator.pad_to)
+        model.compiled = CompiledEmbedding(model.embed_for_training, shape)
         model.train()
-        compiled.warm_up(model, args.device, autocast(args))
+        model.compiled.warm_up(model, args.device, autocast(args))

@@ -20,7 +20,7 @@ from mixcse.train.arguments import TrainArguments
 from mixcse.train.help import COMMON, help_text
 from mixcse.train.parsing import StrictParser, parse_training_arguments
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "transformers", "datasets", "scipy", "sklearn", "numpy"}
 # Runs a program as its script or module, and says what it imported.
 RUN = """

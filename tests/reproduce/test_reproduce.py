@@ -11,7 +11,7 @@ from mixcse.reproduce.experiment import NAMES, load_experiments
 from mixcse.reproduce.record import Records
 from mixcse.reproduce.runner import RunFailed
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def run(names, flags, *more):

@@ -12,7 +12,8 @@ import pytest
 from mixcse import cli
 from mixcse.base.errors import UserError
 from mixcse.base.program import run_cli
-from mixcse.commands import encode, search
+from mixcse.encoder import encode_command as encode
+from mixcse.encoder import search_command as search
 
 
 @pytest.fixture()

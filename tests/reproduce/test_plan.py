@@ -11,7 +11,7 @@ from mixcse.reproduce.keys import SOURCES, configuration_key
 from mixcse.reproduce.plan import make_plan, parse_overrides
 from mixcse.train.parsing import parse_training_arguments
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("scale", SCALES)

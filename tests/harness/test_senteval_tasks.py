@@ -18,7 +18,7 @@ from senteval.relatedness import spread_scores
 from senteval.settings import Settings
 from senteval.tasks import TASKS
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "senteval_scores.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "senteval_scores.json").read_text())
 FAST = {"nhid": 0, "optim": "rmsprop", "batch_size": 128, "tenacity": 3, "epoch_size": 2}
 FULL = {"nhid": 0, "optim": "adam", "batch_size": 64, "tenacity": 5, "epoch_size": 4}
 

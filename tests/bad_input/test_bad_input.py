@@ -9,15 +9,17 @@ import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
-import bad_input
 import pytest
-from bad_input.case import Case, Place
 from unprivileged import unprivileged
 
+import bad_input
+from bad_input.case import Case, Place
 from mixcse import cli
 from mixcse.base.program import run_cli
 
-TABLES = sorted(module.name for module in pkgutil.iter_modules(bad_input.__path__) if module.name != "case")
+TABLES = sorted(
+    module.name for module in pkgutil.iter_modules(bad_input.__path__) if module.name not in ("case", "test_bad_input")
+)
 ROWS = [
     (f"{table}: {case.name}", case) for table in TABLES for case in importlib.import_module(f"bad_input.{table}").CASES
 ]

@@ -223,7 +223,7 @@ def test_refused(command, extra, says):
 
 def test_the_script_ends_with_code_2_and_one_line(tmp_path):
     script = str(tmp_path.parent)  # any working directory will do
-    root = training.__file__.rsplit("/", 2)[0]
+    root = training.__file__.rsplit("/", 3)[0]
     run = subprocess.run(
         [sys.executable, f"{root}/train.py", "--output_dir", "x", "--tempratur", "3"],
         cwd=script, capture_output=True, text=True, check=False,

@@ -17,8 +17,8 @@ from test_results import record
 
 from mixcse import SentenceEncoder
 from mixcse.base.files import write_json
-from mixcse.commands import encode
 from mixcse.data import archives
+from mixcse.encoder import encode_command as encode
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.reproduce.report import write_report
 from mixcse.train import run as training
