@@ -5,7 +5,6 @@ import os
 import signal
 import weakref
 from collections.abc import Callable, Iterator
-from copy import copy
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
@@ -151,10 +150,8 @@ def key(encoder: "SentenceEncoder", devices: list[str]) -> tuple:
 
 
 def _as_bytes(encoder: "SentenceEncoder") -> bytes:
-    model = copy(encoder.model)
-    model.compiled = None  # it belongs to training, and to this process
     buffer = io.BytesIO()
-    torch.save((model, encoder.pooler, encoder.max_seq_length), buffer)
+    torch.save((encoder.model, encoder.pooler, encoder.max_seq_length), buffer)
     return buffer.getvalue()
 
 

@@ -1,7 +1,6 @@
 """The one model class: any Hugging Face encoder with a pooler, and the heads that training adds."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,6 @@ class SentenceModel(nn.Module):
         has_cls_head: whether the weights of the `cls` head are more than random.
         chunking: how `forward` cuts a batch.
         packed: whether `forward` leaves padding out altogether, where the encoder allows it.
-        compiled: what `forward` embeds batches of one shape with, if it has been set.
     """
 
     def __init__(self, encoder: PreTrainedModel, tokenizer: Tokenizer, *, pooler: str = "cls_before_pooler") -> None:
@@ -63,7 +61,6 @@ class SentenceModel(nn.Module):
         self.has_cls_head = self._owns_pooler()
         self.chunking = Chunking()
         self.packed = False
-        self.compiled: Callable[[Tensor, Tensor], Tensor] | None = None
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, *, dropout: float | None = None, **hub: Any) -> "SentenceModel":
@@ -176,10 +173,6 @@ class SentenceModel(nn.Module):
             return attention_mask
         return attention_mask.bool()[:, None, None].expand(-1, 1, attention_mask.size(1), -1)
 
-    def embed_for_training(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """As `embed`, by the training pooler."""
-        return self.embed(input_ids, attention_mask, self.pooler)
-
     def forward(
         self,
         input_ids: Tensor,
@@ -207,7 +200,7 @@ class SentenceModel(nn.Module):
 
         def embed(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
             if not packed:
-                return (self.compiled or self.embed_for_training)(input_ids, attention_mask)
+                return self.embed(input_ids, attention_mask, self.pooler)
             outputs = encode_packed(self.encoder, input_ids, attention_mask, self.pooler)
             return pool(self.pooler, outputs, attention_mask, self.head)
 

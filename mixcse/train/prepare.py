@@ -20,6 +20,7 @@ from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import HELD_OUT_LOSS, SHORTEST_INPUT
 from mixcse.options import DataArguments, ModelArguments
 from mixcse.train.arguments import TrainArguments
+from mixcse.train.gpu_recipe import compile_where_it_pays
 from mixcse.train.hub import check_hub
 from mixcse.train.trainer import MixCSETrainer
 
@@ -159,6 +160,8 @@ def make_trainer(
         pad_to=data_args.max_seq_length if data_args.pad_to_max_length else None,
         mlm_probability=data_args.mlm_probability if model_args.do_mlm else None,
     )
+    if args.gpu_recipe:
+        compile_where_it_pays(args, len(data))
     if args.early_stopping_patience is not None:
         stopping = EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold or 0.0)
         callbacks = [*callbacks, stopping]

@@ -31,7 +31,7 @@ from mixcse.train.arguments import TrainArguments
 from mixcse.train.checkpoints import PREFIX, STATE_FILE, checkpoints, place_aside, prune, put_in_place, way_on
 from mixcse.train.divergence import LossWatch, diverged, is_finite
 from mixcse.train.folder import ARGUMENTS_FILE, SCORES_FILE
-from mixcse.train.gpu_recipe import CompileWhereItPays, autocast
+from mixcse.train.gpu_recipe import autocast
 from mixcse.train.hub import push_checkpoint
 from mixcse.train.model_card import write_model_card
 from mixcse.train.progress import ReadableProgress
@@ -82,8 +82,6 @@ class MixCSETrainer(Trainer):
             self.remove_callback(callback)
         self.add_callback(ReadableProgress())
         self.add_callback(self.stopping)
-        if args.gpu_recipe:
-            self.add_callback(CompileWhereItPays(self))
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
