@@ -67,6 +67,12 @@ class Side:
             raise RuntimeError(f"{self.name} exits with {done.returncode}: {command}: {done.stderr[-600:].strip()}")
         return self.plain(done.stdout)
 
+    def check(self) -> None:
+        """Raises RuntimeError if an installed copy would be run in place of the checkout."""
+        found = self.run("-c print(__import__('mixcse').__file__,__import__('senteval').__file__,sep='\\n')", self.work)
+        if not all(line.startswith("CHECKOUT/") for line in found.splitlines()):
+            raise RuntimeError(f"{self.name}: what is imported does not lie in {self.checkout}: {found.split()}")
+
     def plain(self, text: str) -> str:
         """Without the places of this side."""
         return text.replace(str(self.work), "WORK").replace(str(self.checkout), "CHECKOUT")
@@ -194,6 +200,7 @@ def main() -> int:
         new = Side("new", options.new.resolve(), Path(scratch) / "new", *common)
         for side in (old, new):
             side.work.mkdir(parents=True, exist_ok=True)
+            side.check()
         cache = kept / "old.json"
         known = json.loads(cache.read_text()) if cache.exists() else {}
         asked = []
