@@ -25,6 +25,8 @@ ASKS_FOR_DEV_SCORES = {"--do_eval", "--eval_steps", "--eval_path", "--validation
 NOT_RUN = {
     ". .venv/bin/activate": "an environment is active already; tests/run.sh makes that one",
     "hf auth login": "asks for a token",
+    "git clone": "the sandbox looks like a clone",
+    "cd mixcse": "the sandbox looks like a clone",
     "tensorboard": "serves until it is stopped",
 }
 
