@@ -5,9 +5,8 @@ import re
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
 from mixcse.base.errors import UserError, first_line
 from mixcse.base.faults import fault_of, one_line
@@ -15,11 +14,6 @@ from mixcse.base.faults import fault_of, one_line
 MEMBERS_LIMIT = 5_000  # the real senteval.tar has some hundreds
 BYTES_LIMIT = 1 << 30  # unpacked, headers included; the real one has 90 MB
 NAME_LIMIT = 255  # bytes of a member's whole path
-DEPTH_LIMIT = 16  # folders in it
-HEADER_LIMIT = 1 << 13  # bytes of a record that holds a long name or the like, which is read into memory
-HEADERS = (
-    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
-)  # fmt: skip
 CHUNK = 1 << 16
 GZIP = b"\x1f\x8b"
 
@@ -37,8 +31,12 @@ def unpack(archive: Path, folder: Path) -> None:
         with open(archive, "rb") as file:
             packed = file.peek(len(GZIP)).startswith(GZIP)
             stream = _Limited(gzip.GzipFile(fileobj=file) if packed else file)
-            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
-                for member, path in _checked(tar):
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                taken: set[str] = set()
+                for number, member in enumerate(tar, start=1):
+                    if number > MEMBERS_LIMIT:
+                        raise _Refused(f"it has more than {MEMBERS_LIMIT:,} members")
+                    path = _place_of(member, taken)
                     if member.isdir():
                         (folder / path).mkdir(parents=True, exist_ok=True)
                         continue
@@ -55,36 +53,27 @@ def unpack(archive: Path, folder: Path) -> None:
         raise UserError(f"{archive}: cannot be unpacked ({first_line(error)}); delete it and fetch it again") from error
 
 
-def _checked(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
-    """The members with their paths below the target; raises `_Refused` at the first that is not to be unpacked."""
-    taken: set[str] = set()
-    for number, member in enumerate(tar, start=1):
-        name = _shown(member.name)
-        if number > MEMBERS_LIMIT:
-            raise _Refused(f"it has more than {MEMBERS_LIMIT:,} members")
-        if member.issparse() or member.size < 0 or not (member.isdir() or member.isreg()):
-            raise _Refused(f"member {name} is {_kind(member)}, not a file or folder")
-        # Neither control characters nor halves of characters are printable.
-        if not member.name.isprintable() or "\\" in member.name or len(member.name.encode()) > NAME_LIMIT:
-            raise _Refused(f"member {name} has a name of odd characters or of more than {NAME_LIMIT} bytes")
-        path = PurePosixPath(member.name)
-        if len(path.parts) > DEPTH_LIMIT:
-            raise _Refused(f"member {name} lies more than {DEPTH_LIMIT} folders deep")
-        if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", member.name):
-            raise _Refused(f"member {name} would lie outside the folder")
-        if member.isreg():
-            if str(path).casefold() in taken:
-                raise _Refused(f"member {name} is there twice")
-            taken.add(str(path).casefold())
-        yield member, path
+def _place_of(member: tarfile.TarInfo, taken: set[str]) -> PurePosixPath:
+    """Its path below the target; raises `_Refused` if it is not to be unpacked, or one of its name is `taken`."""
+    name = _shown(member.name)
+    if member.issparse() or member.size < 0 or not (member.isdir() or member.isreg()):
+        raise _Refused(f"member {name} is {_kind(member)}, not a file or folder")
+    # Neither control characters nor halves of characters are printable.
+    if not member.name.isprintable() or "\\" in member.name or len(member.name.encode()) > NAME_LIMIT:
+        raise _Refused(f"member {name} has a name of odd characters or of more than {NAME_LIMIT} bytes")
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", member.name):
+        raise _Refused(f"member {name} would lie outside the folder")
+    if member.isreg() and str(path).casefold() in taken:
+        raise _Refused(f"member {name} is there twice")
+    taken.add(str(path).casefold() if member.isreg() else "")
+    return path
 
 
 def _kind(member: tarfile.TarInfo) -> str:
     if member.islnk() or member.issym():
         return f"a link to {_shown(member.linkname)}"
-    if member.issparse() or member.size < 0:
-        return "sparse or of an impossible size"
-    return "a device or pipe" if member.isdev() else "of an unknown kind"
+    return "a device or pipe" if member.isdev() else "sparse or of an unknown kind"
 
 
 def _shown(name: str) -> str:
@@ -108,17 +97,3 @@ class _Limited:
         if self.count > BYTES_LIMIT:
             raise _Refused(f"it unpacks to more than {BYTES_LIMIT:,} bytes")
         return data
-
-
-class _Member(tarfile.TarInfo):
-    """Stops before a header's own records are read into memory or read for ever."""
-
-    def _proc_member(self, tar: tarfile.TarFile) -> Any:  # tarfile's hook for subclasses
-        if self.size < 0 or self.type == tarfile.GNUTYPE_SPARSE:
-            raise _Refused(f"member {_shown(self.name)} is sparse or of an impossible size")
-        if self.type in HEADERS and self.size > HEADER_LIMIT:
-            raise _Refused(f"it has a header of {self.size:,} bytes")
-        return super()._proc_member(tar)
-
-    def _proc_gnusparse_10(self, *_: Any) -> None:
-        raise _Refused(f"member {_shown(self.name)} is sparse or of an impossible size")

@@ -16,7 +16,7 @@ from huggingface_hub import hf_hub_download
 import senteval
 from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say
 from mixcse.base.errors import UserError, first_line
-from mixcse.base.files import ROOT, moved_when_written, read_json, sha256, write_json
+from mixcse.base.files import ROOT, check_place, moved_when_written, read_json, sha256, write_json
 from mixcse.data.archives import unpack
 from mixcse.names import STS_TASKS, TRANSFER_TASKS
 
@@ -118,10 +118,7 @@ def _obtain(name: str, folder: Path, revision: str) -> Path:
     path = folder / name
     if path.is_file():
         return path
-    if nearest := next((one for one in (folder, *folder.parents) if one.exists() and not one.is_dir()), None):
-        raise UserError(f"{folder}: {nearest} is a file, where a folder has to be; move it away")
-    if path.exists() or path.is_symlink():
-        raise UserError(f"{path} is no file that can be read; move it away, to have {name} downloaded")
+    check_place(folder, "data folder")
     say(f"downloading {name} from the Hub data set {HUB_DATASET}, revision {revision}")
     try:
         cached = Path(hf_hub_download(HUB_DATASET, name, repo_type="dataset", revision=revision))
@@ -162,11 +159,11 @@ def _record(path: Path) -> dict[str, dict[str, str | None]]:
     """What is known of the files in the same folder, by name."""
     record_path = path.with_name(RECORD)
     try:
-        record = dict(read_json(record_path)) if record_path.is_file() else {}
-    except (ValueError, TypeError) as error:
+        return (
+            {name: dict(known) for name, known in dict(read_json(record_path)).items()} if record_path.is_file() else {}
+        )
+    except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{record_path} is damaged ({error}); delete it") from error
-    # Earlier versions wrote the checksum alone.
-    return {name: known if isinstance(known, dict) else {"sha256": known} for name, known in record.items()}
 
 
 def _remember(path: Path, **known: str | None) -> None:

@@ -9,23 +9,12 @@ from typing import Any
 import senteval
 from mixcse.base.errors import UserError
 from mixcse.base.files import ROOT
-from mixcse.data.plain_text import text_fault
-from mixcse.data.reading import (
-    DELIMITERS,
-    KINDS,
-    check_file,
-    column_names,
-    is_compressed,
-    kind_of,
-    named_faults,
-    open_text,
-    read_rows,
-    unit_of,
-)
+from mixcse.data.formats import is_compressed, open_text, text_fault
+from mixcse.data.reading import check_file, column_names, kind_of, named_faults, read_rows, unit_of
 from senteval.readers import pairs_of
 
 LARGEST = 1e100  # of a score: its square is a number too
-TABLES = tuple(kind for kind in KINDS if kind != ".txt")
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
 
 def find_senteval_data(option: str | None = None) -> Path:
@@ -45,7 +34,7 @@ def read_own_pairs(path: str | Path) -> senteval.Pairs:
     """
     path = Path(path)
     try:
-        check_file(path, kinds=None)
+        check_file(path, any_kind=True)
         table = path.name.lower().removesuffix(".gz").endswith(TABLES) and not _is_sts_benchmark(path)
         if not table and is_compressed(path):
             raise UserError(f"{path}: a file in STS-B's layout is read as it is; unpack it, with gunzip for instance")
@@ -65,7 +54,7 @@ def read_own_pairs(path: str | Path) -> senteval.Pairs:
 def _is_sts_benchmark(path: Path) -> bool:
     """Whether the first line has a number for its fifth of at least seven fields between tabs."""
     with named_faults(path), open_text(path) as file:
-        fields = file.readline().split("\t") if kind_of(path) in DELIMITERS else []
+        fields = file.readline().split("\t") if kind_of(path) in (".csv", ".tsv") else []
     return len(fields) >= 7 and _number(fields[4]) is not None
 
 

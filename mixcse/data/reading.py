@@ -1,27 +1,18 @@
-"""Files of sentences: their kinds, their columns, and their rows one at a time, in memory that does not grow.
-Nothing heavy is imported before it is needed: the command line reads its input through here.
-"""
+"""Files of sentences: which there are, their columns, and their sentences one at a time."""
 
 import glob
 import gzip
-import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import Any
 
 from mixcse.base.errors import UserError, first_line
-from mixcse.base.files import check_name
 from mixcse.base.program import standard_input
-from mixcse.data.delimited import read_header, read_records
-from mixcse.data.json_records import half_character, read_json_lines, read_json_records
-from mixcse.data.plain_text import read_plain_lines, text_fault
+from mixcse.data.formats import FORMATS, half_character, open_bytes, plain_lines, text_fault
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-KINDS = (".txt", *DELIMITERS, ".json", ".jsonl", ".parquet")
 KNOWN = "expected .txt, .csv, .tsv, .json, .jsonl or .parquet, each also .gz"
 SHOWN = 20  # names of columns in a message
 NAME_THEM = "--text_column (of pairs to train on: --sentence1_column, --sentence2_column, --hard_negative_column)"
@@ -31,7 +22,7 @@ def iter_sentences(path: str | Path, column: str | None = None) -> Iterator[str]
     """The sentences of a file, one at a time.
 
     Args:
-        path: any of `KINDS`, also compressed (`.gz`); `-` is stdin, a sentence a line.
+        path: of any of `FORMATS`, also compressed (`.gz`); `-` is stdin, a sentence a line.
         column: of a file with columns; by default the first of its one to three.
 
     Raises:
@@ -72,35 +63,26 @@ def expand_files(patterns: Sequence[str | Path]) -> list[Path]:
 
 
 def kind_of(path: Path) -> str:
-    """One of `KINDS`, whether compressed or not; raises UserError if it is none."""
+    """One of `FORMATS`, whether compressed or not; raises UserError if it is none."""
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
-    if kind not in KINDS:
+    if kind not in FORMATS:
         raise UserError(f"{path}: {KNOWN}")
     return kind
 
 
-def is_compressed(path: Path) -> bool:
-    """Whether it is read through gzip."""
-    return path.name.lower().endswith(".gz")
-
-
-def check_file(path: Path, kinds: Sequence[str] | None = KINDS) -> None:
+def check_file(path: Path, *, any_kind: bool = False) -> None:
     """Raises UserError unless it is a file with something in it, of a known kind unless any will do."""
     try:
-        check_name(path)
-        found = path.is_file()
+        if not path.is_file():
+            missing = "a link to a file that is not there" if path.is_symlink() else "no such file"
+            raise UserError(f"{path}: {'not a file' if path.exists() else missing}")
+        with open(path, "rb") as file:
+            if not file.read(1):
+                raise UserError(f"{path}: the file is empty")
     except OSError as error:
-        raise UserError(f"{str(path)[:80]}: {error.strerror}") from error
-    if not found:
-        missing = "a link to a file that is not there" if path.is_symlink() else "no such file"
-        raise UserError(f"{path}: {'not a file' if path.exists() else missing}")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty")
-    try:
-        open(path, "rb").close()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    if kinds is not None:
+        name = str(path)
+        raise UserError(f"{name if len(name) < 256 else name[:80]}: {error.strerror}") from error
+    if not any_kind:
         kind_of(path)
 
 
@@ -115,7 +97,7 @@ def choose_columns(path: Path, wanted: Sequence[str]) -> list[str]:
             raise UserError(f"{path}: a .txt file has no columns, so no {wanted[0]!r}")
         return ["sentence"]
     there, text = column_names(path)
-    where = f"{path}, line 1" if kind_of(path) in DELIMITERS else str(path)
+    where = f"{path}, line 1" if kind_of(path) in (".csv", ".tsv") else str(path)
     return choose_among(there, text, wanted, where)
 
 
@@ -143,23 +125,9 @@ def _some(names: Sequence[str]) -> str:
 
 
 def column_names(path: Path) -> tuple[list[str], list[str]]:
-    """All columns of a file with columns, in order, and those of text; of JSON, those of its first record."""
-    kind = kind_of(path)
+    """All columns of a file, in order, and those of text; of JSON, those of its first record."""
     with named_faults(path):
-        if kind in DELIMITERS:
-            with open_text(path, newline="") as file:
-                header = read_header(file, DELIMITERS[kind])
-            return header, header
-        if kind == ".parquet":
-            with _open_parquet(path) as table:
-                schema = table.schema_arrow
-            return schema.names, [field.name for field in schema if _is_text(field.type)]
-        with open_text(path) as file:
-            _, first = next(_json_values(file, kind), (0, None))
-    if first is None:
-        raise UserError(f"{path}: no records")
-    record = _as_record(path, kind, 1, first)
-    return list(record), [name for name, value in record.items() if value is None or isinstance(value, str)]
+        return FORMATS[kind_of(path)].columns(path)
 
 
 def text_rows(path: Path, columns: Sequence[str]) -> Iterator[list[str]]:
@@ -183,46 +151,13 @@ def text_rows(path: Path, columns: Sequence[str]) -> Iterator[list[str]]:
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[Any]]]:
     """(`unit_of(path)`'s number, the values of the named columns) of every row."""
-    kind = kind_of(path)
     with named_faults(path):
-        if kind == ".txt":
-            with open_text(path) as file:
-                for number, line in read_plain_lines(file):
-                    yield number, [line]
-        elif kind in DELIMITERS:
-            with open_text(path, newline="") as file:
-                yield from read_records(file, DELIMITERS[kind], columns)
-        elif kind == ".parquet":
-            with _open_parquet(path) as table:
-                batches = (batch.to_pydict() for batch in table.iter_batches(1000, columns=list(columns)))
-                rows = (list(row) for batch in batches for row in zip(*(batch[name] for name in columns), strict=True))
-                yield from enumerate(rows, 1)
-        else:
-            with open_text(path) as file:
-                for number, value in _json_values(file, kind):
-                    record = _as_record(path, kind, number, value)
-                    for name in columns:
-                        if name not in record:
-                            raise UserError(f"{path}, {unit_of(path)} {number}: no {name!r}")
-                    values = [record[name] for name in columns]
-                    if fault := half_character(values):
-                        raise UserError(f"{path}, {unit_of(path)} {number}: {fault}")
-                    yield number, values
+        yield from FORMATS[kind_of(path)].rows(path, columns)
 
 
 def unit_of(path: Path) -> str:
     """What the rows of a file are counted in."""
-    return "record" if kind_of(path) in (".json", ".parquet") else "line"
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """A file's content, decompressed."""
-    return gzip.open(path, "rb") if is_compressed(path) else open(path, "rb")
-
-
-def open_text(path: Path, newline: str | None = None) -> TextIO:
-    """A file's text; a byte order mark is no part of it."""
-    return TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline=newline)
+    return FORMATS[kind_of(path)].unit
 
 
 @contextmanager
@@ -259,42 +194,11 @@ def _stdin_lines() -> Iterator[str]:
     # Bytes that are no UTF-8 come through as half characters, so that the line that holds them is known.
     file = TextIOWrapper(standard_input().buffer, encoding="utf-8-sig", errors="surrogateescape")
     try:
-        for number, line in read_plain_lines(file):
+        for number, line in plain_lines(file):
             if half_character([line]):
-                raise ValueError(f"line {number} is not UTF-8; convert it, for instance with iconv")
+                raise UserError(f"stdin: line {number} is not UTF-8; convert it, for instance with iconv")
+            if fault := text_fault(line):
+                raise UserError(f"stdin: line {number}: {fault}")
             yield line
-    except ValueError as error:
-        raise UserError(f"stdin: {error}") from error
     finally:
         file.detach()  # else stdin is closed with it
-
-
-def _json_values(file: TextIO, kind: str) -> Iterator[tuple[int, Any]]:
-    return read_json_lines(file) if kind == ".jsonl" else read_json_records(file)
-
-
-def _as_record(path: Path, kind: str, number: int, value: Any) -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"text": value}
-    if not isinstance(value, dict):
-        raise UserError(f"{path}, {unit_of(path)} {number}: expected an object or a string")
-    return value
-
-
-@contextmanager
-def _open_parquet(path: Path) -> Iterator[Any]:
-    from pyarrow.parquet import ParquetFile
-
-    squeezed = is_compressed(path)
-    with open_bytes(path) as file, tempfile.TemporaryFile() as aside:  # by a name that is no UTF-8 it opens nothing
-        if squeezed:
-            shutil.copyfileobj(file, aside)  # its end has to be read first
-        with ParquetFile(aside if squeezed else file) as table:
-            yield table
-
-
-def _is_text(kind: Any) -> bool:
-    from pyarrow import types
-
-    kind = kind.value_type if types.is_dictionary(kind) else kind
-    return types.is_string(kind) or types.is_large_string(kind)

@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerBase
 
 from mixcse.base.errors import UserError
 from mixcse.data.caches import use_writable_cache
-from mixcse.data.duplicates import Found, find_duplicates
 from mixcse.data.reading import expand_files
+from mixcse.data.rows import Found, find_duplicates
 from mixcse.data.table import cache_fault, read_data_set, read_text_columns, states_of
 from mixcse.options import DataArguments
 

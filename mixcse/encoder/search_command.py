@@ -12,7 +12,7 @@ from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, sa
 from mixcse.base.errors import UserError
 from mixcse.base.files import check_place
 from mixcse.base.program import standard_input, standard_output
-from mixcse.data.json_records import half_character
+from mixcse.data.formats import half_character
 from mixcse.data.reading import iter_sentences
 from mixcse.encoder.command_options import add_encoder_options, load_encoder
 

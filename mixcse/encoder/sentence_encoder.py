@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mixcse.base.checks import check_count, check_listed, device_of
 from mixcse.base.console import say, warn
 from mixcse.base.errors import UserError, first_line
-from mixcse.data.json_records import half_character
+from mixcse.data.formats import half_character
 from mixcse.encoder.batches import embeddings_of
 from mixcse.encoder.processes import Workers, devices_of, key
 from mixcse.encoder.search import Searching

@@ -9,7 +9,7 @@ from transformers import HfArgumentParser
 
 from mixcse.base.console import unknown_option
 from mixcse.base.errors import UserError
-from mixcse.data.json_records import half_character
+from mixcse.data.formats import half_character
 from mixcse.options import DataArguments, ModelArguments
 from mixcse.train.arguments import TrainArguments
 from mixcse.train.help import add_help_options, answer_help

@@ -10,8 +10,8 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 from mixcse.base.console import warn
 from mixcse.base.errors import UserError
 from mixcse.data.batch import ContrastiveCollator
-from mixcse.data.held_out import hold_out
 from mixcse.data.reading import expand_files
+from mixcse.data.rows import hold_out
 from mixcse.evaluate.dev import DevSets
 from mixcse.model.chunking import LENGTH_CHUNKS, Chunking
 from mixcse.model.fast_dropout import use_fast_dropout

@@ -135,8 +135,10 @@ FILES = [
     reads("head.tsv", "text\tmore\n", "no sentences", about="a header alone"),
     reads("number.json", "5", "record 1: expected an object or a string", about="JSON of a number"),
     reads("numbers.json", "[1, 2]", "record 1: expected an object or a string", about="JSON of a list of numbers"),
-    reads("more.json", '["a"] ["b"]', "not valid JSON at record 2", about="JSON that goes on after its end"),
-    reads("cut.json", '[{"text": "a"}, {"text": "b', "not valid JSON at record 2", about="JSON cut off"),
+    reads(
+        "more.json", '["a"] ["b"]', "record 1: expected an object or a string", about="JSON that goes on after its end"
+    ),
+    reads("cut.json", '[{"text": "a"}, {"text": "b', "line 1 is not valid JSON", about="JSON cut off"),
     reads("two.json", '{"a": ["x"], "b": ["y"]}', "an object of more than one list", about="JSON of two lists"),
     reads("blank.json", " \n", "no records", about="JSON of blanks"),
     reads("no.json", "[]", "no records", about="JSON of an empty list"),

@@ -106,9 +106,9 @@ DELIMITED = [
     _training("a.csv", "no such column", "a,b\nx,y\n", "no column 'c'; there are a, b", more="--text_column c"),
 ]
 JSON = [
-    _training("a.json", "broken", "[{", "not valid JSON at record 1"),
-    _training("a.json", "cut short", '["a", "b"', "not valid JSON at record 3"),
-    _training("a.json", "something behind it", '["a", "b"] x', "not valid JSON", "extra data"),
+    _training("a.json", "broken", "[{", "line 1 is not valid JSON"),
+    _training("a.json", "cut short", '["a", "b"', "line 1 is not valid JSON"),
+    _training("a.json", "something behind it", '["a", "b"] x', "line 1 is not valid JSON"),
     _training("a.json", "a number", "3", "record 1: expected an object or a string"),
     _training("a.json", "an empty list", "[]", "no records"),
     _training("a.json", "empty objects", "[{},{}]", "0 columns", NAME_THEM),

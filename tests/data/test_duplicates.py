@@ -5,8 +5,8 @@ import pytest
 from datasets import Dataset
 from run_folder import same_weights
 
-from mixcse.data import duplicates
-from mixcse.data.duplicates import find_duplicates
+from mixcse.data import rows as duplicates
+from mixcse.data.rows import find_duplicates
 from mixcse.data.tokens import load_text, load_training_data
 from mixcse.options import DataArguments
 from mixcse.train import run as training

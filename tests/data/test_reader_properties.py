@@ -13,10 +13,12 @@ from properties import ODD, ONE_LINE, WHATEVER, examples
 from pyarrow import parquet
 
 from mixcse.base.errors import UserError
-from mixcse.data.reading import DELIMITERS, KINDS, iter_sentences
+from mixcse.data.formats import FORMATS
+from mixcse.data.reading import iter_sentences
 from mixcse.data.tokens import load_text
 from mixcse.options import DataArguments
 
+DELIMITERS, KINDS = {".csv": ",", ".tsv": "\t"}, tuple(FORMATS)
 KIND = st.sampled_from(KINDS)
 LINE_END = st.sampled_from(["\n", "\r\n"])
 

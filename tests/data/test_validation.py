@@ -14,8 +14,8 @@ from datasets import Dataset
 from run_folder import logged, same_weights
 
 from mixcse.base.errors import UserError
-from mixcse.data.held_out import hold_out
 from mixcse.data.pairs import read_own_pairs
+from mixcse.data.rows import hold_out
 from mixcse.evaluate import command as evaluation
 from mixcse.objective import contrastive_loss
 from mixcse.train import run as training

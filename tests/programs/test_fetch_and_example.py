@@ -78,16 +78,6 @@ def test_another_revision_is_said_on_the_command_line(tmp_path, small, monkeypat
         fetch.fetch_corpus(revision="v2")
 
 
-def test_checksums_of_earlier_versions_count(tmp_path, small):
-    (tmp_path / fetch.CORPUS).write_text("a\nb\nc\n")
-    (tmp_path / "fetched.json").write_text(json.dumps({fetch.CORPUS: "0" * 64, "other": "1" * 64}))
-    with pytest.raises(UserError, match="changed since it was first checked"):
-        fetch.fetch_corpus(tmp_path)
-    (tmp_path / "fetched.json").write_text(json.dumps({fetch.CORPUS: fetch.CORPUS_SHA256, "other": "1" * 64}))
-    fetch.fetch_corpus(tmp_path)
-    assert json.loads((tmp_path / "fetched.json").read_text())["other"] == {"sha256": "1" * 64}
-
-
 def test_a_corpus_of_another_length_is_refused(tmp_path, small):
     (tmp_path / fetch.CORPUS).write_text("a\n")
     with pytest.raises(UserError, match="1 lines, expected 3"):
