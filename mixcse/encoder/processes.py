@@ -3,66 +3,60 @@
 import io
 import os
 import signal
+import threading
 import weakref
-from collections.abc import Callable, Iterator
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 import numpy as np
 import torch
 
 from mixcse.base.checks import check_count, device_of
 from mixcse.base.errors import UserError, first_line
-from mixcse.encoder.batches import longest_first
-
-if TYPE_CHECKING:
-    from mixcse.encoder.sentence_encoder import SentenceEncoder
+from mixcse.encoder.batches import embeddings_of, longest_first
+from mixcse.model.sentence_model import SentenceModel
 
 CHUNKS_EACH = 8  # a process that had short sentences takes more of them
 SMALLEST_CHUNK, LARGEST_CHUNK = 32, 2048  # sentences
 A_CORE = 4  # processes at most: each has a copy of the model, and memory ends before the operating system says no
-PATIENCE = 10  # seconds for a process to end by itself
+
+_own: dict[str, Any] = {}  # of a process that encodes: its device, and its copy of the model
 
 
 class Workers:
-    """Processes with a copy of an encoder each, until `close()` is called or this object is gone.
+    """Processes with a copy of a model each, until `close()` is called or this object is gone.
 
-    A CPU's threads are shared out among them.  Each has a pipe of its own: it ends with its
-    parent, and if it is killed the parent learns of it.
+    A CPU's threads are shared out among them.
 
     Args:
-        encoder: copied as it is now.
+        model: copied as it is now.
         devices: one for each process, such as `cuda:1`; some may be the same.
+        pooler, max_length: as for `embeddings_of`.
 
     Raises:
-        UserError: a device cannot be used, they are too many, or a process does not come up.
+        UserError: they are too many.
     """
 
-    def __init__(self, encoder: "SentenceEncoder", devices: list[str]) -> None:
+    def __init__(self, model: SentenceModel, devices: list[str], *, pooler: str, max_length: int) -> None:
         _check_how_many(len(devices))
-        self.key = key(encoder, devices)
-        self._devices = devices
+        self.key = key(model, devices, pooler, max_length)
+        self._options = {"pooler": pooler, "max_length": max_length}
+        self._count = len(devices)
         context = get_context("spawn")  # a forked process cannot use CUDA, and inherits locks of threads
-        self._pipes, processes = [], []
+        queue = context.SimpleQueue()
+        for device in devices:
+            queue.put(device)
+        copy = io.BytesIO()
+        torch.save(model, copy)
         threads = max(1, torch.get_num_threads() // len(devices))
-        self.close = weakref.finalize(self, _close, processes, self._pipes)
-        try:
-            for device in devices:
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(theirs, device, threads), daemon=True)
-                process.start()
-                theirs.close()
-                processes.append(process)
-                self._pipes.append(ours)
-            content = _as_bytes(encoder)
-            for number, pipe in enumerate(self._pipes):
-                self._try(number, lambda pipe=pipe: pipe.send_bytes(content))
-            for number in range(len(devices)):
-                self._receive(number)
-        except BaseException:
-            self.close()
-            raise
+        initial = (queue, copy.getvalue(), threads)
+        self._pool = ProcessPoolExecutor(len(devices), context, initializer=_begin, initargs=initial)
+        self._started: list[BaseProcess] = []
+        self.close = weakref.finalize(self, _close, self._pool, self._started)
 
     def encode(self, sentences: list[str], batch_size: int) -> Iterator[tuple[list[int], np.ndarray]]:
         """Positions of sentences and their embeddings, as they come, longest sentences first.
@@ -70,46 +64,29 @@ class Workers:
         Interrupted or failing, it ends all processes.
 
         Raises:
-            UserError: a process failed or was killed.
+            UserError: a device cannot be used, or a process failed or was killed.
         """
         order = longest_first(sentences)
-        size = min(LARGEST_CHUNK, max(SMALLEST_CHUNK, len(order) // (CHUNKS_EACH * len(self._devices))))
-        chunks = iter([order[start : start + size] for start in range(0, len(order), size)])
-        given: dict[int, list[int]] = {}
-
-        def give(number: int) -> None:
-            if chunk := next(chunks, None):
-                given[number] = chunk
-                task = [sentences[position] for position in chunk], batch_size
-                self._try(number, lambda: self._pipes[number].send(task))
-
+        size = min(LARGEST_CHUNK, max(SMALLEST_CHUNK, len(order) // (CHUNKS_EACH * self._count)))
+        before = active_children()
+        chunks: dict[Future, list[int]] = {}
         try:
-            for number in range(len(self._pipes)):
-                give(number)
-            while given:
-                for pipe in wait([self._pipes[number] for number in given]):
-                    number = self._pipes.index(pipe)
-                    embeddings, chunk = self._receive(number), given.pop(number)
-                    give(number)
-                    yield chunk, embeddings
+            for start in range(0, len(order), size):
+                chunk = order[start : start + size]
+                texts = [sentences[position] for position in chunk]
+                chunks[self._pool.submit(_encode, texts, self._options | {"batch_size": batch_size})] = chunk
+            self._started += [process for process in active_children() if process not in before]
+            for future in as_completed(list(chunks)):
+                yield chunks.pop(future), future.result()
+        except BrokenProcessPool as error:
+            self.close()
+            raise UserError(
+                "a process that encodes has ended; if it was killed for memory, use fewer, or a smaller batch; "
+                'a script that encodes in several processes needs `if __name__ == "__main__":`'
+            ) from error
         except BaseException:
             self.close()
             raise
-
-    def _receive(self, number: int) -> np.ndarray | None:
-        answer = self._try(number, self._pipes[number].recv)
-        if isinstance(answer, str):
-            raise UserError(f"process {number} on {self._devices[number]}: {answer}")
-        return answer
-
-    def _try(self, number: int, action: Callable[[], Any]) -> Any:
-        try:
-            return action()
-        except (EOFError, OSError) as error:
-            raise UserError(
-                f"process {number} on {self._devices[number]} has ended; if it was killed for memory, use fewer, or a "
-                'smaller batch; a script that encodes in several processes needs `if __name__ == "__main__":`'
-            ) from error
 
 
 def devices_of(device: torch.device, processes: int | None, devices: list[str] | None) -> list[str] | None:
@@ -143,49 +120,42 @@ def _check_how_many(processes: int) -> None:
         raise UserError(f"{processes} processes on {os.cpu_count()} cores; choose at most {most}")
 
 
-def key(encoder: "SentenceEncoder", devices: list[str]) -> tuple:
-    """Changes when copies of the encoder would no longer be what it is."""
-    weights = ((tensor.data_ptr(), tensor._version) for tensor in encoder.model.state_dict(keep_vars=True).values())
-    return encoder.pooler, encoder.max_seq_length, tuple(devices), *weights
+def key(model: SentenceModel, devices: list[str], pooler: str, max_length: int) -> tuple:
+    """Changes when copies of the model would no longer be what it is."""
+    weights = ((tensor.data_ptr(), tensor._version) for tensor in model.state_dict(keep_vars=True).values())
+    return pooler, max_length, tuple(devices), *weights
 
 
-def _as_bytes(encoder: "SentenceEncoder") -> bytes:
-    buffer = io.BytesIO()
-    torch.save((encoder.model, encoder.pooler, encoder.max_seq_length), buffer)
-    return buffer.getvalue()
-
-
-def _work(pipe: Connection, device: str, threads: int) -> None:
-    """What a process does: takes sentences, gives embeddings; a string says what went wrong."""
+def _begin(queue: Any, copy: bytes, threads: int) -> None:
+    """What a process does first; it loads its model with its first sentences, where what fails is said."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes; the parent sees to it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # the tokenizer's
     torch.set_num_threads(threads)
-    from mixcse.encoder.sentence_encoder import SentenceEncoder, move
+    _own.update(device=queue.get(), copy=copy)
 
+
+def _end_with_parent() -> None:
+    parent_process().join()  # else a pool's processes outlive a parent that was killed
+    os._exit(1)
+
+
+def _encode(sentences: list[str], options: dict[str, Any]) -> np.ndarray:
     try:
-        try:
-            content = io.BytesIO(pipe.recv_bytes())
-            # The parent wrote it, for this process alone.
-            model, pooler, max_seq_length = torch.load(content, map_location="cpu", weights_only=False)
-            move(model, device)
-            encoder = SentenceEncoder(model, pooler=pooler, max_seq_length=max_seq_length)
-            pipe.send(None)
-            while True:
-                sentences, batch_size = pipe.recv()
-                pipe.send(encoder.encode(sentences, batch_size))
-        except (UserError, RuntimeError) as error:  # out of memory is a RuntimeError
-            pipe.send(first_line(error))
-    except (EOFError, OSError):
-        return  # the parent has closed the pipe, or is gone
+        if "model" not in _own:  # the parent wrote it, for this process alone
+            model = torch.load(io.BytesIO(_own.pop("copy")), map_location="cpu", weights_only=False)
+            _own["model"] = model.eval().to(_own["device"])
+        embeddings = np.empty((len(sentences), _own["model"].encoder.config.hidden_size), dtype=np.float32)
+        for positions, part in embeddings_of(_own["model"], sentences, **options):
+            embeddings[positions] = part
+        return embeddings
+    except Exception as error:  # torch has many kinds for a device that is not there; out of memory is a RuntimeError
+        raise UserError(f"a process on {_own['device']}: {first_line(error)}") from error
 
 
-def _close(processes: list, pipes: list[Connection]) -> None:
-    for pipe in pipes:
-        pipe.close()
-    for process in processes:
+def _close(pool: ProcessPoolExecutor, processes: list[BaseProcess]) -> None:
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:  # rather than wait for what they are at
         process.terminate()
     for process in processes:
-        process.join(PATIENCE)
-        if process.is_alive():
-            process.kill()
-            process.join()
+        process.join()

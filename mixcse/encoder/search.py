@@ -53,7 +53,7 @@ class Searching:
             TypeError, ValueError: a sentence or an option is wrong, as for `encode`.
         """
         chunks = encode_stream(
-            self, sentences, text_column=text_column, show_progress=show_progress, normalize=True, **options
+            self.encode, sentences, text_column=text_column, show_progress=show_progress, normalize=True, **options
         )
         self._index = SentenceIndex.collect(chunks, self.dim, fingerprint=self.fingerprint(), faiss=faiss)
         return self._index

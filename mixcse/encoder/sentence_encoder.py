@@ -201,7 +201,7 @@ class SentenceEncoder(Searching):
             UserError: a file cannot be read or written, or has no sentences.
             TypeError, ValueError: an option is wrong, as for `encode`.
         """
-        return encode_file(self, path_in, path_out, **options)
+        return encode_file(self.encode, self.dim, path_in, path_out, **options)
 
     def close(self) -> None:
         """Ends the processes that `encode` started; the next call that needs some starts new ones."""
@@ -223,9 +223,11 @@ class SentenceEncoder(Searching):
     def _encode_elsewhere(self, devices: list[str], sentences: list[str], batch_size: int) -> Encoded:
         if not sentences:
             return
-        if self._workers is None or not self._workers.close.alive or self._workers.key != key(self, devices):
+        options = {"pooler": self.pooler, "max_length": self.max_seq_length}
+        now = key(self.model, devices, **options)
+        if self._workers is None or not self._workers.close.alive or self._workers.key != now:
             self.close()
-            self._workers = Workers(self, devices)
+            self._workers = Workers(self.model, devices, **options)
         yield from self._workers.encode(sentences, batch_size)
 
 

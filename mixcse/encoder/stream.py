@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from tqdm import tqdm
@@ -17,32 +17,28 @@ from mixcse.base.errors import UserError
 from mixcse.base.files import moved_when_written
 from mixcse.data.reading import iter_sentences
 
-if TYPE_CHECKING:
-    from mixcse.encoder.sentence_encoder import SentenceEncoder
-
 CHUNK = 20_000  # sentences in memory with their embeddings; within a chunk they are sorted by length
 STDIO = "-"
 NOT_FINITE = "its training diverged, or a dtype of half precision is too small for it (float32 is not)"
 
+Encode = Callable[..., np.ndarray]  # `SentenceEncoder.encode`
 Write = Callable[[list[str], np.ndarray], None]
 
 
-def encode_file(encoder: "SentenceEncoder", path_in: str | Path, path_out: str | Path, **options: Any) -> int:
-    """See `SentenceEncoder.encode_file`."""
+def encode_file(encode: Encode, dim: int, path_in: str | Path, path_out: str | Path, **options: Any) -> int:
+    """See `SentenceEncoder.encode_file`; `encode` and `dim` are an encoder's."""
     suffix = ".jsonl" if str(path_out) == STDIO else Path(path_out).suffix.lower()
     if suffix not in WRITERS:
         raise UserError(f"{path_out}: embeddings are written to {', '.join(WRITERS)}, or to - as .jsonl")
-    if "\0" in str(path_out):
-        raise UserError(f"{str(path_out)!r}: the name of a file has no NUL character in it")
-    if (dim := options.get("truncate_dim")) is not None:
-        check_count("truncate_dim", dim, most=encoder.dim)
+    if (fewer := options.get("truncate_dim")) is not None:
+        check_count("truncate_dim", fewer, most=dim)
     if suffix != ".jsonl" and Path(path_out).is_fifo():
         raise UserError(f"{path_out} is a pipe, and a {suffix} file is not written from start to end; name a file")
-    chunks = encode_stream(encoder, Path(path_in), **options)
+    chunks = encode_stream(encode, Path(path_in), **options)
     if str(path_in) != STDIO and os.path.realpath(path_in) == os.path.realpath(path_out):
         raise UserError(f"{path_out} is the file that is read; name another one")
     count = 0
-    with _opened(path_out) as file, WRITERS[suffix](file, dim or encoder.dim) as write:
+    with _opened(path_out) as file, WRITERS[suffix](file, fewer or dim) as write:
         for sentences, embeddings in chunks:
             write(sentences, embeddings)
             count += len(sentences)
@@ -52,7 +48,7 @@ def encode_file(encoder: "SentenceEncoder", path_in: str | Path, path_out: str |
 
 
 def encode_stream(
-    encoder: "SentenceEncoder",
+    encode: Encode,
     sentences: Iterable[str] | str | Path,
     *,
     text_column: str | None = None,
@@ -80,15 +76,15 @@ def encode_stream(
             total = sum(1 for _ in iter_sentences(path, text_column))
         sentences = iter_sentences(path, text_column)
     check_listed(sentences)
-    return _encoded(encoder, iter(sentences), total, show_progress, options)
+    return _encoded(encode, iter(sentences), total, show_progress, options)
 
 
 def _encoded(
-    encoder: "SentenceEncoder", sentences: Iterator[str], total: int | None, show_progress: bool, options: dict
+    encode: Encode, sentences: Iterator[str], total: int | None, show_progress: bool, options: dict
 ) -> Iterator[tuple[list[str], np.ndarray]]:
     with tqdm(total=total, desc="all", unit=" sentences", disable=None if show_progress else True) as bar:
         while chunk := list(islice(sentences, CHUNK)):
-            embeddings = encoder.encode(chunk, show_progress=show_progress, **options)
+            embeddings = encode(chunk, show_progress=show_progress, **options)
             if not np.isfinite(embeddings).all():
                 raise UserError(f"the model gives NaN or infinity for sentences; {NOT_FINITE}")
             yield chunk, embeddings

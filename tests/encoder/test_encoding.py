@@ -5,9 +5,8 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,88 +71,64 @@ def test_a_failing_tokenizer_ends_it(encoder):
         list(tokenised(tokenizer, ["a"], 7))
 
 
-def test_processes_give_what_one_gives_and_are_used_again(encoder, toy_sentences):
+def test_processes_give_what_one_gives_and_end_when_they_have_to(encoder, toy_sentences, monkeypatch):
     sentences = [*toy_sentences[:150], "", "the cat " * 40, toy_sentences[0]]
     alone = encoder.encode(sentences)
     np.testing.assert_allclose(encoder.encode(sentences, processes=2), alone, atol=1e-5)
-    children = encoder._workers
-    assert len(multiprocessing.active_children()) == 2
+    children, started = encoder._workers, multiprocessing.active_children()
+    assert len(started) == 2
     np.testing.assert_allclose(encoder.encode(sentences[:3], devices=["cpu", "cpu"]), alone[:3], atol=1e-5)
     assert encoder._workers is children
-    killed = multiprocessing.active_children()[0]
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.join()
-    with pytest.raises(UserError, match="process . on cpu has ended; if it was killed for memory"):
+    os.kill(started[0].pid, signal.SIGKILL)
+    started[0].join()
+    with pytest.raises(UserError, match="a process that encodes has ended; if it was killed for memory"):
         encoder.encode(sentences, processes=2)
     assert not multiprocessing.active_children()
 
+    def interrupted(_):
+        raise KeyboardInterrupt
 
-class Threads:
-    """In place of processes, which take seconds to start."""
-
-    Pipe = staticmethod(multiprocessing.Pipe)
-
-    def __init__(self):
-        self.started = []
-
-    def Process(self, target, args, daemon):
-        pipe, *others = args
-        pipe = Connection(os.dup(pipe.fileno()))  # a process has its own
-        thread = threading.Thread(target=target, args=(pipe, *others), daemon=daemon)
-        thread.terminate = thread.kill = lambda: None
-        self.started.append(thread)
-        return thread
+    monkeypatch.setattr(workers, "as_completed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        encoder.encode(sentences, devices=["cpu"])
+    assert not multiprocessing.active_children()
 
 
 @pytest.fixture()
 def in_threads(monkeypatch):
-    threads = Threads()
-    monkeypatch.setattr(workers, "get_context", lambda _: threads)
+    """Threads in place of processes, which take seconds to start."""
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, count, _, **options):
+            super().__init__(count, **options)
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(workers, "_own", {})
+    monkeypatch.setattr(workers, "_end_with_parent", lambda: None)
     monkeypatch.setattr(workers.signal, "signal", lambda *_: None)
     monkeypatch.setenv("RAYON_NUM_THREADS", "1")
-    return threads.started
-
-
-def test_an_interrupt_ends_the_processes(encoder, in_threads, toy_sentences, monkeypatch):
-    def interrupted(_):
-        raise KeyboardInterrupt
-
-    alone = encoder.encode(toy_sentences)
-    with monkeypatch.context() as patch:
-        patch.setattr(workers, "wait", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            encoder.encode(toy_sentences, processes=3)
-    assert len(in_threads) == 3
-    assert not any(thread.is_alive() for thread in in_threads)
-    np.testing.assert_allclose(encoder.encode(toy_sentences, processes=3), alone, atol=1e-5)
-    assert len(in_threads) == 6
-    encoder.close()
-    encoder.close()
-    assert not any(thread.is_alive() for thread in in_threads)
 
 
 def test_what_a_process_cannot_do_is_said(encoder, in_threads, monkeypatch):
-    with pytest.raises(UserError, match="process 0 on cuda:99: device 'cuda:99' cannot be used"):
+    with pytest.raises(UserError, match="a process on cuda:99: "):
         encoder.encode(["a"], devices=["cuda:99"])
-    encoder.encode(["a"], devices=["cpu"])
 
     def out_of_memory(*_, **__):
         raise RuntimeError("out of memory\nand more")
 
     monkeypatch.setattr(encoding, "encode_packed", out_of_memory)
-    with pytest.raises(UserError, match="process 0 on cpu: out of memory$"):
+    with pytest.raises(UserError, match="a process on cpu: out of memory$"):
         encoder.encode(["a"], devices=["cpu"])
-    assert not any(thread.is_alive() for thread in in_threads)
 
 
 def test_processes_are_new_when_the_model_is(tiny_bert):
     encoder = SentenceEncoder(SentenceModel.from_pretrained(tiny_bert))
-    before = workers.key(encoder, ["cpu"])
-    assert workers.key(encoder, ["cpu"]) == before
-    assert workers.key(encoder, ["cpu", "cpu"]) != before
+    before = workers.key(encoder.model, ["cpu"], "avg", 9)
+    assert workers.key(encoder.model, ["cpu"], "avg", 9) == before
+    assert workers.key(encoder.model, ["cpu", "cpu"], "avg", 9) != before
     with torch.no_grad():
         encoder.model.encoder.embeddings.word_embeddings.weight.mul_(2)
-    assert workers.key(encoder, ["cpu"]) != before
+    assert workers.key(encoder.model, ["cpu"], "avg", 9) != before
 
 
 @pytest.mark.parametrize(
