@@ -100,7 +100,7 @@ def test_own_pairs_alone_ask_for_evaluation():
     ("line", "says"),
     [
         ("--output_dir x --temp zero", "argument --temperature/--temp: invalid float value: 'zero'"),
-        ("--output_dir x --temp 0", "--temperature must be above 0"),
+        ("--output_dir x --temp 0", "--temperature must be at least 1e-06"),
         ("--output_dir x --lambdas 1.5", "--mixing_lambda must lie in 0 to 1"),
         ("--output_dir x --mlm_probability 1", "--mlm_probability"),
         ("--output_dir x --pooler_type max", "invalid choice: 'max'"),
