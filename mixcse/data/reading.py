@@ -5,6 +5,7 @@ Nothing heavy is imported before it is needed: the command line reads its input 
 import glob
 import gzip
 import shutil
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,6 @@ from typing import IO, Any, TextIO
 
 from mixcse.base.errors import UserError, first_line
 from mixcse.base.files import check_name
-from mixcse.base.program import standard_input
 from mixcse.data.delimited import read_header, read_records
 from mixcse.data.json_records import half_character, read_json_lines, read_json_records
 from mixcse.data.plain_text import read_plain_lines, text_fault
@@ -257,7 +257,7 @@ def encoding_fault(path: Path) -> str | None:
 
 def _stdin_lines() -> Iterator[str]:
     # Bytes that are no UTF-8 come through as half characters, so that the line that holds them is known.
-    file = TextIOWrapper(standard_input().buffer, encoding="utf-8-sig", errors="surrogateescape")
+    file = TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape")
     try:
         for number, line in read_plain_lines(file):
             if half_character([line]):
