@@ -5,6 +5,7 @@ Nothing heavy is imported before it is needed: help does not wait for it.
 
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,10 +31,7 @@ POOLED = {"cls": "[CLS]", "cls_before_pooler": "[CLS]", "avg": "mean"}
 
 def main(argv: list[str]) -> None:
     """Chooses a profile, says why and what follows, and runs it."""
-    parser = OneLineParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--profile", choices=PROFILES)
-    parser.add_argument("--faithful_precision", action="store_true")
-    options, flags = parser.parse_known_args(argv)
+    options, flags = parse_profile(argv)
     answer_help(flags, USAGE)
     import torch
 
@@ -46,6 +44,14 @@ def main(argv: list[str]) -> None:
         run_paper(flags, gpu, faithful_precision=options.faithful_precision)
     else:
         run_demo(flags)
+
+
+def parse_profile(argv: list[str]) -> tuple[Namespace, list[str]]:
+    """Our own two options, and the rest, which are for `train.py`."""
+    parser = OneLineParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--profile", choices=PROFILES)
+    parser.add_argument("--faithful_precision", action="store_true")
+    return parser.parse_known_args(argv)
 
 
 def run_paper(flags: list[str], gpu: bool, *, faithful_precision: bool = False) -> None:

@@ -121,6 +121,7 @@ SCORES = [
 ]
 UNKNOWN = [
     _wrong("--temprature 1", "unknown option --temprature; did you mean --temperature?"),
+    _wrong("--output-dri x", "unknown option --output-dri; did you mean --output_dir?"),
     _wrong("--lambda 0.2", "unknown option --lambda; did you mean --lambdas?"),
     _wrong("--no_cuda", "unknown option --no_cuda: today it is --use_cpu"),
     _wrong("--save_safetensors", "weights are always safetensors"),
