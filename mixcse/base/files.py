@@ -118,6 +118,10 @@ def check_place(folder: Path, option: str) -> None:
     Args:
         option: that names it, for the message.
     """
+    try:
+        check_name(folder)
+    except OSError as error:
+        raise UserError(f"{option} {str(folder)[:80]}: {error.strerror}; name another folder") from error
     nearest = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
     if not nearest.is_dir():
         wrong = f"{nearest} is {'a file, no folder' if nearest.exists() else 'a link to nowhere'}"

@@ -1,6 +1,5 @@
 """The options of training together with transformers' own, and what follows from one for another."""
 
-import json
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -56,7 +55,6 @@ class TrainArguments(Recipe, TrainingArguments):
         if not self.output_dir:
             raise UserError("--output_dir is missing: say where the trained model goes")
         check_fields(self, RANGES)
-        self._check_json()
         for name, reason in IMPOSSIBLE.items():
             if getattr(self, name, None):
                 raise UserError(f"--{name}: {reason}; leave it out")
@@ -83,17 +81,6 @@ class TrainArguments(Recipe, TrainingArguments):
         """Transformers' own; for several processes on a CPU it is `cpu:0`, which torch 2.11 cannot load to."""
         device = super().device
         return torch.device("cpu") if device.type == "cpu" else device
-
-    def _check_json(self) -> None:
-        """What transformers refuses without a word of the option."""
-        for name in self._VALID_DICT_FIELDS:
-            value = getattr(self, name, None)
-            if not isinstance(value, str) or not value.startswith("{"):
-                continue
-            try:
-                json.loads(value)
-            except ValueError as error:
-                raise UserError(f"--{name} takes a JSON object, such as '{{\"key\": 1}}', not {value:.80}") from error
 
     def _resolve_evaluation(self) -> None:
         asked = (

@@ -61,6 +61,8 @@ def parse_training_arguments(argv: list[str]) -> tuple[ModelArguments, DataArgum
         argv = recorded + argv[1:]
     try:
         return parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+    except json.JSONDecodeError as error:
+        raise UserError(f"an option takes a JSON object, such as '{{\"key\": 1}}', not {error.doc:.80}") from error
     except (ValueError, TypeError, OSError, ImportError) as error:  # transformers' own checks
         raise UserError(" ".join(str(error).split())[:400]) from error
 
@@ -79,11 +81,7 @@ def _arguments_from_json(path: Path) -> list[str]:
         if value is None or value == [] or name in (CHECKSUM, PROCESSES):
             continue
         if isinstance(value, list):
-            argv += [f"--{name}", *map(_as_argument, value)]
+            argv += [f"--{name}", *map(str, value)]
         else:
-            argv.append(f"--{name}={_as_argument(value)}")
+            argv.append(f"--{name}={json.dumps(value) if isinstance(value, dict) else value}")
     return argv
-
-
-def _as_argument(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)

@@ -94,7 +94,7 @@ FITTING = [
     _wrong("--do_predict", "--do_predict: there is nothing to predict"),
     _wrong("--resume_from_checkpoint out", "--resume_from_checkpoint: not needed"),
     _wrong("--fsdp full_shard", "fsdp"),
-    _wrong("--lr_scheduler_kwargs {", "--lr_scheduler_kwargs takes a JSON object"),
+    _wrong("--lr_scheduler_kwargs {", "an option takes a JSON object, such as '{\"key\": 1}', not {"),
     _wrong("--lr_scheduler_kwargs [1]", "these options cannot be run"),
     _wrong('--lr_scheduler_kwargs {"x":1}', "got an unexpected keyword argument 'x'"),
     _wrong('--accelerator_config {"x":true}', "unexpected keyword argument 'x'"),
