@@ -2,13 +2,15 @@
 Nothing heavy is imported here: `train.py --help` is made of these fields.
 """
 
-import math
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass
 from typing import Literal
 
 from mixcse.base.errors import UserError
-from mixcse.base.ranges import check_range
+from mixcse.base.fields import BELOW_ONE, FINITE, Range, above, at_least, check_fields, option, within
 from mixcse.names import LEAST_TEMPERATURE, MIXED_VIEWS, PADDING, POOLERS, VARIANTS
+
+MOST_PROCESSES = max(64, 4 * (os.cpu_count() or 1))  # more would fill the machine
 
 
 @dataclass
@@ -17,76 +19,62 @@ class ModelArguments:
 
     _argument_group_name = "model and objective"
 
-    model_name_or_path: str = field(
-        default="bert-base-uncased", metadata={"help": "Encoder to start from: a folder or a Hub id."}
+    model_name_or_path: str = option("bert-base-uncased", "Encoder to start from: a folder or a Hub id.")
+    model_revision: str = option("main", "Branch, tag or commit of a Hub model.")
+    cache_dir: str | None = option(None, "Where Hub models are cached.", metavar="DIR")
+    trust_remote_code: bool = option(False, "Run the code that a Hub model brings along.")
+    pooler_type: str = option("cls", "Pooler in training; cls has an MLP head.", choices=POOLERS)
+    mlp_only_train: bool = option(
+        False, "With pooler cls: score the dev sets without the MLP head.", needs=("pooler_type", "cls")
     )
-    model_revision: str = field(default="main", metadata={"help": "Branch, tag or commit of a Hub model."})
-    cache_dir: str | None = field(default=None, metadata={"metavar": "DIR", "help": "Where Hub models are cached."})
-    trust_remote_code: bool = field(default=False, metadata={"help": "Run the code that a Hub model brings along."})
-    pooler_type: str = field(
-        default="cls", metadata={"choices": POOLERS, "help": "Pooler in training; cls has an MLP head."}
+    variant: str = option("released", "Objective; see mixcse/objective.py.", choices=VARIANTS)
+    temperature: float = option(
+        0.05, "Temperature of the softmax, above 0.", range=at_least(LEAST_TEMPERATURE), aliases=["--temp"]
     )
-    mlp_only_train: bool = field(
-        default=False, metadata={"help": "With pooler cls: score the dev sets without the MLP head."}
+    mixing_lambda: float = option(
+        0.2,  # paper, section 4
+        "Share of a mixed negative's first part, 0 to 1.",
+        range=within(0, 1),
+        aliases=["--lambdas"],
     )
-    variant: str = field(
-        default="released", metadata={"choices": VARIANTS, "help": "Objective; see mixcse/objective.py."}
+    hard_negative_weight: float = option(0.0, "Added to the logits of a row's own hard negatives.", range=FINITE)
+    mixed_views: str = option(
+        "both",
+        "Views that the released variants mix; for ablation.",
+        choices=MIXED_VIEWS,
+        needs=("variant", "released", "adaptive"),
     )
-    temperature: float = field(
-        default=0.05, metadata={"help": "Temperature of the softmax, above 0.", "aliases": ["--temp"]}
+    stop_gradient: bool = option(
+        True,
+        "Mixes are constants: no gradient flows into them; for ablation.",
+        needs=("variant", "released", "adaptive", "paper"),
     )
-    mixing_lambda: float = field(
-        default=0.2,  # paper, section 4
-        metadata={"help": "Share of a mixed negative's first part, 0 to 1.", "aliases": ["--lambdas"]},
+    do_mlm: bool = option(False, "Add the masked-LM loss.")
+    mlm_weight: float = option(0.1, "Weight of the masked-LM loss.", range=at_least(0), needs=("do_mlm",))
+    dropout: float | None = option(
+        None,
+        "The encoder's dropout probability, which makes the two views of a sentence differ (default: its own, 0.1 for "
+        "BERT; ModernBERT has none).",
+        range=BELOW_ONE,
     )
-    hard_negative_weight: float = field(
-        default=0.0, metadata={"help": "Added to the logits of a row's own hard negatives."}
+    lora_rank: int | None = option(
+        None,
+        "Train adapters of this rank (LoRA, with peft) and the cls head, in place of the encoder's weights; they want "
+        "a larger --learning_rate, about ten times.",
+        range=at_least(1),
     )
-    mixed_views: str = field(
-        default="both", metadata={"choices": MIXED_VIEWS, "help": "Views that the released variants mix; for ablation."}
+    lora_alpha: float | None = option(
+        None, "Scale of the adapters, over their rank (default: twice the rank).", range=above(0), needs=("lora_rank",)
     )
-    stop_gradient: bool = field(
-        default=True, metadata={"help": "Mixes are constants: no gradient flows into them; for ablation."}
+    lora_dropout: float | None = option(
+        None, "Dropout of what the adapters read (default: 0.1).", range=BELOW_ONE, needs=("lora_rank",)
     )
-    do_mlm: bool = field(default=False, metadata={"help": "Add the masked-LM loss."})
-    mlm_weight: float = field(default=0.1, metadata={"help": "Weight of the masked-LM loss."})
-    dropout: float | None = field(
-        default=None,
-        metadata={
-            "help": "The encoder's dropout probability, which makes the two views of a sentence differ (default: "
-            "its own, 0.1 for BERT; ModernBERT has none)."
-        },
-    )
-    lora_rank: int | None = field(
-        default=None,
-        metadata={
-            "help": "Train adapters of this rank (LoRA, with peft) and the cls head, in place of the encoder's "
-            "weights; they want a larger --learning_rate, about ten times."
-        },
-    )
-    lora_alpha: float | None = field(
-        default=None, metadata={"help": "Scale of the adapters, over their rank (default: twice the rank)."}
-    )
-    lora_dropout: float | None = field(
-        default=None, metadata={"help": "Dropout of what the adapters read (default: 0.1)."}
-    )
-    lora_target_modules: list[str] | None = field(
-        default=None,
-        metadata={"metavar": "NAME", "help": "Layers that get adapters, by name (default: all linear ones)."},
+    lora_target_modules: list[str] | None = option(
+        None, "Layers that get adapters, by name (default: all linear ones).", metavar="NAME", needs=("lora_rank",)
     )
 
     def __post_init__(self) -> None:
-        check_range(self, "temperature", 0, open_below=True)
-        check_range(self, "temperature", LEAST_TEMPERATURE)
-        check_range(self, "hard_negative_weight", -math.inf)
-        check_range(self, "mlm_weight", 0)
-        check_range(self, "lora_rank", 1)
-        check_range(self, "lora_alpha", 0, open_below=True)
-        if not 0 <= self.mixing_lambda <= 1:
-            raise UserError(f"--mixing_lambda must lie in 0 to 1, not {self.mixing_lambda}")
-        for name in ("dropout", "lora_dropout"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
-                raise UserError(f"--{name} must be at least 0 and below 1, not {getattr(self, name)}")
+        check_fields(self)
 
     @property
     def hub(self) -> dict[str, object]:
@@ -100,14 +88,8 @@ class ModelArguments:
     @property
     def objective(self) -> dict[str, object]:
         """The keywords of `mixcse.objective.logit_blocks`."""
-        return {
-            "temperature": self.temperature,
-            "mixing_lambda": self.mixing_lambda,
-            "variant": self.variant,
-            "hard_negative_weight": self.hard_negative_weight,
-            "mixed_views": self.mixed_views,
-            "stop_gradient": self.stop_gradient,
-        }
+        names = ("temperature", "mixing_lambda", "variant", "hard_negative_weight", "mixed_views", "stop_gradient")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def test_pooler(self) -> str:
@@ -126,46 +108,38 @@ class DataArguments:
 
     _argument_group_name = "data"
 
-    train_file: list[str] | None = field(
-        default=None,
-        metadata={
-            "help": "Files of one kind, or globs in quotes.  .txt: a sentence a line.  .csv, .tsv (with a header), "
-            ".json, .jsonl, .parquet: columns sentence, or pair, hard negative.  Each also .gz."
-        },
+    train_file: list[str] | None = option(
+        None,
+        "Files of one kind, or globs in quotes.  .txt: a sentence a line.  .csv, .tsv (with a header), .json, .jsonl, "
+        ".parquet: columns sentence, or pair, hard negative.  Each also .gz.",
     )
-    dataset_name: str | None = field(
-        default=None, metadata={"help": "Instead of files: a data set of the Hub, or its folder."}
+    dataset_name: str | None = option(None, "Instead of files: a data set of the Hub, or its folder.")
+    dataset_config_name: str | None = option(None, "Configuration of that data set.", needs=("dataset_name",))
+    dataset_split: str = option("train", "Split of that data set.", needs=("dataset_name",))
+    dataset_revision: str | None = option(None, "Branch, tag or commit of it on the Hub.", needs=("dataset_name",))
+    text_column: str | None = option(None, "Column of the sentences, where there are others.")
+    sentence1_column: str | None = option(None, "For pairs: column of the first sentence.")
+    sentence2_column: str | None = option(None, "Column of the second one.")
+    hard_negative_column: str | None = option(None, "Column of a pair's hard negative.")
+    dedupe: bool = option(
+        False, "Leave out exact duplicates but the first, and lines of fewer than two letters or digits."
     )
-    dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration of that data set."})
-    dataset_split: str = field(default="train", metadata={"help": "Split of that data set."})
-    dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of it on the Hub."})
-    text_column: str | None = field(default=None, metadata={"help": "Column of the sentences, where there are others."})
-    sentence1_column: str | None = field(default=None, metadata={"help": "For pairs: column of the first sentence."})
-    sentence2_column: str | None = field(default=None, metadata={"help": "Column of the second one."})
-    hard_negative_column: str | None = field(default=None, metadata={"help": "Column of a pair's hard negative."})
-    dedupe: bool = field(
-        default=False,
-        metadata={"help": "Leave out exact duplicates but the first, and lines of fewer than two letters or digits."},
+    max_seq_length: int = option(32, "Tokens of a training sentence; longer ones are cut.")
+    pad_to_max_length: bool = option(False, "Pad every batch to max_seq_length, not to its longest row.")
+    mlm_probability: float = option(
+        0.15,
+        "Share of tokens that --do_mlm masks.",
+        range=Range("lie between 0 and 1", lambda value: 0 < value < 1),
+        needs=("do_mlm",),
     )
-    max_seq_length: int = field(default=32, metadata={"help": "Tokens of a training sentence; longer ones are cut."})
-    pad_to_max_length: bool = field(
-        default=False, metadata={"help": "Pad every batch to max_seq_length, not to its longest row."}
-    )
-    mlm_probability: float = field(default=0.15, metadata={"help": "Share of tokens that --do_mlm masks."})
-    preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenise."})
-    overwrite_cache: bool = field(default=False, metadata={"help": "Tokenise again, even if it was done before."})
-    senteval_data: str | None = field(
-        default=None,
-        metadata={
-            "metavar": "DIR",
-            "help": "Folder that holds downstream/.  Default: $SENTEVAL_DATA, else SentEval/data.",
-        },
+    preprocessing_num_workers: int | None = option(None, "Processes that tokenise.", range=within(1, MOST_PROCESSES))
+    overwrite_cache: bool = option(False, "Tokenise again, even if it was done before.")
+    senteval_data: str | None = option(
+        None, "Folder that holds downstream/.  Default: $SENTEVAL_DATA, else SentEval/data.", metavar="DIR"
     )
 
     def __post_init__(self) -> None:
-        if not 0 < self.mlm_probability < 1:
-            raise UserError(f"--mlm_probability must lie between 0 and 1, not {self.mlm_probability}")
-        check_range(self, "preprocessing_num_workers", 1)
+        check_fields(self)
         if isinstance(self.train_file, str):
             self.train_file = [self.train_file]
         if self.train_file and self.dataset_name:
@@ -196,103 +170,89 @@ class DataArguments:
 class Recipe:
     """The options of training that transformers lacks, or has with another default or text.
 
-    `mixcse.train.arguments` adds the rest of transformers' options, and the checks.
+    `mixcse.train.arguments` adds the rest of transformers' options, and what follows from one for another.
     """
 
     _argument_group_name = "training"
 
-    output_dir: str | None = field(
-        default=None, metadata={"metavar": "DIR", "help": "Where checkpoints and the trained model go."}
+    output_dir: str | None = option(None, "Where checkpoints and the trained model go.", metavar="DIR")
+    overwrite_output_dir: bool = option(False, "Start afresh, over an earlier run.")
+    do_train: bool = option(True, "Train.")
+    validation_file: str | None = option(
+        None,
+        "A dev set of your own: .csv, .tsv, .json, .jsonl or .parquet with columns sentence1, sentence2, score (of any "
+        "scale), or STS-B's layout (tab separated; score in field 5, sentences in 6 and 7).  Adds dev_spearman, and is "
+        "what alignment and uniformity are measured on.",
+        metavar="FILE",
+        aliases=["--eval_path"],
     )
-    overwrite_output_dir: bool = field(default=False, metadata={"help": "Start afresh, over an earlier run."})
-    do_train: bool = field(default=True, metadata={"help": "Train."})
-    validation_file: str | None = field(
-        default=None,
-        metadata={
-            "metavar": "FILE",
-            "help": "A dev set of your own: .csv, .tsv, .json, .jsonl or .parquet with columns sentence1, sentence2, "
-            "score (of any scale), or STS-B's layout (tab separated; score in field 5, sentences in 6 and 7).  Adds "
-            "dev_spearman, and is what alignment and uniformity are measured on.",
-            "aliases": ["--eval_path"],
-        },
+    held_out: float | None = option(
+        None,
+        "Sentences kept from training to score the loss on, held_out_loss: a share (below 1) or a number (default: "
+        "none with a dev set; without one 0.01, at most 1000, at least a batch).",
+        range=above(0),
     )
-    held_out: float | None = field(
-        default=None,
-        metadata={
-            "help": "Sentences kept from training to score the loss on, held_out_loss: a share (below 1) or a number "
-            "(default: none with a dev set; without one 0.01, at most 1000, at least a batch)."
-        },
+    eval_transfer: bool = option(False, "Score the transfer tasks' dev sets too, at every evaluation.")
+    num_train_epochs: float = option(1.0, "Passes over the training file.", range=above(0))
+    per_device_train_batch_size: int = option(
+        64,
+        "Sentences in a batch, each seen twice.",
+        range=Range("be at least 2 (a batch's other sentences are negatives)", lambda value: value >= 2),
     )
-    eval_transfer: bool = field(
-        default=False, metadata={"help": "Score the transfer tasks' dev sets too, at every evaluation."}
+    per_device_eval_batch_size: int = option(128, "Sentences encoded at once for dev scores.", range=at_least(1))
+    padding: str = option(
+        "auto",
+        "How a batch is laid out: none, its sentences one after the other; chunks, in 8 chunks of similar length; "
+        "batch, padded to its longest.  auto: none on a CPU (chunks, for encoders other than BERT's kind), batch on a "
+        "GPU and with --pad_to_max_length.  The same mathematics; dropout draws other masks, on a CPU with 16 random "
+        "bits an element unless it is batch (0.1 becomes 0.100006).",
+        choices=PADDING,
     )
-    num_train_epochs: float = field(default=1.0, metadata={"help": "Passes over the training file."})
-    per_device_train_batch_size: int = field(default=64, metadata={"help": "Sentences in a batch, each seen twice."})
-    per_device_eval_batch_size: int = field(default=128, metadata={"help": "Sentences encoded at once for dev scores."})
-    padding: str = field(
-        default="auto",
-        metadata={
-            "choices": PADDING,
-            "help": "How a batch is laid out: none, its sentences one after the other; chunks, in 8 chunks of similar "
-            "length; batch, padded to its longest.  auto: none on a CPU (chunks, for encoders other than BERT's kind), "
-            "batch on a GPU and with --pad_to_max_length.  The same mathematics; dropout draws other masks, on a CPU "
-            "with 16 random bits an element unless it is batch (0.1 becomes 0.100006).",
-        },
+    embedding_chunk_size: int | None = option(
+        None,
+        "For batches that memory does not hold: encode this many rows at a time (a sentence is two), and once more for "
+        "their gradients (GradCache).  The loss is that of the whole batch; a step takes a third longer.",
+        range=at_least(1),
     )
-    embedding_chunk_size: int | None = field(
-        default=None,
-        metadata={
-            "help": "For batches that memory does not hold: encode this many rows at a time (a sentence is two), and "
-            "once more for their gradients (GradCache).  The loss is that of the whole batch; a step takes a third "
-            "longer."
-        },
+    gpu_recipe: bool = option(
+        False,
+        "For speed on a GPU: bf16 autocast with the loss in float32, batches of one shape, compiled where the run is "
+        "long enough to pay for it; only better checkpoints are written.  Changes results beyond rounding.",
     )
-    gpu_recipe: bool = field(
-        default=False,
-        metadata={
-            "help": "For speed on a GPU: bf16 autocast with the loss in float32, batches of one shape, compiled where "
-            "the run is long enough to pay for it; only better checkpoints are written.  Changes results beyond "
-            "rounding."
-        },
+    learning_rate: float = option(3e-5, "Peak learning rate; it decays linearly to 0.", range=above(0))
+    eval_strategy: Literal["no", "steps", "epoch"] | None = option(
+        None, "When to score the dev sets (default: steps).", aliases=["--evaluation_strategy"]
     )
-    learning_rate: float = field(default=3e-5, metadata={"help": "Peak learning rate; it decays linearly to 0."})
-    eval_strategy: Literal["no", "steps", "epoch"] | None = field(
-        default=None,
-        metadata={"help": "When to score the dev sets (default: steps).", "aliases": ["--evaluation_strategy"]},
+    eval_steps: int | None = option(None, "Steps between evaluations (default: 125).", range=at_least(1))
+    save_strategy: Literal["no", "steps", "epoch", "best"] | None = option(
+        None, "When to write a checkpoint (default: at every evaluation)."
     )
-    eval_steps: int | None = field(default=None, metadata={"help": "Steps between evaluations (default: 125)."})
-    save_strategy: Literal["no", "steps", "epoch", "best"] | None = field(
-        default=None, metadata={"help": "When to write a checkpoint (default: at every evaluation)."}
+    save_steps: int | None = option(None, "Steps between checkpoints (default: eval_steps).", range=at_least(1))
+    save_total_limit: int | None = option(  # not released: it kept the best only
+        2, "Checkpoints to keep on disk: the newest ones, and the best."
     )
-    save_steps: int | None = field(default=None, metadata={"help": "Steps between checkpoints (default: eval_steps)."})
-    save_total_limit: int | None = field(  # not released: it kept the best only
-        default=2, metadata={"help": "Checkpoints to keep on disk: the newest ones, and the best."}
+    logging_steps: int | None = option(
+        None, "Steps between logged losses (default: eval_steps, at most 125).", range=at_least(1)
     )
-    logging_steps: int | None = field(
-        default=None, metadata={"help": "Steps between logged losses (default: eval_steps, at most 125)."}
+    metric_for_best_model: str | None = option(
+        None,
+        "What selects: stsb_spearman (default), sickr_spearman, avg_sts, avg_transfer, dev_spearman (default with "
+        "--validation_file), or held_out_loss (default without a dev set).",
     )
-    metric_for_best_model: str | None = field(
-        default=None,
-        metadata={
-            "help": "What selects: stsb_spearman (default), sickr_spearman, avg_sts, avg_transfer, "
-            "dev_spearman (default with --validation_file), or held_out_loss (default without a dev set)."
-        },
+    ddp_timeout: int = option(  # one process evaluates, the others wait however long it takes
+        30 * 24 * 3600, "Seconds that a process waits for the others.", range=at_least(1)
     )
-    ddp_timeout: int = field(  # one process evaluates, the others wait however long it takes
-        default=30 * 24 * 3600, metadata={"help": "Seconds that a process waits for the others."}
+    load_best_model_at_end: bool | None = option(
+        None, "Keep the best checkpoint (default with dev scores), else the last step.", nargs="?", const=True
     )
-    load_best_model_at_end: bool | None = field(
-        default=None,
-        metadata={
-            "help": "Keep the best checkpoint (default with dev scores), else the last step.",
-            "nargs": "?",
-            "const": True,
-        },
+    early_stopping_patience: int | None = option(
+        None,
+        "Stop after this many evaluations in a row without a better --metric_for_best_model.",
+        range=at_least(1),
     )
-    early_stopping_patience: int | None = field(
-        default=None,
-        metadata={"help": "Stop after this many evaluations in a row without a better --metric_for_best_model."},
-    )
-    early_stopping_threshold: float | None = field(
-        default=None, metadata={"help": "A score is better if it is by more than this (default: 0)."}
+    early_stopping_threshold: float | None = option(
+        None,
+        "A score is better if it is by more than this (default: 0).",
+        range=at_least(0),
+        needs=("early_stopping_patience",),
     )

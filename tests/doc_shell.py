@@ -211,7 +211,7 @@ def _check_bash(argv: list[str]) -> None:
     if script == "run_unsup_example.sh":
         from mixcse import example
 
-        _, flags = example._split_profile([flag for flag in options if flag != example.FAITHFUL])
+        _, flags = example.parse_profile(options)
         check_training_options([*flags, "--output_dir", "x"])
     else:
         assert not options
@@ -229,13 +229,11 @@ def known_options() -> set[str]:
     from torch.distributed.run import get_args_parser
 
     from mixcse.cli import COMMANDS
-    from mixcse.example import FAITHFUL
-    from mixcse.options import DataArguments, ModelArguments
-    from mixcse.train.arguments import TrainArguments
     from mixcse.train.parsing import RENAMED, StrictParser
 
-    known = set(StrictParser((ModelArguments, DataArguments, TrainArguments))._option_string_actions)
-    known |= set(get_args_parser()._option_string_actions) | {"--profile", FAITHFUL, "--version", *RENAMED}
+    known = set(StrictParser()._option_string_actions)
+    known |= {*get_args_parser()._option_string_actions, *RENAMED}
+    known |= {"--profile", "--faithful_precision", "--version"}
     helps = [(name, "--help") for name in COMMANDS if name != "train"]
     helps += [("reproduce", part, "--help") for part in ("list", "run", "report")]
     for name, *argv in helps:

@@ -14,10 +14,8 @@ def check_count(name: str, value: Any, most: int | None = None) -> None:
     """Raises TypeError unless it is a whole number, ValueError unless it is from 1 to `most`."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, not {type(value).__name__} {value!r:.40}")
-    if most is not None and not 1 <= value <= most:
-        raise ValueError(f"{name} must be from 1 to {most}, not {value}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, not {value}")
+    if not 1 <= value <= (most or value):
+        raise ValueError(f"{name} must be {f'from 1 to {most}' if most else 'at least 1'}, not {value}")
 
 
 def check_listed(sentences: Any) -> None:

@@ -5,7 +5,7 @@ import difflib
 import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from mixcse.base.errors import UserError
@@ -49,18 +49,15 @@ class OneLineParser(argparse.ArgumentParser):
         return self._all_known(*self.parse_known_intermixed_args(args, namespace))
 
     def _all_known(self, options: Any, unknown: list[str]) -> Any:
-        if unknown:
-            raise UserError(unknown_option(unknown[0], self._option_string_actions))
-        return options
-
-
-def unknown_option(option: str, known: Iterable[str]) -> str:
-    """What is wrong with a word of a command line that no option takes, and what may have been meant."""
-    name = option.split("=")[0]
-    if not name.startswith("-"):
-        return f"unexpected argument {option!r}: options begin with -- (see --help)"
-    close = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), known, n=1)
-    return f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else " (see --help)")
+        """The options; raises UserError for a word that none of them takes, with what may have been meant."""
+        if not unknown:
+            return options
+        name = unknown[0].split("=")[0]
+        if not name.startswith("-"):
+            raise UserError(f"unexpected argument {unknown[0]!r}: options begin with -- (see --help)")
+        known = self._option_string_actions
+        close = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), known, n=1)
+        raise UserError(f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else " (see --help)"))
 
 
 def check_interpreter() -> None:

@@ -20,12 +20,8 @@ ADVICE = {
     errno.ENOENT: "check that it, or its folder, was not removed meanwhile",
     errno.ENOTDIR: "check that its folder was not replaced meanwhile",
     errno.EISDIR: "rename the folder that lies in its place",
-    errno.ELOOP: "remove the link that leads back to itself",
     errno.ESTALE: "check that its folder was not removed meanwhile",
-    errno.ENODEV: "check that its disk is still there",
-    errno.ENXIO: "check that its disk is still there",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
-    errno.ENFILE: "close other programs, which have too many files open",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
@@ -37,10 +33,10 @@ ENCODING_FLAGS = "a smaller --batch_size or --max_seq_length"
 
 # torch's writer knows only that a file has come out shorter than it should be, as numpy's does.
 _CUT_SHORT = re.compile(r"unexpected pos \d+ vs \d+|iostream error|failed writing file|^\d+ requested and \d+ written$")
-_RUST = re.compile(r'\(os error (\d+)\)(?: at path "([^"]+)")?')  # safetensors and tokenizers
-_QUOTED = re.compile(r"\[Errno (\d+)\]")  # datasets, of an error that it hides
-_TORCH_OPEN = re.compile(r"open file failed with strerror: (.+)")
-_TORCH_FOLDER = re.compile(r"Parent directory (.+) does not exist")
+_SAID = re.compile(
+    r'(?:\(os error |\[Errno )(?P<number>\d+)[)\]](?: at path "(?P<path>[^"]+)")?|'  # safetensors, tokenizers; datasets
+    r"strerror: (?P<strerror>.+)|Parent directory (?P<folder>.+) does not exist"  # torch
+)
 _NO_MEMORY = re.compile(
     r"out of memory|can't allocate memory|not enough memory|unable to allocate|CUBLAS_STATUS_ALLOC_FAILED|"
     r"DataLoader worker .*killed by signal: (Killed|Bus error)",
@@ -60,10 +56,8 @@ class Fault(NamedTuple):
 
 def fault_of(error: BaseException) -> Fault | None:
     """The fault of the machine that an error reports, or one that it was raised from; None if it is no such thing."""
-    seen: set[int] = set()
     cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
+    while cause is not None:
         if is_out_of_memory(cause):
             return Fault("out of memory", f"free some, or take {ENCODING_FLAGS}")
         if fault := _of_files(cause):
@@ -96,19 +90,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _of_files(error: BaseException) -> Fault | None:
-    number, path, text = None, None, str(error)
+    number, path = None, None
     if isinstance(error, OSError) and error.errno is not None:
         number, path = error.errno, error.filename2 or error.filename
-    elif isinstance(error, OSError) and (found := _QUOTED.search(text)):
-        number = int(found[1])
-    elif isinstance(error, OSError | RuntimeError) and _CUT_SHORT.search(text):
+    elif isinstance(error, OSError | RuntimeError) and _CUT_SHORT.search(str(error)):
         return Fault("only a part of it was", ADVICE[errno.ENOSPC], writing=True)
-    elif isinstance(error, RuntimeError) and (found := _TORCH_FOLDER.search(text)):
-        number, path = errno.ENOENT, found[1]
-    elif isinstance(error, RuntimeError) and (found := _TORCH_OPEN.search(text)):
-        number = _BY_TEXT.get(found[1].strip())
-    elif found := _RUST.search(text):
-        number, path = int(found[1]), found[2]
+    elif found := _SAID.search(str(error)):
+        what = found["strerror"] or os.strerror(int(found["number"] or errno.ENOENT))
+        number, path = _BY_TEXT.get(what.strip()), found["path"] or found["folder"]
     if number not in ADVICE:
         return None
     path = None if path is None or isinstance(path, int) else os.fsdecode(path)

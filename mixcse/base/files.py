@@ -1,6 +1,5 @@
 """Where the repository lies; writing without leaving halves behind: write aside, then rename."""
 
-import errno
 import hashlib
 import json
 import math
@@ -18,19 +17,26 @@ ROOT = Path(__file__).parents[2]
 ASIDE = ".writing-"  # how the names of what is not yet written to its end begin
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Writes a file in full or not at all; makes its folder.  A device or pipe is written to as it is."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def _renamed_when_written(path: Path) -> Iterator[Path]:
+    """Gives the name to write under; on success that file takes the place of `path`.  A device is written to itself."""
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        yield path
         return
-    aside = _aside(path)
+    aside = path.with_name(f"{ASIDE}{path.name}.{os.getpid()}")
     try:
-        aside.write_text(text, encoding="utf-8")
+        yield aside
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a file in full or not at all; makes its folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _renamed_when_written(path) as place:
+        place.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -78,7 +84,7 @@ def follow_umask(file: Path) -> None:
 def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
     """Gives a file to write a large one into; on success it takes the place of `path`, whose folder is made.
 
-    Without success nothing is left, folders included.  A device or pipe is written to as it is.
+    Without success nothing is left, folders included.
 
     Raises:
         UserError: it cannot be written there.
@@ -87,37 +93,23 @@ def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        special = path.exists() and not path.is_file()
-        aside = path if special else _aside(path)
-        file = open(aside, "wb")
-    except (OSError, ValueError) as error:  # a ValueError, if its name holds a NUL
-        _remove_empty(made)
-        raise UserError(f"{path} cannot be written ({getattr(error, 'strerror', error)})") from error
-    try:
-        with file:
+        with _renamed_when_written(path) as place, open(place, "wb") as file:
             yield file
-        if not special:
-            os.replace(aside, path)
+    except BrokenPipeError:
+        raise
     except OSError as error:  # the disk is full, say
-        if isinstance(error, BrokenPipeError):
-            raise
         raise UserError(f"{path} cannot be written ({error.strerror or first_line(error)})") from error
     finally:
-        if not special:
-            aside.unlink(missing_ok=True)
         if not path.exists():
-            _remove_empty(made)
+            for folder in made:
+                with suppress(OSError):  # somebody else's file is in it, or it was never made
+                    folder.rmdir()
 
 
 def check_name(path: Path) -> None:
     """Raises OSError for a name that is too long; of one, `Path.exists` of newer Pythons says that it is not there."""
-    try:
+    with suppress(FileNotFoundError, NotADirectoryError, ValueError):
         path.lstat()
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise
-    except ValueError:  # there is a NUL character in it
-        return
 
 
 def check_place(folder: Path, option: str) -> None:
@@ -126,37 +118,24 @@ def check_place(folder: Path, option: str) -> None:
     Args:
         option: that names it, for the message.
     """
-    if "\0" in str(folder):
-        raise UserError(f"{option} {str(folder)!r}: the name of a folder has no NUL character in it")
     try:
         check_name(folder)
-        there = (folder, *folder.absolute().parents)
-        nearest = next(one for one in there if one.exists() or one.is_symlink())
-        is_folder, is_there = nearest.is_dir(), nearest.exists()
     except OSError as error:
         raise UserError(f"{option} {str(folder)[:80]}: {error.strerror}; name another folder") from error
-    if not is_there:
-        raise UserError(f"{option} {folder}: {nearest} is a link to nowhere; name another folder")
-    if not is_folder:
-        raise UserError(f"{option} {folder}: {nearest} is a file, no folder; name another folder")
-    if not os.access(nearest, os.W_OK):
-        raise UserError(f"{option} {folder}: cannot write into {nearest}; name another folder")
+    nearest = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    if not nearest.is_dir():
+        wrong = f"{nearest} is {'a file, no folder' if nearest.exists() else 'a link to nowhere'}"
+    elif not os.access(nearest, os.W_OK):
+        wrong = f"cannot write into {nearest}"
+    else:
+        return
+    raise UserError(f"{option} {folder}: {wrong}; name another folder")
 
 
 def remove_asides(folder: Path) -> None:
     """Removes what writing left in a folder when it was killed; nobody may be writing there now."""
     for path in folder.glob(f"{ASIDE}*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(f"{ASIDE}{path.name}.{os.getpid()}")
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:
-        with suppress(OSError, ValueError):  # somebody else's file is in it, or it was never made
-            folder.rmdir()
 
 
 def sha256(path: str | Path) -> str:

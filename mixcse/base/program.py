@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import TextIO
 
 from mixcse.base.console import say
 from mixcse.base.errors import Terminated, UserError
@@ -29,7 +28,6 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # where it is not UTF-8; stderr is so by itself
     try:
-        _check_names(argv)
         main(argv)
     except UserError as error:
         if os.environ.get("RANK", "0") != "0":
@@ -65,32 +63,11 @@ def _say_error(message: str) -> None:
 
 
 def _open_closed_streams() -> None:
-    """Keeps the numbers of closed streams (`<&-`, `>&-`) from the next files that are opened.
-
-    What is written to them is lost, as was asked; who cannot do without them says so: `standard_input`,
-    `standard_output`.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
+    """Makes closed streams (`<&-`, `>&-`) empty ones, whose numbers the next files that are opened would get."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
-    sys.stdout = sys.stdout or open(os.devnull, "w")
-    sys.stderr = sys.stderr or open(os.devnull, "w")
-
-
-def standard_input() -> TextIO:
-    """`sys.stdin`; raises UserError if it is closed."""
-    if sys.stdin is None:
-        raise UserError("standard input is closed, and there is nothing else to read; name a file")
-    return sys.stdin
-
-
-def standard_output() -> TextIO:
-    """`sys.stdout`; raises UserError if it is closed."""
-    if getattr(sys.stdout, "name", None) == os.devnull:  # not so with `> /dev/null`, which is asked for
-        raise UserError("standard output is closed, and there is nowhere else to write; name a file, or /dev/null")
-    return sys.stdout
+            setattr(sys, name, open(number, "r" if name == "stdin" else "w"))
 
 
 def _drop_output() -> None:
@@ -119,9 +96,3 @@ def _stop(number: int, frame: FrameType | None) -> None:
             os._exit(128 + number)
         frame = frame.f_back
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
-
-
-def _check_names(argv: list[str]) -> None:
-    encoding = sys.getfilesystemencoding()
-    if encoding != "utf-8" and not all(map(str.isascii, argv)):  # libraries would look for other names
-        raise UserError(f"names beyond ASCII cannot be taken in {encoding}: set PYTHONUTF8=1, or LC_ALL=C.UTF-8")

@@ -2,6 +2,7 @@
 
 import glob
 import gzip
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from mixcse.base.errors import UserError, first_line
-from mixcse.base.program import standard_input
 from mixcse.data.formats import FORMATS, half_character, open_bytes, plain_lines, text_fault
 
 KNOWN = "expected .txt, .csv, .tsv, .json, .jsonl or .parquet, each also .gz"
@@ -192,7 +192,7 @@ def encoding_fault(path: Path) -> str | None:
 
 def _stdin_lines() -> Iterator[str]:
     # Bytes that are no UTF-8 come through as half characters, so that the line that holds them is known.
-    file = TextIOWrapper(standard_input().buffer, encoding="utf-8-sig", errors="surrogateescape")
+    file = TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape")
     try:
         for number, line in plain_lines(file):
             if half_character([line]):

@@ -1,11 +1,11 @@
 """`mixcse encode`: sentences of a file or pipe to embeddings in a file or pipe."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say
 from mixcse.base.errors import UserError
-from mixcse.base.program import standard_input, standard_output
 from mixcse.encoder.command_options import add_encoder_options, load_encoder
 
 EXAMPLES = """examples:
@@ -75,8 +75,6 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
 
     if options.output != "-" and Path(options.output).suffix.lower() not in WRITERS:
         raise UserError(f"--output {options.output}: expected {', '.join(WRITERS)}, or - for standard output")
-    if options.output == "-":
-        standard_output()
-    if options.input == "-" and standard_input().isatty():
+    if options.input == "-" and sys.stdin.isatty():
         say("reading sentences from the terminal, a line each; Ctrl-D ends them")
     return options

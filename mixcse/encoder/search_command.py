@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say
 from mixcse.base.errors import UserError
 from mixcse.base.files import check_place
-from mixcse.base.program import standard_input, standard_output
 from mixcse.data.formats import half_character
 from mixcse.data.reading import iter_sentences
 from mixcse.encoder.command_options import add_encoder_options, load_encoder
@@ -58,9 +57,9 @@ def _groups(options: argparse.Namespace) -> Iterator[list[str]]:
     if options.queries:
         yield options.queries
         return
-    if options.save_index and (options.corpus == "-" or sys.stdin is None or sys.stdin.isatty()):
+    if options.save_index and (options.corpus == "-" or sys.stdin.isatty()):
         return
-    at_once = 1 if standard_input().isatty() else QUERIES_AT_ONCE
+    at_once = 1 if sys.stdin.isatty() else QUERIES_AT_ONCE
     lines = (line for line in iter_sentences("-") if line.strip())
     group = list(islice(lines, at_once))
     if not group and not options.save_index:
@@ -93,8 +92,6 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     parser.add_argument("--threshold", type=float, metavar="X", help="cosine of a hit at least, -1 to 1")
     add_encoder_options(parser)
     options = parser.parse_intermixed_args(argv)
-    if options.queries or not options.save_index:
-        standard_output()
     for name in ("corpus", "index", "save_index"):
         if getattr(options, name) == "":
             raise UserError(f"--{name} is empty; name a {'file' if name == 'corpus' else 'folder'}")

@@ -11,8 +11,8 @@ import senteval
 from mixcse import __version__
 from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say, warn
 from mixcse.base.errors import UserError
+from mixcse.base.fields import at_least, check_range
 from mixcse.base.files import check_name, check_place, read_json, write_json
-from mixcse.base.ranges import check_range
 from mixcse.encoder.command_options import add_hub_options
 from mixcse.names import MODES, POOLERS, SHORTEST_INPUT, TASK_SETS
 
@@ -136,8 +136,8 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     options.tasks = _chosen_tasks(options)
     if options.output_json:
         _check_output(Path(options.output_json))
-    check_range(options, "batch_size", 1)
-    check_range(options, "max_seq_length", SHORTEST_INPUT)
+    check_range("batch_size", options.batch_size, at_least(1))
+    check_range("max_seq_length", options.max_seq_length, at_least(SHORTEST_INPUT))
     if not options.tasks and not options.validation_file:
         raise UserError("nothing to score: name tasks with --task_set or --tasks, or pairs with --validation_file")
     return options

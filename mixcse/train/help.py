@@ -4,8 +4,8 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mixcse.options import DataArguments, ModelArguments, Recipe
 
@@ -62,8 +62,8 @@ def help_text(prog: str = "train.py") -> str:
 
 def _shown(field: dataclasses.Field, kind: Any) -> dict[str, Any]:
     """How argparse is to show a field: its value, its text, its default and its other spellings."""
-    if get_origin(kind) in (Union, UnionType):  # X | None
-        kind = next(one for one in get_args(kind) if one is not NoneType)
+    if NoneType in get_args(kind):  # X | None
+        kind = get_args(kind)[0]
     notes = [] if field.default is None else [f"default: {field.default}"]
     if field.default is True:
         notes.append(f"off: --no_{field.name}")

@@ -1,14 +1,13 @@
 """What a training run is made of: options that go together, a model, a trainer."""
 
-import os
 from collections.abc import Sequence
 
 import torch
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, TrainerCallback
 
-from mixcse.base.console import warn
 from mixcse.base.errors import UserError
+from mixcse.base.fields import warn_of_idle
 from mixcse.data.batch import ContrastiveCollator
 from mixcse.data.reading import expand_files
 from mixcse.data.rows import hold_out
@@ -35,25 +34,11 @@ def check_options(model_args: ModelArguments, data_args: DataArguments, args: Tr
         expand_files(data_args.train_file or ())
     except UserError as error:
         raise UserError(f"--train_file {error}") from error
-    most = max(64, 4 * (os.cpu_count() or 1))
-    for group, name in ((args, "dataloader_num_workers"), (data_args, "preprocessing_num_workers")):
-        if (getattr(group, name) or 0) > most:
-            raise UserError(f"--{name} {getattr(group, name)}: this machine would be full of processes; at most {most}")
     check_devices(args)
     check_hub(args)
     if args.gpu_recipe:
         data_args.pad_to_max_length = True  # one shape
-    if model_args.mlp_only_train and model_args.pooler_type != "cls":
-        warn(f"--mlp_only_train does nothing with --pooler_type {model_args.pooler_type}: only cls has an MLP head")
-    if model_args.variant in ("paper", "simcse") and model_args.mixed_views != "both":
-        warn(f"--mixed_views does nothing with --variant {model_args.variant}: the released variants have two kinds")
-    if model_args.variant == "simcse" and not model_args.stop_gradient:
-        warn("--no_stop_gradient does nothing with --variant simcse: it has no mixes")
-    for name in ("lora_alpha", "lora_dropout", "lora_target_modules"):
-        if model_args.lora_rank is None and getattr(model_args, name) is not None:
-            warn(f"--{name} does nothing without --lora_rank")
-    if args.early_stopping_threshold is not None and args.early_stopping_patience is None:
-        warn("--early_stopping_threshold does nothing without --early_stopping_patience")
+    warn_of_idle(model_args, data_args, args)
 
 
 def check_devices(args: TrainArguments) -> None:

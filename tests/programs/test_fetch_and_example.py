@@ -12,11 +12,14 @@ import pytest
 import torch
 
 import senteval
-from mixcse import example, profiles
+from mixcse import example
 from mixcse.base.errors import UserError
 from mixcse.data import fetch
 from mixcse.data.demo_encoder import WEIGHTS_SHA256, demo_encoder
+from mixcse.evaluate import command as evaluation
 from mixcse.evaluate.scores import Report
+from mixcse.train import run as training
+from mixcse.train.parsing import parse_training_arguments
 
 SAMPLE = fetch.ROOT / "data" / "sample"
 
@@ -148,22 +151,30 @@ def test_the_demo_encoder_is_checked(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("argv", "gpu", "profile", "flags", "why"),
+    ("argv", "gpu", "ran", "why"),
     [
-        ([], False, "demo", [], "no CUDA GPU is here"),
-        ([], True, "paper", [], "a CUDA GPU is here"),
-        (["--profile", "demo", "--seed", "1"], True, "demo", ["--seed", "1"], "as asked"),
-        (["--seed", "1", "--profile=paper"], False, "paper", ["--seed", "1"], "as asked"),
+        ([], False, ("demo", []), "no CUDA GPU is here"),
+        ([], True, ("paper", [], False), "a CUDA GPU is here"),
+        (["--profile", "demo", "--seed", "1"], True, ("demo", ["--seed", "1"]), "as asked"),
+        (["--seed", "1", "--profile=paper"], False, ("paper", ["--seed", "1"], False), "as asked"),
+        (["--max_steps", "-1", "--faithful_precision"], True, ("paper", ["--max_steps", "-1"], True), "a CUDA GPU"),
     ],
 )
-def test_the_profile_is_chosen_and_said(monkeypatch, capsys, argv, gpu, profile, flags, why):
-    ran = []
+def test_the_profile_is_chosen_and_said(monkeypatch, capsys, argv, gpu, ran, why):
+    called = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(profiles, "run_demo", lambda flags: ran.append(("demo", flags)))
-    monkeypatch.setattr(profiles, "run_paper", lambda flags, gpu, faithful_precision: ran.append(("paper", flags)))
+    monkeypatch.setattr(example, "run_demo", lambda flags: called.append(("demo", flags)))
+    monkeypatch.setattr(
+        example, "run_paper", lambda flags, gpu, faithful_precision: called.append(("paper", flags, faithful_precision))
+    )
     example.main(argv)
-    assert ran == [(profile, flags)]
-    assert f"profile: {profile} ({why};" in capsys.readouterr().err
+    assert called == [ran]
+    assert f"profile: {ran[0]} ({why}" in capsys.readouterr().err
+
+
+def test_an_unknown_profile():
+    with pytest.raises(UserError, match="--profile: invalid choice: 'fast' .*paper.*demo"):
+        example.main(["--profile", "fast"])
 
 
 @pytest.mark.parametrize(
@@ -181,45 +192,30 @@ def test_the_paper_profile_in_bf16(monkeypatch, capsys, flags, bf16, faithful, f
 
     def stop(arguments):
         asked.extend(arguments)
-        raise KeyboardInterrupt
+        raise InterruptedError
 
-    monkeypatch.setattr(profiles, "supported", lambda: bf16)
-    monkeypatch.setattr(profiles, "parse_training_arguments", stop)
-    with pytest.raises(KeyboardInterrupt):
-        profiles.run_paper(flags, gpu=True, faithful_precision=faithful)
+    monkeypatch.setattr("mixcse.train.gpu_recipe.supported", lambda: bf16)
+    monkeypatch.setattr("mixcse.train.parsing.parse_training_arguments", stop)
+    with pytest.raises(InterruptedError):
+        example.run_paper(flags, gpu=True, faithful_precision=faithful)
     assert ("--gpu_recipe" in asked) == fast
     assert ("--faithful_precision stays in float32" in capsys.readouterr().err) == fast
-
-
-def test_faithful_precision_is_for_the_profile(monkeypatch):
-    ran = []
-    monkeypatch.setattr(
-        profiles, "run_paper", lambda flags, gpu, faithful_precision: ran.append((flags, faithful_precision))
-    )
-    example.main(["--profile", "paper", "--faithful_precision", "--seed", "1"])
-    example.main(["--profile", "paper"])
-    assert ran == [(["--seed", "1"], True), ([], False)]
-
-
-def test_an_unknown_profile():
-    with pytest.raises(UserError, match="--profile fast: expected paper or demo"):
-        example.main(["--profile", "fast"])
 
 
 def test_the_paper_profile_is_the_released_recipe(monkeypatch, tmp_path):
     """Everything but the network: what is fetched, trained and evaluated, with which options."""
     calls = []
-    monkeypatch.setattr(profiles, "fetch_corpus", lambda: calls.append("corpus"))
-    monkeypatch.setattr(profiles, "fetch_senteval", lambda: Path("tasks"))
-    monkeypatch.setattr(profiles, "find_senteval_data", lambda option: tmp_path / "none")
-    monkeypatch.setattr(profiles.training, "main", lambda argv: calls.append(argv))
-    monkeypatch.setattr(profiles.evaluation, "main", lambda argv: calls.append(argv))
-    profiles.run_paper(["--output_dir", str(tmp_path), "--seed", "7"], gpu=True)
+    monkeypatch.setattr(fetch, "fetch_corpus", lambda: calls.append("corpus"))
+    monkeypatch.setattr(fetch, "fetch_senteval", lambda: Path("tasks"))
+    monkeypatch.setattr("mixcse.data.pairs.find_senteval_data", lambda option: tmp_path / "none")
+    monkeypatch.setattr(training, "main", calls.append)
+    monkeypatch.setattr(evaluation, "main", calls.append)
+    example.run_paper(["--output_dir", str(tmp_path), "--data_seed", "7"], gpu=True)
     with pytest.raises(UserError, match="--learning_rate"):
-        profiles.run_paper(["--learning_rat", "1"], gpu=True)
+        example.run_paper(["--learning_rat", "1"], gpu=True)
     fetched, trained, evaluated = calls  # the wrong option was said before anything was fetched
     assert fetched == "corpus"
-    model_args, data_args, args = profiles.parse_training_arguments(trained)
+    model_args, data_args, args = parse_training_arguments(trained)
     assert (model_args.model_name_or_path, model_args.pooler_type, model_args.variant) == (
         "bert-base-uncased",
         "cls",
@@ -227,34 +223,37 @@ def test_the_paper_profile_is_the_released_recipe(monkeypatch, tmp_path):
     )
     assert (model_args.temperature, model_args.mixing_lambda, model_args.mlp_only_train) == (0.05, 0.2, False)
     assert (args.num_train_epochs, args.per_device_train_batch_size, args.learning_rate) == (1, 64, 3e-5)
-    assert (args.eval_steps, args.metric_for_best_model, args.seed) == (125, "stsb_spearman", 7)
-    assert (data_args.max_seq_length, data_args.train_file) == (32, [str(profiles.CORPUS_PATH)])
+    assert (args.eval_strategy, args.eval_steps, args.metric_for_best_model) == ("steps", 125, "stsb_spearman")
+    assert (args.load_best_model_at_end, args.seed, args.data_seed) == (True, 42, 7)
+    assert (data_args.max_seq_length, data_args.train_file) == (32, [str(fetch.ROOT / "data" / fetch.CORPUS)])
     assert evaluated[:6] == ["--model_name_or_path", str(tmp_path), "--task_set", "full", "--mode", "test"]
     assert "--pooler" not in evaluated  # the recorded one, cls_before_pooler
 
 
 def test_the_demo_runs_and_shows_before_and_after(monkeypatch, tiny_bert, tmp_path, capsys):
-    monkeypatch.setattr(profiles, "demo_encoder", lambda: tiny_bert)
-    monkeypatch.setattr(profiles, "find_senteval_data", lambda option: tmp_path / "none")
+    monkeypatch.setattr("mixcse.data.demo_encoder.demo_encoder", lambda: tiny_bert)
+    monkeypatch.setattr("mixcse.data.pairs.find_senteval_data", lambda option: tmp_path / "none")
     flags = ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--eval_steps", "1"]
-    profiles.run_demo([*flags, "--per_device_train_batch_size", "8"])
+    example.run_demo([*flags, "--per_device_train_batch_size", "8"])
     captured = capsys.readouterr()
-    rows = [line for line in captured.out.splitlines() if line.startswith("|")]
-    assert [row.split("|")[1].strip() for row in rows] == ["", "untrained", "MixCSE, trained", "gain"]
-    assert "not the paper's" in captured.err
+    rows = [line.split("|")[1].strip() for line in captured.out.splitlines() if line.startswith("|")]
+    assert rows == ["", "untrained, [CLS]", "MixCSE, trained, [CLS]", "gain", "as shipped, mean"]
+    assert "pooled by the mean, is better still" in captured.out and "not the paper's" in captured.err
 
 
 def test_the_demo_table_adds_up():
-    before = Report("test", headline={"STS12": 50.0, "STS13": 60.0}, own={"spearman": 0.8})
-    after = Report("test", headline={"STS12": 51.0, "STS13": 63.5}, own={"spearman": 0.79})
-    cells = [
-        [cell.strip() for cell in row.split("|")[1:-1]]
-        for row in profiles.demo_table(before, after).splitlines()
-        if "|" in row
+    scored = {
+        "before": Report("test", headline={"STS12": 50.0, "STS13": 60.0}, own={"spearman": 0.8}),
+        "after": Report("test", headline={"STS12": 51.0, "STS13": 63.5}, own={"spearman": 0.79}),
+        "other": Report("test", headline={"STS12": 70.0, "STS13": 80.0}, own={"spearman": 0.9}),
+    }
+    rows = [
+        [cell.strip() for cell in row.split("|")[1:-1]] for row in example.demo_table(scored).splitlines() if "|" in row
     ]
-    assert cells[0][1:] == ["sample pairs (test)", "STS12", "STS13", "Avg. of tasks"]
-    assert cells[1][1:] == ["80.00", "50.00", "60.00", "55.00"]
-    assert cells[3] == ["gain", "-1.00", "+1.00", "+3.50", "+2.25"]
+    assert rows[0][1:] == ["sample pairs (test)", "STS12", "STS13", "Avg. of tasks"]
+    assert rows[1][1:] == ["80.00", "50.00", "60.00", "55.00"]
+    assert rows[3] == ["gain", "-1.00", "+1.00", "+3.50", "+2.25"]
+    assert rows[4] == ["other", "90.00", "70.00", "80.00", "75.00"]
 
 
 def test_the_first_option_is_no_extra_to_install(tmp_path):
@@ -262,18 +261,11 @@ def test_the_first_option_is_no_extra_to_install(tmp_path):
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("needs bash")
+    for script in ("run_unsup_example.sh", "tests/run.sh", "mixcse/environment.sh"):
+        subprocess.run([bash, "-n", str(fetch.ROOT / script)], check=True)
     shutil.copy(fetch.ROOT / "run_unsup_example.sh", tmp_path)
     (tmp_path / "mixcse").mkdir()
     (tmp_path / "mixcse" / "environment.sh").write_text('python() { :; }; echo "extra: [${1:-}]"; exit 0\n')
     script = str(tmp_path / "run_unsup_example.sh")
     run = subprocess.run([bash, script, "--profile", "demo"], capture_output=True, text=True, check=True)
     assert run.stdout == "extra: []\n"
-
-
-def test_the_environment_script_is_valid_shell():
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("needs bash")
-
-    for script in ("run_unsup_example.sh", "tests/run.sh", "mixcse/environment.sh"):
-        subprocess.run([bash, "-n", str(fetch.ROOT / script)], check=True)
