@@ -67,10 +67,9 @@ def check_interpreter() -> None:
 
 
 def quiet_libraries() -> None:
-    """Keeps transformers, datasets, huggingface_hub and matplotlib from printing in a normal run."""
+    """Keeps transformers, huggingface_hub and matplotlib from printing in a normal run."""
     check_interpreter()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # else it warns when workers fork
-    import datasets
     import huggingface_hub
     import transformers
 
@@ -81,6 +80,3 @@ def quiet_libraries() -> None:
     transformers.logging.disable_progress_bar()  # of weights that are loaded, and of downloads with them
     if downloads_shown:
         huggingface_hub.utils.enable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # every error is raised as well
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()

@@ -1,8 +1,10 @@
-"""Where `datasets` keeps its tables, if that can be written to."""
+"""The `datasets` library: where it keeps its tables, if that can be written to, and what it prints."""
 
+import sys
 import tempfile
 from pathlib import Path
 
+import datasets
 from datasets import config
 
 from mixcse.base.console import warn
@@ -17,6 +19,9 @@ def use_writable_cache() -> None:
     Raises:
         UserError: there is no place for a temporary one either.
     """
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # every error is raised as well
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     try:
         folder = Path(config.HF_DATASETS_CACHE)
         folder.mkdir(parents=True, exist_ok=True)
