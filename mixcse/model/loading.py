@@ -1,6 +1,5 @@
 """An encoder and its tokenizer from a folder or the Hub; for the user, whatever fails there is one kind of error."""
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -39,27 +38,31 @@ def load_encoder(
         UserError: nothing loadable is there, weights are missing that are not the pooler's or are not finite, the
             tokenizer is another model's, or it is no encoder whose tokens see each other, or needs code of its own.
     """
-    _check_folder(name)
+    if not name.strip():
+        raise UserError("the name of the model is empty; give a folder or the name of a Hub model")
+    if os.path.isfile(name):
+        raise UserError(f"{name} is a file; name the folder that holds config.json, tokenizer and weights")
+    if os.path.isdir(name) and not os.path.isfile(os.path.join(name, "config.json")):
+        raise UserError(f"{name}: no config.json in it; a model's folder holds config.json, tokenizer and weights")
     hub = options_for(name, hub)
+    what = ""
     try:
         config = AutoConfig.from_pretrained(name, **hub)
-    except Exception as error:  # damaged files raise nearly anything
-        raise UserError(_why_not_loaded(name, error)) from error
-    try:
+        what = "its tokenizer cannot be read: "
         tokenizer = AutoTokenizer.from_pretrained(name, **hub)
-    except Exception as error:  # as above
-        raise UserError(_why_not_loaded(name, error, "its tokenizer cannot be read: ")) from error
-    if config.is_encoder_decoder:
-        raise UserError(f"{name}: an encoder and a decoder ({config.model_type}); only models that encode can be used")
-    if dropout is not None:
-        _set_dropout(name, config, dropout)
-    try:
+        what = ""
+        if config.is_encoder_decoder:
+            raise UserError(f"{name}: an encoder and a decoder ({config.model_type}); only encoders can be used")
+        if dropout is not None:
+            _set_dropout(name, config, dropout)
         with _without_loading_bar():
             encoder, info = AutoModel.from_pretrained(
                 name, config=config, dtype=torch.float32, output_loading_info=True, **for_weights(hub)
             )
-    except Exception as error:  # as above
-        raise UserError(_why_not_loaded(name, error)) from error
+    except UserError:
+        raise
+    except Exception as error:  # damaged files raise nearly anything
+        raise UserError(_why_not_loaded(name, error, what)) from error
     if _is_folder(name) and not any((Path(name) / file).is_file() for file in _tokenizer_files(tokenizer)):
         raise UserError(f"{name}: no tokenizer in it ({' or '.join(_tokenizer_files(tokenizer))})")
     missing = sorted(info["missing_keys"])
@@ -69,36 +72,17 @@ def load_encoder(
             f"({config.model_type}) belong to these weights?"
         )
     _check_tokenizer(name, tokenizer, encoder)
-    _check_weights(name, encoder)
+    if bad := next((key for key, tensor in encoder.named_parameters() if not tensor.isfinite().all()), None):
+        raise UserError(
+            f"{name}: its weights hold NaN or infinity, first in {bad}; the file is damaged, or its training "
+            "diverged: take another checkpoint"
+        )
     if _is_causal(name, encoder):
         raise UserError(
             f"{name}: a decoder ({config.model_type}), whose tokens see only what is before them; choose an encoder, "
             "such as bert-base-uncased"
         )
     return encoder, tokenizer, missing
-
-
-def _check_folder(name: str) -> None:
-    """Raises UserError for what names no model, and for a folder that cannot be one; says which file is wrong."""
-    if not name.strip():
-        raise UserError("the name of the model is empty; give a folder or the name of a Hub model")
-    if not _is_folder(name):
-        if os.path.isfile(name):
-            raise UserError(f"{name} is a file; name the folder that holds config.json, tokenizer and weights")
-        if os.path.islink(name):
-            raise UserError(f"{name} is a link to a folder that is not there")
-        return
-    file = Path(name) / "config.json"
-    if not file.is_file():
-        raise UserError(f"{name}: no config.json in it; a model's folder holds config.json, tokenizer and weights")
-    try:
-        config = json.loads(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is not valid JSON ({first_line(error)}); get the model's own again") from error
-    if not isinstance(config, dict):
-        raise UserError(f"{file} holds no JSON object; get the model's own again")
 
 
 def options_for(name: str, hub: dict[str, Any]) -> dict[str, Any]:
@@ -147,16 +131,6 @@ def _check_tokenizer(name: str, tokenizer: Tokenizer, encoder: PreTrainedModel) 
             f"{name}: its tokenizer has tokens up to number {last}, its encoder embeds {rows} of them; "
             "they are not of one model"
         )
-
-
-def _check_weights(name: str, encoder: PreTrainedModel) -> None:
-    """Raises UserError if one is NaN or infinite."""
-    for key, tensor in encoder.named_parameters():
-        if not torch.isfinite(tensor).all():
-            raise UserError(
-                f"{name}: its weights hold NaN or infinity, first in {key}; the file is damaged, or its training "
-                "diverged: take another checkpoint"
-            )
 
 
 def hub_commit(name: str, revision: str | None = None, cache_dir: str | None = None) -> str | None:

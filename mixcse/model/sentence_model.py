@@ -240,7 +240,9 @@ class SentenceModel(nn.Module):
         heads = {name: tensor.contiguous().cpu() for name, tensor in self._heads().items()}
         if heads:
             save_file(heads, Path(folder) / HEADS_FILE)
-        write_sentence_transformers_files(folder, self, recorded_pooler)
+        write_sentence_transformers_files(
+            folder, self.encoder.config, max_length=self.max_length, pooler=recorded_pooler, head=self._tanh_head()
+        )
         for file in Path(folder).rglob("*.safetensors"):
             follow_umask(file)
 
@@ -256,6 +258,13 @@ class SentenceModel(nn.Module):
                 for name in trained.keys() & saved.state_dict().keys():
                     trained[name].copy_(saved.state_dict()[name])
         self._load_heads(_load_heads(folder))
+
+    def _tanh_head(self) -> nn.Linear | None:
+        """The linear layer of a trained `cls` head that is followed by tanh; None if there is no such head."""
+        if not self.has_cls_head or self.head is not None:
+            return self.head and self.head[0]
+        dense, activation = (getattr(self.encoder.pooler, name, None) for name in ("dense", "activation"))
+        return dense if isinstance(dense, nn.Linear) and isinstance(activation, nn.Tanh) else None
 
     def _owns_pooler(self) -> bool:
         return getattr(self.encoder, "pooler", None) is not None
