@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from importlib.util import find_spec
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +15,12 @@ from pyarrow import parquet
 from mixcse.base.checks import check_count, check_finite
 from mixcse.base.errors import UserError, first_line
 from mixcse.base.faults import reason
-from mixcse.base.files import write_json, written_aside
-from mixcse.encoder.index_files import VERSION, read_description, read_sentences
+from mixcse.base.files import read_json, write_json, written_aside
 from mixcse.encoder.vectors import as_matrix
 
 EMBEDDINGS, SENTENCES, DESCRIPTION, FAISS = "embeddings.npy", "sentences.parquet", "index.json", "index.faiss"
+VERSION = 1  # of the folder's format
+KNOWN = {"version": int, "count": int, "dim": int, "fingerprint": str, "faiss": str | None}  # in its description
 LARGE = 100_000  # sentences from which on faiss is used, if it is installed
 FLAT = "Flat"  # faiss' exact index
 QUERIES, BLOCK = 256, 16_384  # rows of the blocks that are multiplied: 16 MB of scores
@@ -60,7 +62,11 @@ class SentenceIndex:
         faiss: bool | str | None = None,
         name: str = "the index",
     ) -> None:
-        _check_embeddings(embeddings)
+        if not isinstance(embeddings, np.ndarray) or embeddings.dtype != np.float32 or embeddings.ndim != 2:
+            found = getattr(embeddings, "dtype", type(embeddings).__name__), getattr(embeddings, "shape", "no shape")
+            raise ValueError(f"embeddings are an array of float32, (sentences, components), not {found[0]}, {found[1]}")
+        for start in range(0, len(embeddings), BLOCK):
+            check_finite(f"of the embeddings from {start:,} on, number", embeddings[start : start + BLOCK])
         if len(embeddings) != len(sentences):
             raise ValueError(f"{len(embeddings)} embeddings of {len(sentences)} sentences")
         if not isinstance(faiss, bool | str | None):
@@ -140,8 +146,7 @@ class SentenceIndex:
         try:
             with written_aside(folder, last=DESCRIPTION) as aside:
                 np.save(aside / EMBEDDINGS, self.embeddings)
-                with open(aside / SENTENCES, "wb") as file:  # by its name, which may be no UTF-8, pyarrow would not
-                    parquet.write_table(pa.table({"sentence": self.sentences}), file, compression="zstd")
+                parquet.write_table(pa.table({"sentence": self.sentences}), aside / SENTENCES, compression="zstd")
                 if self.kind not in (None, FLAT):
                     _import_faiss().write_index(self.faiss_index, str(aside / FAISS))
                 write_json(aside / DESCRIPTION, description)
@@ -163,19 +168,20 @@ class SentenceIndex:
         if not (folder / DESCRIPTION).is_file():
             raise UserError(f"{folder}: no index in it ({DESCRIPTION}); SentenceIndex.save writes one")
         try:
-            if pipe := next((name for name in (EMBEDDINGS, SENTENCES) if (folder / name).is_fifo()), None):
-                raise ValueError(f"{pipe} is a pipe")  # which would be waited for
-            described = read_description(folder / DESCRIPTION)
-            fingerprint, kind = described["fingerprint"], described["faiss"]
+            described, sentences = read_json(folder / DESCRIPTION), parquet.read_table(folder / SENTENCES)["sentence"]
+            if wrong := [name for name, kind in KNOWN.items() if not isinstance(described.get(name, ...), kind)]:
+                raise ValueError(f"{DESCRIPTION} has no {wrong[0]!r} that could be one")
+            if described["version"] != VERSION:
+                raise ValueError(f"version {described['version']}, where this program knows {VERSION}")
             embeddings = np.lib.format.open_memmap(folder / EMBEDDINGS, mode="c")
-            sentences = read_sentences(folder / SENTENCES)
             if embeddings.shape != (described["count"], described["dim"]) or len(sentences) != len(embeddings):
                 raise ValueError("its files are not of one index")
-            index = cls(embeddings, sentences, fingerprint=fingerprint, faiss=False, name=str(folder))
-        except (OSError, EOFError, ValueError, TypeError, RecursionError, pa.ArrowException) as error:
+            strings = pa.concat_arrays(sentences.cast(pa.large_string()).chunks or [pa.array([], pa.large_string())])
+            index = cls(embeddings, strings, fingerprint=described["fingerprint"], faiss=False, name=str(folder))
+        except (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{folder}: not a usable index ({first_line(error)}); build it again") from error
         if faiss is not False:
-            index._take_up(kind, folder)
+            index._take_up(described["faiss"], folder)
         return index
 
     def _take_up(self, kind: str | None, folder: Path) -> None:
@@ -234,14 +240,6 @@ class SentenceIndex:
         ]
 
 
-def _check_embeddings(embeddings: np.ndarray) -> None:
-    if not isinstance(embeddings, np.ndarray) or embeddings.dtype != np.float32 or embeddings.ndim != 2:
-        found = getattr(embeddings, "dtype", type(embeddings).__name__), getattr(embeddings, "shape", "no shape")
-        raise ValueError(f"embeddings are an array of float32, (sentences, components), not {found[0]}, {found[1]}")
-    for start in range(0, len(embeddings), BLOCK):
-        check_finite(f"of the embeddings from {start:,} on, number", embeddings[start : start + BLOCK])
-
-
 def _as_strings(sentences: list[str] | pa.Array) -> pa.Array:
     """Arrow's strings are in one block: a Python string costs 50 bytes more."""
     try:
@@ -254,11 +252,7 @@ def _as_strings(sentences: list[str] | pa.Array) -> pa.Array:
 
 
 def _is_installed() -> bool:
-    try:
-        import faiss  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return find_spec("faiss") is not None
 
 
 def _import_faiss() -> Any:

@@ -87,7 +87,7 @@ def test_what_cannot_be_expressed_is_refused_by_name(tiny_sizes, tokenizer, tiny
     model = SentenceModel.from_pretrained(tiny_bert)
     model.has_cls_head = False
     model.save_pretrained(tmp_path, recorded_pooler="cls")
-    with pytest.raises(ValueError, match="pooler cls of BertModel"):
+    with pytest.raises(ValueError, match="pooler cls of bert"):
         sentence_transformers.SentenceTransformer(str(tmp_path))
 
 
