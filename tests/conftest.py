@@ -169,17 +169,13 @@ def command(tiny_bert, tmp_path, toy_sentences, toy_senteval):
 @pytest.fixture()
 def undrawn(monkeypatch):
     """Runs without figures, which take longer than a tiny run."""
-    from mixcse.train import run as training
-
-    monkeypatch.setattr(training, "_draw", lambda folder: None)
+    monkeypatch.setattr("mixcse.train.ending.draw", lambda folder: None)
 
 
 @pytest.fixture()
 def bare_runs(undrawn, monkeypatch):
     """Runs without figures and histograms of cosines, which are most of a tiny run's time."""
-    from mixcse.train import run as training
-
-    monkeypatch.setattr(training.MixCSETrainer, "cosines", lambda self: {})
+    monkeypatch.setattr("mixcse.train.measure.Measures.cosines", lambda self: {})
     gc.freeze()  # the Trainer collects garbage, and would look through all that the libraries have made
 
 

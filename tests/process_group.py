@@ -161,9 +161,10 @@ def work(process, processes, folder, model_folder):
 
 def run_and_resume(command, out, copy):
     """Runs `command`, copies its folder, makes an unfinished run of it, and runs the command again."""
+    from mixcse.train import ending
     from mixcse.train import run as training
 
-    training.leave = training._draw = lambda *args: None  # the group is needed again, and the page is not
+    training.leave = ending.draw = lambda *args: None  # the group is needed again, and the page is not
     training.main(command)
     if rank() == 0:
         shutil.copytree(out, copy)

@@ -20,6 +20,7 @@ from mixcse.base.files import read_json
 from mixcse.base.program import run_cli
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.train import run as training
+from mixcse.train.folder import default_options
 from mixcse.train.model_card import write_model_card
 from mixcse.train.trainer import MixCSETrainer
 
@@ -34,7 +35,7 @@ def card_of(folder, tiny_bert, pooler="cls_before_pooler", **options):
     model = SentenceModel.from_pretrained(tiny_bert)
     model.save_pretrained(folder, recorded_pooler=pooler)
     options = {"model_name_or_path": str(tiny_bert), "train_file": "a.txt", "pooler_type": pooler} | options
-    write_model_card(folder, model, options, examples=1234)
+    write_model_card(folder, model, default_options() | options, examples=1234, scores={})
     return (folder / "README.md").read_text()
 
 
