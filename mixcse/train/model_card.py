@@ -64,12 +64,7 @@ def write_model_card(
     files = [files] if isinstance(files, str) else files
     pooler, licence = options["pooler_type"], _licence(options)
     dev_pooler = "cls_before_pooler" if pooler == "cls" and options["mlp_only_train"] else pooler
-    measured = {
-        metric.removeprefix("eval_"): score
-        for metric, score in scores.items()
-        if metric.startswith("eval_") and isinstance(score, int | float)
-    }
-    results = _results(measured, {"step": scores.get("step"), "pooler": dev_pooler})
+    results = _results(scores, dev_pooler)
     front = ModelCardData(
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
@@ -89,8 +84,7 @@ def write_model_card(
         model=model,
         options=options,
         changed=_changed(options),
-        scores=measured,
-        step=scores.get("step"),
+        scores=scores,
         dev_pooler=dev_pooler,
         files=[_name_of(data)] if data else [Path(file).name for file in files],
         examples=examples,
@@ -133,20 +127,21 @@ def _licence(options: dict[str, Any]) -> dict[str, str]:
     return found if "license" in found and found.get("license_name") != "unknown" else UNKNOWN
 
 
-def _results(scores: dict[str, float], arguments: dict[str, Any]) -> list[EvalResult]:
+def _results(scores: dict[str, Any], pooler: str) -> list[EvalResult]:
     """The Hub's `model-index`: correlations and accuracies; other numbers are in the text alone."""
-    sets = SPEARMAN | {task: task for task in TRANSFER_TASKS}
+    sets = {f"eval_{metric}": (data, 1, SIMILARITY) for metric, data in SPEARMAN.items()}
+    sets |= {f"eval_{task}": (task, 100, CLASSIFICATION) for task in TRANSFER_TASKS}
     return [
         EvalResult(
-            dataset_type=sets[metric].lower().replace(" ", "-"),
-            dataset_name=sets[metric],
+            dataset_type=data.lower().replace(" ", "-"),
+            dataset_name=data,
             dataset_split="dev",
-            metric_value=round(score if metric in SPEARMAN else score / 100, 6),
-            metric_args=arguments,
-            **(SIMILARITY if metric in SPEARMAN else CLASSIFICATION),
+            metric_value=round(scores[metric] / most, 6),
+            metric_args={"step": scores["step"], "pooler": pooler},
+            **kind,
         )
-        for metric, score in scores.items()
-        if metric in sets
+        for metric, (data, most, kind) in sets.items()
+        if isinstance(scores.get(metric), int | float)
     ]
 
 

@@ -14,7 +14,6 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import TrainOutput
 
 from mixcse.base.errors import UserError, first_line
-from mixcse.base.faults import one_line
 from mixcse.base.files import read_json, written_aside
 from mixcse.base.group import from_main_process, gather_rows, wait_for_all
 from mixcse.data.batch import ContrastiveCollator
@@ -24,7 +23,7 @@ from mixcse.objective import logit_blocks, loss_of_logits
 from mixcse.options import ModelArguments
 from mixcse.train.arguments import TrainArguments
 from mixcse.train.callbacks import Bar, LogLines, StopOnSignal
-from mixcse.train.checkpoints import PREFIX, STATE_FILE, checkpoints, place_aside, prune, put_in_place, way_on
+from mixcse.train.checkpoints import PREFIX, STATE_FILE, checkpoints, place_aside, prune, put_in_place
 from mixcse.train.divergence import LossWatch, diverged, is_finite
 from mixcse.train.folder import ARGUMENTS_FILE, SCORES_FILE
 from mixcse.train.hub import push_checkpoint
@@ -164,12 +163,6 @@ class MixCSETrainer(Trainer):
                 place = put_in_place(aside, folder)
                 kept = self.state.best_model_checkpoint
                 prune(folder, self.args.save_total_limit, kept and Path(kept))
-        except UserError:
-            raise
-        except Exception as error:  # torch and safetensors have their own for a full disk; all others go on
-            if why := one_line(error, str(folder)):
-                raise UserError(f"step {self.state.global_step} was not saved: {why}; then {way_on(folder)}") from error
-            raise
         finally:
             self._writing_in = None
             if self.args.should_save:

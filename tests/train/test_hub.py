@@ -8,12 +8,10 @@ from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
-from transformers import Trainer
 
 from mixcse.base.errors import UserError
 from mixcse.base.program import run_cli
 from mixcse.train import run as training
-from mixcse.train.trainer import MixCSETrainer
 
 pytestmark = pytest.mark.usefixtures("bare_runs")
 
@@ -101,15 +99,6 @@ def test_checkpoints_are_pushed_as_the_strategy_says(command, hub, tmp_path):
         assert files >= MODEL_FILES - ({"README.md"} if place else set())
         assert ("optimizer.pt" in files) == bool(place)
         assert "training_args.bin" not in files or place
-
-
-def test_a_process_that_saves_nothing_pushes_nothing(monkeypatch, tmp_path):
-    """Of several, the others have only their generators' state in a checkpoint."""
-    monkeypatch.setattr(Trainer, "_save_checkpoint", lambda *given: None)
-    trainer = object.__new__(MixCSETrainer)
-    trainer.args = SimpleNamespace(output_dir=str(tmp_path), should_save=False, push_to_hub=True)
-    trainer.state = SimpleNamespace(global_step=2, best_global_step=None)
-    trainer._save_checkpoint(None, None)
 
 
 def test_pushing_is_refused_before_anything_is_done(command, hub, tmp_path, monkeypatch, capsys):

@@ -141,15 +141,6 @@ def test_while_the_finished_model_is_written(train, whole, tmp_path, monkeypatch
     assert (tmp_path / "out" / "train_results.json").exists()
 
 
-def test_termination_has_an_exit_code_of_its_own(monkeypatch, capsys):
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        assert run_cli(lambda _: send(signal.SIGTERM) or time.sleep(60), []) == 143
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert capsys.readouterr().err == "\ninterrupted\n"
-
-
 def test_the_program_itself(command, tmp_path):
     """As a terminal does it, or SLURM: the workers that load data get the signal too."""
     endless = ("--max_steps", "100000", "--eval_steps", "1000000", "--logging_steps", "1")
