@@ -52,7 +52,8 @@ def _outcome(metric: str | None, evaluations: list[dict[str, Any]], kept: dict[s
         return f"{'The' if evaluations else 'No dev set was scored; the'} last step was kept."
     before = [entry[name] for entry in evaluations if entry["step"] == 0 and name in entry]
     change = f"went from {_shown(name, before[0])} before training to" if before else "is"
-    return f"{_title(name)} {change} {_shown(name, kept[name])} at step {kept['step']}, the step that was kept."
+    title = _title(name)[0].upper() + _title(name)[1:]
+    return f"{title} {change} {_shown(name, kept[name])} at step {kept['step']}, the step that was kept."
 
 
 def _dev_table(evaluations: list[dict[str, Any]]) -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ KEPT = "the step that was kept."
         ),
         (
             *("eval_held_out_loss", EVALUATIONS, EVALUATIONS[1]),
-            f"held out loss went from 2.5000 before training to 1.2500 at step 40, {KEPT}",
+            f"Held out loss went from 2.5000 before training to 1.2500 at step 40, {KEPT}",
         ),
         ("stsb_spearman", EVALUATIONS[1:], EVALUATIONS[1], f"STS-B dev is 84.13 at step 40, {KEPT}"),
         ("dev_spearman", EVALUATIONS, EVALUATIONS[1], "The last step was kept."),
