@@ -18,9 +18,10 @@ import torch
 from transformers import TrainerState
 
 from mixcse.encoder.sentence_encoder import SentenceEncoder
+from mixcse.train import ending, trainer
 from mixcse.train import run as training
-from mixcse.train import trainer
 from mixcse.train.folder import RunFolder
+from mixcse.train.measure import Measures
 
 PHASES = ("start", "training", "evaluation", "save", "seal", "rotation", "export", "report")
 # While such a function runs, it is that phase.
@@ -31,12 +32,12 @@ WITHIN = (
     (trainer.MixCSETrainer, "_save_checkpoint", "save"),
     (trainer, "put_in_place", "seal"),
     (trainer, "prune", "rotation"),
-    (training, "_draw", "report"),
+    (ending, "draw", "report"),
 )
-LAST_BEFORE_EXPORT = (training, "_train_or_take_over")
+LAST_BEFORE_EXPORT = (ending, "train_or_take_over")
 LONG = (
     (trainer.MixCSETrainer, "compute_loss"), (trainer.MixCSETrainer, "training_step"),
-    (trainer.MixCSETrainer, "cosines"), (SentenceEncoder, "encode"), (training, "load_model"),
+    (Measures, "cosines"), (SentenceEncoder, "encode"), (training, "load_model"),
     (training, "load_training_data"), (training, "make_trainer"),
 )  # fmt: skip
 # Their arguments' places of the file that they write.

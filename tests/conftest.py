@@ -1,7 +1,9 @@
 """Shared fixtures: a tiny random BERT with its tokenizer, and the real data where it is at hand."""
 
 import gc
+import json
 import os
+import shutil
 import string
 from collections import Counter
 from pathlib import Path
@@ -143,43 +145,94 @@ def write_toy_senteval(folder: Path) -> Path:
 @pytest.fixture()
 def toy_senteval(tmp_path, monkeypatch) -> Path:
     """STS-B and SICK-R with 24 pairs a split, and the task table told so."""
+    return _toy_senteval(tmp_path, monkeypatch)
+
+
+def _toy_senteval(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     import dataclasses
 
     from senteval.tasks import TASKS
 
     for name in ("STSBenchmark", "SICKRelatedness"):
         counts = dict.fromkeys(("train", "dev", "test"), 24)
-        monkeypatch.setitem(TASKS, name, dataclasses.replace(TASKS[name], counts=counts))
-    return write_toy_senteval(tmp_path / "senteval")
+        patch.setitem(TASKS, name, dataclasses.replace(TASKS[name], counts=counts))
+    return write_toy_senteval(folder / "senteval")
 
 
 @pytest.fixture()
 def command(tiny_bert, tmp_path, toy_sentences, toy_senteval):
     """The arguments of a 6-step run with an evaluation every 2 steps; `tmp_path/out` is its folder."""
-    train_file = tmp_path / "train.txt"
-    train_file.write_text("\n".join(toy_sentences[:64]))
+    return _command(tmp_path, tiny_bert, toy_sentences, toy_senteval)
+
+
+def _command(folder: Path, model: Path, sentences: list[str], senteval_data: Path) -> list[str]:
+    train_file = folder / "train.txt"
+    train_file.write_text("\n".join(sentences[:64]))
     return [
-        *("--model_name_or_path", str(tiny_bert), "--train_file", str(train_file)),
-        *("--output_dir", str(tmp_path / "out"), "--senteval_data", str(toy_senteval)),
+        *("--model_name_or_path", str(model), "--train_file", str(train_file)),
+        *("--output_dir", str(folder / "out"), "--senteval_data", str(senteval_data)),
         *("--max_steps", "6", "--per_device_train_batch_size", "8", "--learning_rate", "1e-2"),
         *("--do_train", "--do_eval", "--eval_steps", "2"),
     ]
 
 
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory, tiny_bert, toy_sentences) -> Path:
+    """What the run of `command` leaves, all but its page; do not write into it."""
+    from mixcse.train import run as training
+
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mixcse.train.ending.draw", lambda folder: None)
+        senteval_data = _toy_senteval(folder, patch)
+        training.main(_command(folder, tiny_bert, toy_sentences, senteval_data))
+    return folder / "out"
+
+
+@pytest.fixture()
+def finished(whole, command, tmp_path) -> Path:
+    """`tmp_path/out`, as if `command` had been run to its end."""
+    out = shutil.copytree(whole, tmp_path / "out")
+    noted = json.loads((out / "arguments.json").read_text())
+    (out / "arguments.json").write_text(json.dumps(noted | {"train_file": command[3]}))
+    return out
+
+
+class Killed(Exception):
+    """In the place of a signal that nobody hears."""
+
+
+@pytest.fixture()
+def killed_after(monkeypatch):
+    """Ends a run in the way of a killed one: after the checkpoint of a step, with nothing tidied up."""
+    from mixcse.train import run as training
+    from mixcse.train.trainer import MixCSETrainer
+
+    def kill(step: int, command: list[str]) -> None:
+        save = MixCSETrainer._save_checkpoint
+
+        def save_then_die(self, *args):
+            save(self, *args)
+            if self.state.global_step == step:
+                raise Killed
+
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(MixCSETrainer, "_save_checkpoint", save_then_die)
+            training.main(command)
+
+    return kill
+
+
 @pytest.fixture()
 def undrawn(monkeypatch):
     """Runs without figures, which take longer than a tiny run."""
-    from mixcse.train import run as training
-
-    monkeypatch.setattr(training, "_draw", lambda folder: None)
+    monkeypatch.setattr("mixcse.train.ending.draw", lambda folder: None)
 
 
 @pytest.fixture()
 def bare_runs(undrawn, monkeypatch):
     """Runs without figures and histograms of cosines, which are most of a tiny run's time."""
-    from mixcse.train import run as training
-
-    monkeypatch.setattr(training.MixCSETrainer, "cosines", lambda self: {})
+    monkeypatch.setattr("mixcse.train.measure.Measures.cosines", lambda self: {})
     gc.freeze()  # the Trainer collects garbage, and would look through all that the libraries have made
 
 

@@ -97,7 +97,7 @@ def _train(argv: list[str]) -> None:
 
     argv = [*argv, *FEW_STEPS, *(FEW_STEPS_APART if ASKS_FOR_DEV_SCORES & {*argv} else [])]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_draw", lambda folder: None)  # tests/report/test_report.py draws
+        patch.setattr("mixcse.train.ending.draw", lambda folder: None)  # tests/report/test_report.py draws
         if "--push_to_hub" in argv:
             with pytest.raises(UserError, match="(?i)offline|network"):
                 training.main(argv)

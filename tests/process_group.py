@@ -1,19 +1,24 @@
-"""What the processes of test_distributed.py compute, each on its slice of a batch; alone, on the whole of it.
+"""What the processes of test_distributed.py compute, each on its slice of a batch; alone, on the whole of it."""
 
-Light to import: every process does it.  As a program, under torchrun: a run of train.py, and its second half again.
-"""
-
+import os
 import shutil
-import sys
-from pathlib import Path
+import signal
 
+import datasets
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from transformers import TrainerCallback
 
+from mixcse.base.errors import Terminated
 from mixcse.base.group import from_main_process, gather_rows, leave, rank, sum_over_processes, world_size
+from mixcse.model.chunking import Chunking
+from mixcse.model.sentence_model import IGNORED, SentenceModel
 from mixcse.objective import logit_blocks, loss_of_logits
+from mixcse.train import ending
+from mixcse.train import run as training
+from mixcse.train.parsing import parse_training_arguments
 from mixcse.train.signals import Signals
 
 BATCH = 12  # for 2 and for 3 processes
@@ -77,9 +82,6 @@ def signals(objective):
 
 def training_step(folder, rows_at_a_time=None):
     """Of a whole model with the masked-LM loss, under DistributedDataParallel where there are several."""
-    from mixcse.model.chunking import Chunking  # the model needs transformers, which take seconds
-    from mixcse.model.sentence_model import IGNORED, SentenceModel
-
     model = SentenceModel.from_pretrained(folder)
     torch.manual_seed(0)
     model.prepare_training("cls", mlm_from=folder)  # a fresh head, the same everywhere
@@ -141,39 +143,57 @@ def everything():
     return found | {f"signals-{name}": signals(objective) for name, objective in OBJECTIVES.items()}
 
 
-def work(process, processes, folder, model_folder):
-    """One of `processes`; it writes `<process>.pt` into the folder."""
+def work(process, processes, folder, model_folder, command):
+    """One of `processes`; it writes `<process>.pt` into the folder.
+
+    Args:
+        model_folder, command: those of two processes, which also train.
+    """
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=process, world_size=processes)
     found = everything()
     found["constants"] = loss_and_gradients(OBJECTIVES["released-both-2-constant"], gather=gather_as_constants)
+    found |= {"rank": rank(), "world_size": world_size(), "heard": from_main_process(f"from {process}")}
+    found["sum"] = sum_over_processes(torch.tensor([process, 1])).tolist()
     if model_folder is not None:
         found["step"] = training_step(model_folder)
         found["step in chunks"] = training_step(model_folder, rows_at_a_time=5)
         for columns in (1, 2, 3):
             found[f"{columns} columns"] = sentence_transformers_loss(columns)
             found[f"{columns} columns, cached"] = sentence_transformers_loss(columns, mini_batch_size=5)
-    found |= {"rank": rank(), "world_size": world_size(), "heard": from_main_process(f"from {process}")}
-    found["sum"] = sum_over_processes(torch.tensor([process, 1])).tolist()
-    torch.save(found, f"{folder}/{process}.pt")
+        prepare_to_train(process, processes, folder)
+        found["said"] = stop_and_resume(command, folder / "out", folder / "whole")
+    torch.save(found, folder / f"{process}.pt")
     leave()
 
 
-def run_and_resume(command, out, copy):
-    """Runs `command`, copies its folder, makes an unfinished run of it, and runs the command again."""
-    from mixcse.train import run as training
+def prepare_to_train(process, processes, folder):
+    """As torchrun does; stderr goes to `<process>.txt`."""
+    names = {"RANK": process, "LOCAL_RANK": process, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+    os.environ.update({name: str(value) for name, value in names.items()})
+    os.dup2(os.open(folder / f"{process}.txt", os.O_RDWR | os.O_CREAT), 2)
+    datasets.config.HF_DATASETS_CACHE = folder / "cache"
+    training.leave = ending.draw = lambda *args: None  # the group is needed again, and the page is not
 
-    training.leave = training._draw = lambda *args: None  # the group is needed again, and the page is not
-    training.main(command)
+
+class TerminatesTheSecond(TrainerCallback):
+    """In the third step."""
+
+    def on_step_begin(self, args, state, control, **_):
+        if rank() == 1 and state.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def stop_and_resume(command, out, whole):
+    """Runs `command` undisturbed; then stops it, and runs it again; what the stopped one said."""
+    training.main([*command, "--output_dir", str(whole)])
+    command = [*command, "--output_dir", str(out)]
+    try:
+        training.train(*parse_training_arguments(command), callbacks=[TerminatesTheSecond()])
+        said = "nothing"
+    except Terminated as stopped:
+        said = str(stopped)
     if rank() == 0:
-        shutil.copytree(out, copy)
-        for name in ("train_results.json", "model.safetensors"):
-            (out / name).unlink()
-        shutil.rmtree(out / "checkpoint-6")
-    from_main_process(None)
+        shutil.copytree(out / "checkpoint-3", out.with_name("checkpoint-3"))
     training.main(command)
-    leave()
-
-
-if __name__ == "__main__":
-    run_and_resume(sys.argv[3:], *map(Path, sys.argv[1:3]))
+    return said

@@ -80,9 +80,9 @@ def prune(folder: Path, limit: int | None, best: Path | None) -> None:
 
 def newest_usable(folder: Path) -> Path | None:
     """The newest checkpoint that is as it was written, and whose best one is too; warns of those that are not."""
-    found = list(checkpoints(folder).values())
-    for path in reversed(found):
-        fault = _fault(path) or _what_it_lacks(path) or _fault_of_state(path)
+    found = checkpoints(folder)
+    for step, path in reversed(found.items()):
+        fault = _fault(path) or _what_it_lacks(path) or _fault_of_state(path, step)
         if fault is None:
             return path
         warn(f"{path} is skipped: {fault}")
@@ -103,10 +103,10 @@ def _checksums(checkpoint: Path) -> dict[str, dict[str, int | str]]:
 
 def _fault(checkpoint: Path) -> str | None:
     """What is wrong with it; None if all is as it was sealed."""
+    if not (checkpoint / SEAL_FILE).exists():
+        return f"it has no {SEAL_FILE}: it was not written to its end, or by an earlier version"
     try:
         sealed, there = read_json(checkpoint / SEAL_FILE), _checksums(checkpoint)
-        if not sealed:
-            return f"{SEAL_FILE} names no files"
         for name, noted in sealed.items():
             if name not in there:
                 return f"{name} is missing"
@@ -114,11 +114,9 @@ def _fault(checkpoint: Path) -> str | None:
                 return f"{name} has {there[name]['bytes']:,} bytes, not {noted['bytes']:,}"
             if there[name] != noted:
                 return f"{name} is damaged"
-    except FileNotFoundError:
-        return f"it has no {SEAL_FILE}: it was not written to its end, or by an earlier version"
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+    except Exception as error:  # whatever lies there in its place
         return f"{SEAL_FILE} cannot be read ({type(error).__name__})"
-    return None
+    return None if sealed else f"{SEAL_FILE} names no files"
 
 
 def _what_it_lacks(checkpoint: Path) -> str | None:
@@ -128,17 +126,15 @@ def _what_it_lacks(checkpoint: Path) -> str | None:
     return f"it has no {lacking[0]}; --save_only_model leaves that out" if lacking else None
 
 
-def _fault_of_state(checkpoint: Path) -> str | None:
+def _fault_of_state(checkpoint: Path, step: int) -> str | None:
     """What is wrong with its step, or with the best checkpoint up to then, which the run needs at its end."""
     try:
         state = read_json(checkpoint / STATE_FILE)
-        step, best = state["global_step"], state["best_model_checkpoint"]
-        best = best and Path(best).name
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        noted, best = state["global_step"], state["best_model_checkpoint"]
+        best = checkpoint.name if best is None else Path(best).name
+    except Exception as error:  # whatever lies there in its place
         return f"{STATE_FILE} cannot be read ({type(error).__name__})"
-    if step != int(checkpoint.name.removeprefix(PREFIX)):
-        return f"{STATE_FILE} is of step {step}"
-    if best is None or best == checkpoint.name:
-        return None
-    fault = _fault(checkpoint.with_name(best))
-    return fault and f"the best one up to then, {best}, is unusable: {fault}"
+    if noted != step:
+        return f"{STATE_FILE} is of step {noted}"
+    fault = best != checkpoint.name and _fault(checkpoint.with_name(best))
+    return f"the best one up to then, {best}, is unusable: {fault}" if fault else None

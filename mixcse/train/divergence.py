@@ -15,12 +15,7 @@ SHOWN = 60  # characters of a sentence
 
 
 class LossWatch:
-    """The losses that have not been read yet: none on a CPU; on a GPU those of the steps since the last report.
-
-    Args:
-        model: for its tokenizer and weights.
-        output_dir: of the run, for its checkpoints.
-    """
+    """The losses that have not been read yet: none on a CPU; on a GPU those of the steps since the last report."""
 
     def __init__(self, model: SentenceModel, output_dir: str | Path) -> None:
         self._model, self._output_dir = model, output_dir

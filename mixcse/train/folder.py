@@ -2,14 +2,16 @@
 
 import dataclasses
 import errno
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from mixcse.base.errors import UserError
 from mixcse.base.files import ASIDE, check_place, read_json, remove_asides, sha256, write_json
@@ -32,6 +34,7 @@ WRITTEN_FILES = (
     *(f"{folder}/{file}" for folder in MODULE_FOLDERS for file in MODULE_FILES), *ADAPTER_FILES,
 )  # fmt: skip
 LOCK_FILE = ".lock"
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without any answer
 # Options that say how or where a run goes, not what it computes.
 NOT_COMPARED = {
     "output_dir", "overwrite_output_dir", "overwrite_cache", "preprocessing_num_workers", "disable_tqdm",
@@ -51,7 +54,6 @@ class RunFolder:
     def __init__(self, path: str | Path, options: dict[str, Any]) -> None:
         self.path = Path(path)
         self.options = options
-        self._lock: int | None = None
         check_place(self.path, "--output_dir")
 
     @property
@@ -60,10 +62,36 @@ class RunFolder:
         files = (self.path / FINISHED_FILE, self.path / "model.safetensors")
         return all(file.is_file() and file.stat().st_size for file in files)  # a power cut can leave empty ones
 
-    @property
-    def holds_a_run(self) -> bool:
-        """Whether one has begun here."""
-        return (self.path / ARGUMENTS_FILE).exists()
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes off the folder, which is made if need be, and removed if nothing came into it.
+
+        The lock ends with this process, however that ends.  Where the file system has no locks, there is none.
+
+        Raises:
+            UserError: another process has it.
+        """
+        made = [folder for folder in (self.path, *self.path.absolute().parents) if not folder.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / LOCK_FILE)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise UserError(
+                f"--output_dir {self.path}: another run is writing there; wait for its end, or name another"
+            ) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # the folder has gone, or its disk
+                (self.path / LOCK_FILE).unlink()
+            lock.release()
+            for folder in made:
+                with suppress(OSError):  # it is not empty: the run has begun
+                    folder.rmdir()
 
     def check_earlier_run(self) -> None:
         """Raises UserError if something lies here that this run would neither continue nor repeat."""
@@ -75,15 +103,14 @@ class RunFolder:
                 f"--output_dir {self.path} is not empty and no run of train.py; name another, "
                 "or pass --overwrite_output_dir"
             )
-        try:
-            earlier = {PROCESSES: 1} | dict(read_json(file))
+        try:  # an earlier version did not have all options
+            earlier = default_options() | {PROCESSES: 1} | dict(read_json(file))
         except (ValueError, TypeError) as error:
             raise UserError(f"{file} is damaged ({error}); pass --overwrite_output_dir to start afresh") from error
-        defaults = _defaults()  # of options that an earlier version did not have
         changed = [
             f"--{name} was {earlier.get(name)}, now {value}"
             for name, value in self.options.items()
-            if name not in NOT_COMPARED and earlier.get(name, defaults.get(name)) != value
+            if name not in NOT_COMPARED and earlier.get(name) != value
         ]
         if changed:
             raise UserError(
@@ -95,48 +122,13 @@ class RunFolder:
         """Raises UserError if starting afresh here would remove or replace what the run is made from."""
         here = self.path.resolve()
         for name in filter(os.path.exists, inputs):
-            inside = Path(os.path.realpath(name))
-            if inside != here and here not in inside.parents:
-                continue
-            part = inside.relative_to(here)
-            first = part.parts[0] if part.parts else ""
-            if inside == here or first.startswith((PREFIX, ASIDE)) or str(part) in (*WRITTEN_FILES, ADAPTER_FOLDER):
+            inside = Path(name).resolve()
+            part = str(inside.relative_to(here)) if inside.is_relative_to(here) else ""
+            if part == "." or part.startswith((PREFIX, ASIDE)) or part in (*WRITTEN_FILES, ADAPTER_FOLDER):
                 raise UserError(
                     f"--output_dir {self.path}: --overwrite_output_dir would replace {name}, which the run needs; "
                     "name another folder"
                 )
-
-    def lock(self) -> None:
-        """Keeps other processes off the folder, which is made if need be, until this one ends or calls `release`.
-
-        Where the file system has no locks, there is none.
-
-        Raises:
-            UserError: another process has it.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        while self._lock is None:
-            descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # workers do not inherit it, as flock's
-            except OSError as error:
-                if error.errno in (errno.EACCES, errno.EAGAIN):
-                    os.close(descriptor)
-                    raise UserError(
-                        f"--output_dir {self.path}: another run is writing there; wait for its end, or name another"
-                    ) from error
-            if _is_file(descriptor, self.path / LOCK_FILE):
-                self._lock = descriptor
-            else:  # its owner removed it after it was opened here
-                os.close(descriptor)
-
-    def release(self) -> None:
-        """Lets others have the folder."""
-        if self._lock is not None:
-            with suppress(OSError):  # the folder has gone, or its disk
-                (self.path / LOCK_FILE).unlink()
-            os.close(self._lock)
-            self._lock = None
 
     def begin(self, checkpoint: Path | None = None, *, afresh: bool = False) -> None:
         """Takes the folder over: notes the options; sets checkpoints aside that the run will not use, but writes anew.
@@ -144,14 +136,7 @@ class RunFolder:
         Args:
             checkpoint: where it continues from, if it does.
             afresh: everything that an earlier run wrote is removed.
-
-        Raises:
-            UserError: another process is writing here, or has begun a run since this one looked.
         """
-        if self._lock is None:  # there was no run here
-            self.lock()
-            if self.holds_a_run and not afresh:
-                raise UserError(f"--output_dir {self.path}: another run began there meanwhile; name another folder")
         remove_asides(self.path)
         continued = int(checkpoint.name.removeprefix(PREFIX)) if checkpoint else 0
         for step, path in checkpoints(self.path).items():
@@ -167,27 +152,22 @@ class RunFolder:
         write_json(self.path / ARGUMENTS_FILE, self.options)
 
 
-def resolved_options(data_args: DataArguments, *groups: Any) -> dict[str, Any]:
+def resolved_options(model_args: ModelArguments, data_args: DataArguments, args: TrainArguments) -> dict[str, Any]:
     """All options with their values, flat and in JSON's types, the training data's checksum and the processes."""
     options: dict[str, Any] = {CHECKSUM: _checksum(data_args), PROCESSES: world_size()}
-    for group in groups:
-        values = group.to_dict() if isinstance(group, TrainArguments) else dataclasses.asdict(group)
+    for values in (dataclasses.asdict(model_args), dataclasses.asdict(data_args), args.to_dict()):
         options |= {name: value for name, value in values.items() if not name.startswith("_")}
     if data_args.train_file and len(data_args.train_file) == 1:
         options["train_file"] = data_args.train_file[0]
     return json.loads(json.dumps(options, default=str))
 
 
-def _is_file(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _defaults() -> dict[str, Any]:
+@cache
+def default_options() -> dict[str, Any]:
+    """The defaults of all options that have a plain one, in JSON's types, as `arguments.json` has them."""
     fields = (field for group in (ModelArguments, DataArguments, TrainArguments) for field in dataclasses.fields(group))
-    return {field.name: field.default for field in fields}
+    plain = (str, int, float, bool, type(None))
+    return json.loads(json.dumps({field.name: field.default for field in fields if isinstance(field.default, plain)}))
 
 
 def _checksum(data_args: DataArguments) -> str | None:

@@ -80,11 +80,6 @@ def load_dev_sets(data_args: DataArguments, args: TrainArguments) -> DevSets | N
     )
 
 
-def holds_out(args: TrainArguments) -> bool:
-    """Whether sentences are kept from training for their loss."""
-    return args.do_eval and (args.held_out is not None or args.metric_for_best_model.endswith(HELD_OUT_LOSS))
-
-
 def load_model(model_args: ModelArguments, data_args: DataArguments) -> SentenceModel:
     """The model that training starts from, with the heads it needs; raises UserError if options do not fit it."""
     model = SentenceModel.from_pretrained(model_args.model_name_or_path, dropout=model_args.dropout, **model_args.hub)
@@ -123,7 +118,7 @@ def make_trainer(
 ) -> MixCSETrainer:
     """The trainer of a prepared model, which is told how to lay out its batches; holds sentences out where asked."""
     held_out = None
-    if holds_out(args):
+    if args.do_eval and (args.held_out is not None or args.metric_for_best_model.endswith(HELD_OUT_LOSS)):
         data, held_out = hold_out(data, args.held_out, args.per_device_train_batch_size, args.seed)
     batch = args.world_size * args.per_device_train_batch_size
     if args.dataloader_drop_last and len(data) < batch:
@@ -147,9 +142,9 @@ def make_trainer(
     )
     if args.gpu_recipe:
         compile_where_it_pays(args, len(data))
+    callbacks = list(callbacks)
     if args.early_stopping_patience is not None:
-        stopping = EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold or 0.0)
-        callbacks = [*callbacks, stopping]
+        callbacks.append(EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold or 0.0))
     return MixCSETrainer(
         model,
         args,

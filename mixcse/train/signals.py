@@ -31,9 +31,8 @@ class Signals:
     ) -> None:
         """Notes the similarities and softmax weights of one batch's `logit_blocks` of these rows."""
         first_row = rows.start or 0
-        for name, value in similarities(blocks, temperature, hard_negative_weight, first_row).items():
-            self._values[name].append(value)
-        for name, value in softmax_weights(blocks, first_row).items():
+        cosines = similarities(blocks, temperature, hard_negative_weight, first_row)
+        for name, value in (cosines | softmax_weights(blocks, first_row)).items():
             self._values[name].append(value)
 
     def watch_gradient(self, z: Tensor, loss: Tensor) -> None:
@@ -120,7 +119,7 @@ def softmax_weights(blocks: dict[str, Tensor], first_row: int = 0) -> dict[str, 
     return means
 
 
-def cosine_histograms(z: Tensor, mixing_lambda: float) -> dict[str, list[int]]:
+def cosine_histograms(z: Tensor, mixing_lambda: float) -> dict[str, Tensor]:
     """How the cosines of a batch are distributed, whatever objective it is trained by.
 
     Args:
@@ -142,6 +141,5 @@ def cosine_histograms(z: Tensor, mixing_lambda: float) -> dict[str, list[int]]:
         "other_mix": torch.cat([second[~(own | own.roll(-1, 1))], first[~(own | own.roll(1, 1))]]),
     }
     return {
-        name: torch.histc(cosines.clamp(-1, 1).cpu(), HISTOGRAM_BINS, -1, 1).int().tolist()
-        for name, cosines in kinds.items()
+        name: torch.histc(cosines.clamp(-1, 1).cpu(), HISTOGRAM_BINS, -1, 1).int() for name, cosines in kinds.items()
     }

@@ -134,7 +134,7 @@ def test_a_data_set_that_cannot_be_had(data_set, options, says):
 
 def test_training_on_several_files_and_on_a_data_set(command, data_set, tmp_path, toy_sentences, monkeypatch):
     """Both runs are known again, are others when the data change, and can be given again as recorded."""
-    monkeypatch.setattr(training, "_draw", lambda folder: None)
+    monkeypatch.setattr("mixcse.train.ending.draw", lambda folder: None)
     place = command.index("--train_file")
     rest = [*command[:place], *command[place + 2 : command.index("--do_eval")], "--max_steps", "1"]
     for number in range(2):

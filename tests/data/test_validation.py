@@ -19,6 +19,7 @@ from mixcse.data.rows import hold_out
 from mixcse.evaluate import command as evaluation
 from mixcse.objective import contrastive_loss
 from mixcse.train import run as training
+from mixcse.train.measure import Measures
 from mixcse.train.parsing import parse_training_arguments
 from mixcse.train.trainer import MixCSETrainer
 
@@ -186,13 +187,13 @@ def test_without_a_dev_set_the_held_out_loss_selects(nowhere, tmp_path, capsys, 
 
 
 def test_the_held_out_loss_is_the_objective_of_rows_not_trained_on(nowhere, tmp_path, monkeypatch):
-    losses, batches, trainers = [], [], []
-    measured, compute = MixCSETrainer._measured, MixCSETrainer.compute_loss
+    losses, batches, looks = [], [], []
+    measured, compute = Measures._each, MixCSETrainer.compute_loss
 
     def spy_measured(self, data, at_least, measure):
         if data is not self.held_out:
             return measured(self, data, at_least, measure)
-        trainers.append(self)
+        looks.append(self)
         z = []
         given = measured(self, data, at_least, lambda one: (z.append(one), measure(one))[1])
         losses.append((given, [contrastive_loss(one, temperature=0.05, mixing_lambda=0.2).item() for one in z]))
@@ -202,16 +203,16 @@ def test_the_held_out_loss_is_the_objective_of_rows_not_trained_on(nowhere, tmp_
         batches.extend(tuple(row[row > 0].tolist()) for row in inputs["input_ids"].flatten(0, 1))
         return compute(self, model, inputs, **keywords)
 
-    monkeypatch.setattr(MixCSETrainer, "_measured", spy_measured)
+    monkeypatch.setattr(Measures, "_each", spy_measured)
     monkeypatch.setattr(MixCSETrainer, "compute_loss", spy_compute)
     training.main([*nowhere, "--held_out", "16", "--max_steps", "2", "--eval_steps", "1"])
     assert [len(given) for given, _ in losses] == [2, 2, 2]
     assert all(given == expected for given, expected in losses)
     assert list(logged(tmp_path / "out", "eval_held_out_loss").values()) == [np.mean(given) for given, _ in losses]
-    held = {tuple(group[0]) for group in trainers[0].held_out["input_ids"]}
+    held = {tuple(group[0]) for group in looks[0].held_out["input_ids"]}
     assert len(held) == 16
     assert not held & set(batches)
-    assert trainers[0]._held_out_loss() == trainers[0]._held_out_loss()
+    assert looks[0]._held_out_loss() == looks[0]._held_out_loss()
 
 
 def test_scoring_held_out_sentences_changes_nothing(nowhere, tmp_path):
@@ -250,7 +251,7 @@ def test_an_interrupted_run_continues_with_the_same_sentences_held_out(nowhere, 
 
 
 def test_a_loss_that_is_no_number_ends_the_run(nowhere, monkeypatch):
-    monkeypatch.setattr("mixcse.train.trainer.contrastive_loss", lambda z, **_: torch.tensor(float("nan")))
+    monkeypatch.setattr("mixcse.train.measure.contrastive_loss", lambda z, **_: torch.tensor(float("nan")))
     with pytest.raises(UserError, match="loss of held-out sentences is nan at step 0"):
         training.main(nowhere)
 

@@ -54,8 +54,8 @@ def carry_out(plans, run, start):
 def test_a_process_that_is_killed_over_and_over(start, inputs, undisturbed, tmp_path):
     run = Run(tmp_path / "killed", 1, inputs)
     before = [
-        at("start", 16),  # the corpus is read, and not yet in its place in the cache
-        at("start", 5),
+        at("start", 17),  # the corpus is read, and not yet in its place in the cache
+        at("start", 9),
         at("evaluation", 1),  # of the untrained model
         at("save", 8),  # a third of the weights is written
         at("evaluation", 3, INTERRUPT),  # of step 3: step 4 is saved

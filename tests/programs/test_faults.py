@@ -166,7 +166,8 @@ WITHOUT_SPACE = """
 import json, subprocess, sys
 import torch
 from mixcse import cli
-from mixcse.train import run as training
+from mixcse.train import ending, run as training
+from mixcse.train.measure import Measures
 from mixcse.data.archives import unpack
 from mixcse.train.checkpoints import checkpoints, newest_usable
 from mixcse.base.errors import UserError
@@ -176,7 +177,7 @@ from pathlib import Path
 
 torch.set_num_threads(1)  # as the tests
 place, arguments = Path(sys.argv[1]), json.loads(sys.argv[2])
-training._draw, training.MixCSETrainer.cosines = lambda folder: None, lambda self: {}
+ending.draw, Measures.cosines = lambda folder: None, lambda self: {}
 
 def mount(options, where=place):
     subprocess.run(["mount", "-o", options, "-t", "tmpfs", "none", where], check=True)

@@ -1,7 +1,7 @@
 """Which checkpoints are used, kept and removed; runs that had to fall back on an earlier one."""
 
+import errno
 import os
-import shutil
 import signal
 
 import pytest
@@ -14,14 +14,15 @@ from mixcse.train.checkpoints import _checksums, checkpoints, newest_usable, pla
 from mixcse.train.folder import RunFolder
 from mixcse.train.trainer import MixCSETrainer
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 
-def write(folder, step, best=None, without=None):
+
+def write(folder, step, best=None):
     aside = place_aside(folder, step)
     (aside / "adapter").mkdir(parents=True)
     (aside / "adapter" / "weights").write_bytes(b"adapted")
     for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
-        if name != without:
-            (aside / name).write_bytes(b"weights")
+        (aside / name).write_bytes(b"weights")
     best = best and f"elsewhere/checkpoint-{best}"
     write_json(aside / "trainer_state.json", {"global_step": step, "best_model_checkpoint": best})
     return put_in_place(aside, folder)
@@ -39,8 +40,12 @@ def one_bit_changed(file):
 
 def stated(path, text):
     """Another state, by hand, under a seal that fits it."""
-    (path / "trainer_state.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    (path / "checksums.json").unlink()
+    (path / "trainer_state.json").write_text(text)
+    write_json(path / "checksums.json", _checksums(path))
+
+
+def sealed_without(path, name):
+    (path / name).unlink()
     write_json(path / "checksums.json", _checksums(path))
 
 
@@ -53,20 +58,16 @@ DAMAGES = {
     "damaged seal": (lambda path: truncated(path / "checksums.json"), "checksums.json cannot be read"),
     "empty seal": (lambda path: (path / "checksums.json").write_text("{}"), "checksums.json names no files"),
     "another kind of seal": (lambda path: (path / "checksums.json").write_text("[1]"), "checksums.json cannot be read"),
-    "deep seal": (lambda path: (path / "checksums.json").write_text("[" * 100_000), "checksums.json cannot be read"),
-    "state: empty": (lambda path: stated(path, ""), "trainer_state.json cannot be read (JSONDecodeError)"),
-    "state: latin-1": (lambda path: stated(path, "\udcff"), "trainer_state.json cannot be read (UnicodeDecodeError)"),
-    "state: a list": (lambda path: stated(path, "[]"), "trainer_state.json cannot be read (TypeError)"),
-    "state: deep": (lambda path: stated(path, "[" * 100_000), "trainer_state.json cannot be read (RecursionError)"),
-    "state: without a step": (lambda path: stated(path, "{}"), "trainer_state.json cannot be read (KeyError)"),
-    "state: a number for a path": (
-        lambda path: stated(path, '{"global_step": 10, "best_model_checkpoint": 5}'),
-        "trainer_state.json cannot be read (TypeError)",
-    ),
-    "state: of another step": (
+    "no state": (lambda path: stated(path, "["), "trainer_state.json cannot be read (JSONDecodeError)"),
+    "state without a step": (lambda path: stated(path, "{}"), "trainer_state.json cannot be read (KeyError)"),
+    "state of another step": (
         lambda path: stated(path, '{"global_step": 99, "best_model_checkpoint": null}'),
         "trainer_state.json is of step 99",
     ),
+    # As --save_only_model writes it: whole, but training would go on otherwise from it.
+    "no optimizer": (lambda path: sealed_without(path, "optimizer.pt"), "it has no optimizer.pt"),
+    "no scheduler": (lambda path: sealed_without(path, "scheduler.pt"), "it has no scheduler.pt"),
+    "no generators": (lambda path: sealed_without(path, "rng_state.pth"), "it has no rng_state.pth"),
 }
 
 
@@ -92,6 +93,7 @@ def test_without_any_it_starts_from_the_first_step(tmp_path, capsys):
 def test_the_best_one_is_needed_as_well(tmp_path, capsys):
     first, best = write(tmp_path, 2), write(tmp_path, 4, best=4)
     newest = write(tmp_path, 6, best=4)
+    sealed_without(best, "optimizer.pt")  # it is needed for its weights
     assert newest_usable(tmp_path) == newest
     truncated(best / "model.safetensors")
     assert newest_usable(tmp_path) == first
@@ -113,73 +115,28 @@ def test_the_newest_and_the_best_are_kept_by_number_not_by_time(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-12", "checkpoint-x"}
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
-def test_what_cannot_be_continued_from_is_skipped(name, tmp_path, capsys):
-    """As `--save_only_model` writes it: whole, but training would go on otherwise from it."""
-    before = write(tmp_path, 2)
-    newest = write(tmp_path, 4, without=name)
-    assert newest_usable(tmp_path) == before
-    assert f"warning: {newest} is skipped: it has no {name}" in capsys.readouterr().err
-    best = write(tmp_path, 6, best=4)  # a best one is for its weights
-    assert newest_usable(tmp_path) == best
-
-
-class Killed(Exception):
-    pass
-
-
-@pytest.fixture()
-def killed_after(command, monkeypatch, undrawn):
-    """Ends the run of `command` in the way of a killed one: after the checkpoint of a step, with nothing tidied up."""
-
-    def kill(step, *more):
-        save = MixCSETrainer._save_checkpoint
-
-        def save_then_die(self, *args):
-            save(self, *args)
-            if self.state.global_step == step:
-                raise Killed
-
-        with monkeypatch.context() as patch:
-            patch.setattr(MixCSETrainer, "_save_checkpoint", save_then_die)
-            with pytest.raises(Killed):
-                training.main([*command, *more])
-
-    return kill
-
-
-@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"])
-def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(command, killed_after, tmp_path, file, capsys):
-    training.main([*command, "--output_dir", str(tmp_path / "whole")])
-    killed_after(4)
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(command, killed_after, whole, tmp_path, capsys):
+    """Which is kept until the run has finished, for its fault may be one of reading."""
     out = tmp_path / "out"
-    truncated(out / "checkpoint-4" / file)
+    killed_after(4, command)
+    truncated(out / "checkpoint-4" / "optimizer.pt")
+    before = (out / "checkpoint-4" / "optimizer.pt").read_bytes()
+    killed_after(4, command)
+    assert list(checkpoints(out)) == [2, 4]
+    assert (out / "skipped-checkpoint-4" / "optimizer.pt").read_bytes() == before
+    truncated(out / "checkpoint-4" / "rng_state.pth")
     capsys.readouterr()
     training.main(command)
     said = capsys.readouterr().err
-    assert f"warning: {out / 'checkpoint-4'} is skipped: {file} has " in said
+    assert f"warning: {out / 'checkpoint-4'} is skipped: rng_state.pth has " in said
     assert f"continuing from {out / 'checkpoint-2'}" in said
-    assert same_weights(out, tmp_path / "whole")
-    assert logged(out, "eval_stsb_spearman") == logged(tmp_path / "whole", "eval_stsb_spearman")
+    assert same_weights(out, whole)
+    assert logged(out, "eval_stsb_spearman") == logged(whole, "eval_stsb_spearman")
     assert newest_usable(out) == out / "checkpoint-6"
     assert not list(out.glob("skipped-*"))
 
 
-def test_a_skipped_checkpoint_is_kept_until_the_run_has_finished(command, killed_after, tmp_path):
-    """Its fault may be one of reading."""
-    killed_after(4)
-    out = tmp_path / "out"
-    truncated(out / "checkpoint-4" / "optimizer.pt")
-    before = (out / "checkpoint-4" / "optimizer.pt").read_bytes()
-    killed_after(4)
-    assert list(checkpoints(out)) == [2, 4]
-    assert (out / "skipped-checkpoint-4" / "optimizer.pt").read_bytes() == before
-    truncated(out / "checkpoint-4" / "optimizer.pt")
-    training.main([*command, "--overwrite_output_dir"])
-    assert not list(out.glob("skipped-*"))
-
-
-def test_a_run_killed_before_it_removed_its_last_old_checkpoint(command, tmp_path, monkeypatch, undrawn):
+def test_a_run_killed_before_it_removed_its_last_old_checkpoint(command, tmp_path, monkeypatch):
     command += ["--max_steps", "8"]
     with monkeypatch.context() as patch:
         patch.setattr("mixcse.train.trainer.prune", lambda *given: None)
@@ -192,16 +149,7 @@ def test_a_run_killed_before_it_removed_its_last_old_checkpoint(command, tmp_pat
     assert set(checkpoints(out)) == {best, 6, 8}
 
 
-def test_a_folder_that_was_moved_is_continued(command, killed_after, tmp_path, capsys):
-    training.main([*command, "--output_dir", str(tmp_path / "whole")])
-    killed_after(4)
-    shutil.move(tmp_path / "out", tmp_path / "moved")
-    training.main([*command, "--output_dir", str(tmp_path / "moved")])
-    assert "continuing from" in capsys.readouterr().err
-    assert same_weights(tmp_path / "moved", tmp_path / "whole")
-
-
-def test_a_failed_save_names_what_the_run_goes_on_from(command, tmp_path, monkeypatch, undrawn):
+def test_a_failed_save_names_what_the_run_goes_on_from(command, whole, tmp_path, monkeypatch):
     save = MixCSETrainer._save_scaler
 
     def full(self, folder):
@@ -209,63 +157,65 @@ def test_a_failed_save_names_what_the_run_goes_on_from(command, tmp_path, monkey
             raise OSError(28, "No space left on device")
         save(self, folder)
 
-    training.main([*command, "--output_dir", str(tmp_path / "whole")])
     with monkeypatch.context() as patch:
         patch.setattr(MixCSETrainer, "_save_scaler", full)
-        with pytest.raises(UserError, match=r"step 4 was not saved: .*No space.*; .* goes on from step 2"):
+        with pytest.raises(UserError, match=r"out cannot be written .*No space.*; .* goes on from step 2"):
             training.main(command)
     assert list(checkpoints(tmp_path / "out")) == [2]
-    assert not list((tmp_path / "out").glob(".writing-*"))
+    assert not list((tmp_path / "out").glob(".*"))
     training.main(command)
-    assert same_weights(tmp_path / "out", tmp_path / "whole")
+    assert same_weights(tmp_path / "out", whole)
 
 
-def test_what_a_killed_beginning_left_is_no_other_run(command, tmp_path, undrawn):
+def test_what_a_killed_beginning_left_is_no_other_run(command, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / ".writing-arguments.json.123").write_text("{")
+    (out / ".lock").touch()
     training.main([*command, "--max_steps", "2"])
     assert not list(out.glob(".*"))
 
 
-def test_a_run_that_came_and_went_while_this_one_read_its_data_is_not_overwritten(command, tmp_path, undrawn):
-    out, whole = tmp_path / "out", tmp_path / "whole"
-    training.main([*command, "--max_steps", "2", "--output_dir", str(whole)])
-    waiting = RunFolder(out, {"seed": 7})
-    waiting.check_earlier_run()
-    assert not waiting.holds_a_run
-    shutil.copytree(whole, out)
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match="another run began there meanwhile"):
-        waiting.begin()
-    waiting.release()
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-
-
-def test_a_second_run_in_the_folder_is_refused(command, tmp_path, undrawn):
-    """The lock is one between processes."""
-    out = tmp_path / "out"
-    training.main([*command, "--max_steps", "2"])
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            folder = RunFolder(out, {})
-            folder.lock()
-            code = 0
-            os.kill(os.getpid(), signal.SIGSTOP)  # it keeps the lock while the test goes on
-        finally:
-            os._exit(code)
-    try:
-        os.waitpid(child, os.WUNTRACED)
-        for more in (["--max_steps", "2"], ["--overwrite_output_dir"]):
+def test_a_second_run_in_the_folder_is_refused(command, finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    with RunFolder(finished, {}).locked():
+        for more in ([], ["--overwrite_output_dir"]):
             with pytest.raises(UserError, match=r"--output_dir .*out: another run is writing there"):
                 training.main([*command, *more])
-        after = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != ".lock"}
-        assert {path: before[path] for path in after} == {path: time for path, time in after.items()}
-    finally:
+        assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert not (finished / ".lock").exists()
+
+
+def test_the_lock_ends_with_its_process(tmp_path):
+    """Also where a worker, which loads data, lives on for a while."""
+    folder = RunFolder(tmp_path / "deep" / "out", {})
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.setsid()
+        with folder.locked():
+            if not os.fork():
+                os.write(writing, b".")
+            signal.pause()
+    try:
+        os.read(reading, 1)
+        with pytest.raises(UserError, match="another run is writing there"), folder.locked():
+            pass
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    training.main([*command, "--max_steps", "2", "--overwrite_output_dir"])
-    assert not (out / ".lock").exists()
+        with folder.locked():
+            assert (folder.path / ".lock").exists()
+        assert not list(folder.path.iterdir())
+    finally:
+        os.killpg(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_has_none(tmp_path, monkeypatch, number):
+    def refuse(self, *_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with RunFolder(tmp_path / "out", {}).locked():
+        assert (tmp_path / "out").is_dir()
+    assert not (tmp_path / "out").exists()

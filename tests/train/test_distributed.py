@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from types import SimpleNamespace
 
 import process_group
@@ -39,13 +40,29 @@ def alone():
     return process_group.everything()
 
 
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory, still_bert, tiny_bert, toy_sentences):
+    """Gives the folder of a group of 2 or of 3 processes, with what each has found.  The two also trained a model."""
+    torch.multiprocessing.set_forkserver_preload(["process_group"])  # once for all of them
+
+    @cache
+    def folder_of(count):
+        folder = tmp_path_factory.mktemp("together")
+        options = [*two_epochs(folder, toy_sentences), "--model_name_or_path", str(tiny_bert), "--eval_steps", "2"]
+        options += ["--per_device_train_batch_size", "4", "--save_total_limit", "3", "--pad_to_max_length"]
+        arguments = (count, folder, *((str(still_bert), options) if count == 2 else (None, None)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # a forkserver's own path is not this one's
+            torch.multiprocessing.start_processes(process_group.work, arguments, count, start_method="forkserver")
+        return folder
+
+    return folder_of
+
+
 @pytest.fixture(scope="module", params=[2, 3])
-def together(request, tmp_path_factory, still_bert):
-    """What each of 2 or 3 processes found.  The two also trained a model."""
-    folder = tmp_path_factory.mktemp("together")
-    arguments = (request.param, str(folder), str(still_bert) if request.param == 2 else None)
-    torch.multiprocessing.spawn(process_group.work, arguments, nprocs=request.param)
-    return [torch.load(folder / f"{process}.pt") for process in range(request.param)]
+def together(request, groups):
+    """What each of 2 or 3 processes found."""
+    return [torch.load(groups(request.param) / f"{process}.pt") for process in range(request.param)]
 
 
 def mean(processes, name):
@@ -176,13 +193,12 @@ def launched(script, arguments, folder):
     return run.stderr.splitlines()
 
 
-@pytest.fixture()
-def two_epochs(tmp_path, toy_sentences):
+def two_epochs(folder, sentences):
     """The options of twice 3 steps, batches of 8 in all: 5 of 29 sentences are left over."""
-    (tmp_path / "train.txt").write_text("\n".join(toy_sentences[:29]))
+    (folder / "train.txt").write_text("\n".join(sentences[:29]))
     return [
-        *("--train_file", str(tmp_path / "train.txt"), "--senteval_data", str(tmp_path / "none")),
-        *("--num_train_epochs", "2", "--eval_path", str(own_pairs(tmp_path)), "--logging_steps", "1"),
+        *("--train_file", str(folder / "train.txt"), "--senteval_data", str(folder / "none")),
+        *("--num_train_epochs", "2", "--eval_path", str(own_pairs(folder)), "--logging_steps", "1"),
         *("--load_best_model_at_end", "False"),
     ]
 
@@ -192,10 +208,10 @@ def beginning(line):
     return line.split()[:2]
 
 
-def test_two_launched_processes_train_as_one(two_epochs, still_bert, tmp_path, capsys):
+def test_two_launched_processes_train_as_one(still_bert, toy_sentences, tmp_path, capsys):
     """Each with half of every batch, which it encodes a few rows at a time."""
     two, one = tmp_path / "two", tmp_path / "one"
-    command = [*two_epochs, "--model_name_or_path", str(still_bert), "--eval_steps", "3"]
+    command = [*two_epochs(tmp_path, toy_sentences), "--model_name_or_path", str(still_bert), "--eval_steps", "3"]
     command += ["--optim", "sgd", "--learning_rate", "0.03"]
     halves = ["--per_device_train_batch_size", "4", "--embedding_chunk_size", "3", "--output_dir", str(two)]
     lines = launched(str(ROOT / "train.py"), [*command, *halves], tmp_path)
@@ -215,15 +231,16 @@ def test_two_launched_processes_train_as_one(two_epochs, still_bert, tmp_path, c
     assert len(lines) == len(set(lines))  # no process repeats another
 
 
-def test_two_launched_processes_resume(two_epochs, tiny_bert, tmp_path):
-    """In the middle of an epoch, each with the dropout that it would have had."""
-    out, whole = tmp_path / "out", tmp_path / "whole"
-    command = [*two_epochs, "--model_name_or_path", str(tiny_bert), "--eval_steps", "2", "--output_dir", str(out)]
-    command += ["--per_device_train_batch_size", "4", "--save_total_limit", "3", "--pad_to_max_length"]
-    lines = launched(process_group.__file__, [str(out), str(whole), *command], tmp_path)
-    assert lines.count(f"continuing from {out / 'checkpoint-4'}") == 1
-    assert json.loads((out / "train_results.json").read_text())["resumed_from_step"] == 4
+def test_two_processes_stop_at_the_same_step_and_resume(groups):
+    """Though one alone hears the signal, in the middle of an epoch; each has the dropout that it would have had."""
+    folder = groups(2)
+    out, whole = folder / "out", folder / "whole"
+    found = [torch.load(folder / f"{process}.pt")["said"] for process in (0, 1)]
+    assert found == [f"stopped; step 3 is saved in {out}: the same command goes on from there"] * 2
+    assert (folder / "0.txt").read_text().count(f"continuing from {out / 'checkpoint-3'}\n") == 1
+    assert json.loads((out / "train_results.json").read_text())["resumed_from_step"] == 3
     assert same_weights(out, whole)
     assert logged(out, "loss") == logged(whole, "loss")
-    drawn = [torch.load(whole / "checkpoint-4" / f"rng_state_{process}.pth", weights_only=False) for process in (0, 1)]
+    saved = folder / "checkpoint-3"
+    drawn = [torch.load(saved / f"rng_state_{process}.pth", weights_only=False) for process in (0, 1)]
     assert not torch.equal(drawn[0]["cpu"], drawn[1]["cpu"])

@@ -26,15 +26,8 @@ from mixcse.train.trainer import MixCSETrainer
 pytestmark = pytest.mark.usefixtures("bare_runs")
 
 
-@pytest.fixture()
-def whole(command, tmp_path):
-    """What the undisturbed run gives."""
-    training.main([*command, "--output_dir", str(tmp_path / "whole")])
-    return tmp_path / "whole"
-
-
 def at_step(monkeypatch, step, change):
-    """Has `change` of the loss be what a step computes."""
+    """Has `change` of the loss be what a step computes; the ids of that step."""
     compute = MixCSETrainer.compute_loss
     seen = []
 
@@ -76,9 +69,10 @@ def test_it_is_said_that_nothing_was_saved_yet(command, monkeypatch):
         training.main(command)
 
 
-def test_weights_that_are_no_numbers_are_told_from_a_loss_that_is_none(command):
+def test_weights_that_are_no_numbers_are_told_from_a_loss_that_is_none(command, tmp_path):
     with pytest.raises(UserError, match=r"step 2: .* is nan, and weights are not finite; the training diverged"):
         training.main([*command, "--learning_rate", "1e38", "--logging_steps", "6", "--eval_steps", "6"])
+    assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
 class OnAGpu(torch.Tensor):
@@ -87,30 +81,22 @@ class OnAGpu(torch.Tensor):
     device = SimpleNamespace(type="cuda")
 
 
-def losses(*numbers):
-    return [torch.tensor(number).as_subclass(OnAGpu) for number in numbers]
+def test_a_gpu_is_not_waited_for_until_its_losses_are_read(tokenizer, tmp_path):
+    watch = LossWatch(SimpleNamespace(tokenizer=tokenizer, parameters=lambda: []), tmp_path)
 
+    def note(step, number, words="the cat"):
+        ids = torch.tensor(tokenizer(words)["input_ids"]).view(1, 1, -1)
+        watch.note(step, torch.tensor(number).as_subclass(OnAGpu), ids)
 
-@pytest.fixture()
-def watch(tokenizer, tmp_path):
-    return LossWatch(SimpleNamespace(tokenizer=tokenizer, parameters=lambda: []), tmp_path)
-
-
-def test_a_gpu_is_not_waited_for_until_its_losses_are_read(watch, tokenizer):
-    ids = [torch.tensor(tokenizer(words)["input_ids"]).view(1, 1, -1) for words in ("the cat", "a dog", "the mat")]
-    for step, (loss, rows) in enumerate(zip(losses(1.0, float("inf"), float("nan")), ids, strict=True), 8):
-        watch.note(step, loss, rows)
+    for step, (number, words) in enumerate([(1.0, "the cat"), (float("inf"), "a dog"), (float("nan"), "the mat")], 8):
+        note(step, number, words)
     with pytest.raises(UserError, match=r"^step 9: the loss of the batch that begins with 'a dog' is inf; "):
         watch.read()
     watch.read()
-
-
-def test_losses_that_nobody_reads_do_not_pile_up(watch):
-    ids = torch.ones(1, 1, 2, dtype=torch.long)
-    watch.note(1, losses(float("nan"))[0], ids)
-    with pytest.raises(UserError, match="^step 1: "):
+    note(1, float("nan"))
+    with pytest.raises(UserError, match="^step 1: "):  # losses that nobody reads do not pile up
         for step in range(2, 2 + READ_AT_LEAST_EVERY):
-            watch.note(step, losses(1.0)[0], ids)
+            note(step, 1.0)
     assert step == READ_AT_LEAST_EVERY
 
 
@@ -119,8 +105,6 @@ def test_losses_that_nobody_reads_do_not_pile_up(watch):
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
-        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"),
-        MemoryError(),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -130,7 +114,6 @@ def test_memory_that_runs_out_names_what_needs_less(command, whole, tmp_path, mo
 
     with monkeypatch.context() as patch:
         at_step(patch, 3, fails)
-        capsys.readouterr()
         assert run_cli(cli.main, ["train", *command]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("error: out of memory; ") and "the same command goes on from step 2" in line
@@ -169,7 +152,7 @@ def test_another_error_keeps_its_traceback(monkeypatch, command):
         run_cli(cli.main, ["train", *command])
 
 
-@pytest.mark.parametrize("jumps", [(-3e8, 2.0), (3e8, -3e8), (0.0, 0.0)], ids=["back", "to and fro", "still"])
+@pytest.mark.parametrize("jumps", [(3e8, -3e8), (0.0, 0.0)], ids=["to and fro", "still"])
 def test_a_clock_that_is_set_changes_nothing(command, whole, tmp_path, monkeypatch, jumps):
     out = tmp_path / "out"
     times = itertools.accumulate(itertools.cycle(jumps), initial=1.8e9)
@@ -195,35 +178,27 @@ def test_what_was_changed_is_read_again_whatever_its_time(tmp_path):
         assert load_text(DataArguments(str(path)))["sentence1"][:] == text.splitlines()
 
 
-def test_training_data_that_is_cut_short_while_it_is_read(command, whole, tmp_path, monkeypatch):
-    path, load = tmp_path / "train.txt", training_text._load
+@pytest.mark.parametrize(
+    ("owner", "name", "load"),
+    [(training_text, "_write", training_text._write), (training, "load_training_data", load_training_data)],
+    ids=["while it is read", "before it is read"],
+)
+def test_training_data_that_is_cut_short(command, whole, tmp_path, monkeypatch, owner, name, load):
+    path = tmp_path / "train.txt"
     text = path.read_text()
 
-    def cut(files, *arguments):
+    def cut(*arguments, **keywords):
         path.write_text(text[: len(text) // 2])
-        return load(files, *arguments)
+        return load(*arguments, **keywords)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training_text, "_load", cut)
+        patch.setattr(owner, name, cut)
         with pytest.raises(UserError, match=r"--train_file .*train.txt: it changed while it was read"):
-            training.main(command)
+            training.main([*command, "--overwrite_cache"])
     assert not (tmp_path / "out").exists()
     path.write_text(text)
     training.main(command)
     assert same_weights(tmp_path / "out", whole)
-
-
-def test_training_data_that_is_cut_short_before_it_is_read(command, tmp_path, monkeypatch):
-    path, load = tmp_path / "train.txt", load_training_data
-
-    def cut(*arguments, **keywords):
-        path.write_text("the cat\nthe dog\n")
-        return load(*arguments, **keywords)
-
-    monkeypatch.setattr(training, "load_training_data", cut)
-    with pytest.raises(UserError, match=r"--train_file .*train.txt: it changed while it was read"):
-        training.main(command)
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["lines.txt", "lines.csv"])

@@ -86,7 +86,7 @@ def test_means_are_over_the_steps_since_the_last():
 def test_histograms_count_every_pair_once():
     n = 7
     counts = cosine_histograms(random_z(n), mixing_lambda=0.2)
-    assert {name: sum(bins) for name, bins in counts.items()} == {
+    assert {name: int(bins.sum()) for name, bins in counts.items()} == {
         "positive": n,
         "negative": n * (n - 1),
         "own_mix": 2 * n,
