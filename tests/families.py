@@ -10,11 +10,16 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForMaskedLM,
+    BertConfig,
     BertTokenizer,
     DebertaV2Tokenizer,
+    DistilBertConfig,
+    ElectraConfig,
+    MPNetConfig,
     MPNetTokenizer,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
+    RobertaConfig,
     RobertaTokenizer,
     XLMRobertaTokenizer,
 )
@@ -109,3 +114,21 @@ def _bpe_of_modernbert(**options: object) -> PreTrainedTokenizerBase:
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), BERT, strict=True))
     names["model_input_names"] = ["input_ids", "attention_mask"]
     return PreTrainedTokenizerFast(tokenizer_object=backend, **names, **options)
+
+
+def make_folder(folder: Path, tokenizer: PreTrainedTokenizerBase, sizes: dict[str, int], kind: str) -> Path:
+    """A folder with a random encoder of this kind, whatever its tokenizer was made for."""
+    positions = sizes | {"max_position_embeddings": 66}  # these count from padding_idx + 1
+    config = {
+        "bert": lambda: BertConfig(**sizes),
+        "roberta": lambda: RobertaConfig(**positions, pad_token_id=1),
+        "mpnet": lambda: MPNetConfig(**positions, pad_token_id=1),
+        "electra": lambda: ElectraConfig(**sizes, embedding_size=16),
+        "distilbert": lambda: DistilBertConfig(
+            vocab_size=sizes["vocab_size"], dim=16, n_layers=3, n_heads=2, hidden_dim=32, max_position_embeddings=64
+        ),
+    }[kind]()
+    torch.manual_seed(0)
+    AutoModel.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

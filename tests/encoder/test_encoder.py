@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from families import make_folder
 from transformers.utils import logging
 
 from mixcse import SentenceEncoder
@@ -74,8 +75,6 @@ def test_the_recorded_pooler_is_taken_and_another_one_warned_about(tiny_bert, tm
 def test_unusable_poolers(tiny_bert, tmp_path, tokenizer, tiny_sizes):
     with pytest.raises(UserError, match="'max' is not one of cls"):
         SentenceEncoder(tiny_bert, pooler="max")
-    from test_model import make_folder
-
     with pytest.raises(UserError, match="no trained head"):
         SentenceEncoder(make_folder(tmp_path, tokenizer, tiny_sizes, "distilbert"), pooler="cls")
 

@@ -4,38 +4,16 @@ import json
 
 import pytest
 import torch
+from families import make_folder
 from transformers import (
     AutoModel,
-    BertConfig,
     BertModel,
-    DistilBertConfig,
-    ElectraConfig,
-    MPNetConfig,
-    RobertaConfig,
 )
 
 from mixcse.base.errors import UserError
 from mixcse.data.batch import ContrastiveCollator, pad_rows
 from mixcse.model.pooling import POOLERS, masked_mean, pool
 from mixcse.model.sentence_model import HEADS_FILE, SentenceModel
-
-
-def make_folder(folder, tokenizer, sizes, kind):
-    positions = sizes | {"max_position_embeddings": 66}  # these count from padding_idx + 1
-    config = {
-        "bert": lambda: BertConfig(**sizes),
-        "roberta": lambda: RobertaConfig(**positions, pad_token_id=1),
-        "mpnet": lambda: MPNetConfig(**positions, pad_token_id=1),
-        "electra": lambda: ElectraConfig(**sizes, embedding_size=16),
-        "distilbert": lambda: DistilBertConfig(
-            vocab_size=sizes["vocab_size"], dim=16, n_layers=3, n_heads=2, hidden_dim=32, max_position_embeddings=64
-        ),
-    }[kind]()
-    torch.manual_seed(0)
-    AutoModel.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
 
 KINDS = ["bert", "roberta", "mpnet", "electra", "distilbert"]
 
