@@ -1,6 +1,7 @@
 """`report`: whatever has been measured, beside what others have, as Markdown and as one HTML file."""
 
 import json
+import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from mixcse.report.pages import Shown, page, show
 from mixcse.reproduce.experiment import SCALES, Experiment, Scale, load_experiments, load_scale
 from mixcse.reproduce.keys import code_key
 from mixcse.reproduce.parts import SIGNALS, Part, Record, make_part
+from mixcse.reproduce.plan import as_arguments
 from mixcse.reproduce.record import Records
 
 FIGURE_FOLDER = "figures"
@@ -26,6 +28,7 @@ class Section:
 
     Attributes:
         folder: of the records, from the results folder; "" without any.
+        renew: the command that makes those anew that another version of the code made.
     """
 
     scale: Scale
@@ -35,6 +38,7 @@ class Section:
     machines: list[str] = field(default_factory=list)
     differences: list[tuple[str, str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    renew: str = ""
 
     @property
     def title(self) -> str:
@@ -115,7 +119,20 @@ def _section(scale: Scale, folder: str, records: dict[str, Record], failures: di
         section.machines = sorted({_machine(record) for record in records.values()})
         section.differences = _differences(scale, records)
         section.warnings += _warnings(records)
+        if stale := {slug for slug, record in records.items() if record["keys"]["code"] != code_key()}:
+            section.renew = _renewal(section, {slug: records[slug] for slug in stale})
     return section
+
+
+def _renewal(section: Section, stale: dict[str, Record]) -> str:
+    """The command that makes these records anew, each under its first experiment."""
+    names = [part.experiment.name for part in section.parts if any(row.run in stale for row in part.raw)]
+    options = {"seeds": sorted({record["seed"] for record in stale.values() if record["seed"] is not None})}
+    trained = next((record for record in stale.values() if record["untrained_pooler"] is None), None)
+    if trained is not None:
+        options |= {"train_file": _value(trained["options"]["train_file"]), **trained.get("overrides", {})}
+    run = ["-m", "mixcse.reproduce", "run", *dict.fromkeys(names), "--scale", section.scale.name]
+    return shlex.join(["python", *run, *as_arguments(options)])
 
 
 def _draw(part: Part, section: Section) -> list[Shown]:
@@ -176,14 +193,12 @@ def _value(value: Any) -> str:
 
 
 def _warnings(records: dict[str, Record]) -> list[str]:
-    warnings, now = [], code_key()
+    warnings = []
     trained = [record for record in records.values() if record["untrained_pooler"] is None]
     if (count := len({record["keys"]["code"] for record in trained})) > 1:
         warnings.append(f"These records come from {count} versions of the code; only equal ones are compared in pairs.")
     if len({_machine(record) for record in trained}) > 1:
         warnings.append("These records come from several machines or library versions, paired runs included.")
-    if any(record["keys"]["code"] != now for record in records.values()):
-        warnings.append("Some records were made by another version of the code than the one that wrote this report.")
     if any(record["git"].get("changed_files") for record in records.values()):
         warnings.append("Some records were made with files that differ from the commit they name.")
     return warnings
