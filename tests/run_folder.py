@@ -1,6 +1,7 @@
 """Reading what a run of train.py left."""
 
 import json
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
@@ -18,3 +19,11 @@ def same_weights(one, other):
 def logged(folder, key):
     history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
     return {entry["step"]: entry[key] for entry in history if key in entry}
+
+
+def own_pairs(folder: Path) -> Path:
+    """A file of scored pairs, in STS-B's layout."""
+    path = folder / "own.csv"
+    rows = [f"o\tw\tn\t{i}\t{i % 6}\tthe cat {'sat ' * i}\ta dog {'ran ' * (i % 5)}" for i in range(1, 25)]
+    path.write_text("\n".join(rows) + "\n")
+    return path

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from prettytable import PrettyTable
 
@@ -11,10 +11,6 @@ from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, sa
 from mixcse.base.errors import UserError
 from mixcse.base.files import ROOT, check_place
 from mixcse.reproduce.experiment import NAMES, SCALES, Scale, load_experiments, load_scale
-
-if TYPE_CHECKING:  # transformers' options are imported when something is run
-    from mixcse.reproduce.plan import Run
-    from mixcse.reproduce.record import Records
 
 RESULTS, WORK = ROOT / "results", ROOT / "result" / "reproduce"
 
@@ -87,7 +83,9 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
     from mixcse.reproduce.record import Records
 
     quiet_libraries()
-    _check_folders({"--results_dir": options.results_dir, "--work_dir": options.work_dir})
+    for option, folder in (("--results_dir", options.results_dir), ("--work_dir", options.work_dir)):
+        if folder:
+            check_place(folder, option)
     scale = load_scale(options.scale)
     plan = _planned(options, scale, rest)
     runs = _shard(plan, options.shard)
@@ -114,12 +112,10 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
     if options.dry_run:
         sys.stdout.write("".join(f"{run.slug}\n" for run in remaining))
         return
-    work = options.work_dir or WORK / scale.name
-    _make_folders({"--results_dir": records.runs, "--work_dir": work})
-    _do(remaining, records, work, keep_models=not options.discard_models)
+    _do(remaining, records, options.work_dir or WORK / scale.name, keep_models=not options.discard_models)
 
 
-def _planned(options: argparse.Namespace, scale: Scale, rest: list[str]) -> list["Run"]:
+def _planned(options: argparse.Namespace, scale: Scale, rest: list[str]) -> list[Any]:
     from mixcse.reproduce.plan import SEEDS, make_plan, parse_overrides
 
     known = load_experiments()
@@ -130,7 +126,7 @@ def _planned(options: argparse.Namespace, scale: Scale, rest: list[str]) -> list
     return list(make_plan([known[name] for name in chosen], scale, seeds, parse_overrides(rest)).values())
 
 
-def _do(remaining: list["Run"], records: "Records", work: Path, *, keep_models: bool) -> None:
+def _do(remaining: list[Any], records: Any, work: Path, *, keep_models: bool) -> None:
     from mixcse.reproduce.runner import do_runs
 
     try:
@@ -148,27 +144,12 @@ def _do(remaining: list["Run"], records: "Records", work: Path, *, keep_models: 
     say(f"all runs are in {records.runs}; see them: python -m mixcse.reproduce report")
 
 
-def _check_folders(folders: dict[str, Path | None]) -> None:
-    """Raises UserError for a folder asked for that cannot be one, before another is made."""
-    for option, folder in folders.items():
-        if folder:
-            check_place(folder, option)
-
-
-def _make_folders(folders: dict[str, Path]) -> None:
-    for option, folder in folders.items():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{option} {folder}: {error.strerror}; name a folder to write into") from error
-
-
 def _changed(state: list[str]) -> str:
     names = {"configuration": "options", "data": "data"}
     return " and ".join(names[name] for name in state if name in names)
 
 
-def _shard(runs: list["Run"], shard: str | None) -> list["Run"]:
+def _shard(runs: list[Any], shard: str | None) -> list[Any]:
     if shard is None:
         return runs
     number, slash, parts = shard.partition("/")

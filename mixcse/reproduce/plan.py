@@ -14,10 +14,10 @@ from mixcse.data.demo_encoder import demo_encoder
 from mixcse.data.fetch import CORPUS
 from mixcse.data.pairs import find_senteval_data, read_own_pairs
 from mixcse.data.reading import expand_files
-from mixcse.options import DataArguments, ModelArguments
+from mixcse.options import ModelArguments
 from mixcse.reproduce.experiment import Arm, Experiment, Scale
 from mixcse.train.arguments import TrainArguments
-from mixcse.train.parsing import parse_training_arguments
+from mixcse.train.parsing import given_options, parse_training_arguments
 
 SAMPLE = ROOT / "data" / "sample"
 SEEDS = (42, 0, 1, 2, 3)
@@ -71,30 +71,17 @@ class Run:
         return as_arguments({name: value for name, value in options.items() if value not in (None, [])})
 
 
-def parse_overrides(argv: Sequence[str]) -> dict[str, Any]:
-    """Options of train.py that hold for every run of a plan: `--name value …`; `--flag` alone is true.
+def parse_overrides(argv: list[str]) -> dict[str, Any]:
+    """Options of train.py that hold for every run of a plan, as they are given.
 
     Raises:
-        UserError: the plan decides it.
+        UserError: one is wrong, or the plan decides it.
     """
-    options: dict[str, Any] = {}
-    name = None
-    for word in argv:
-        if word.startswith("--"):
-            name, given, value = word.removeprefix("--").partition("=")
-            name = _aliases().get(name, name.replace("-", "_"))
-            if name.startswith("no_") and name != "no_cuda":
-                name, given, value = name.removeprefix("no_"), "=", "False"
-            if name in PLANNED:
-                raise UserError(f"--{name} is decided by the plan of runs" + (", see --seeds" * (name == "seed")))
-            options[name] = value if given else True
-        elif name is None:
-            raise UserError(f"unexpected argument {word!r}")
-        elif options[name] is True:
-            options[name] = word
-        else:
-            earlier = options[name]
-            options[name] = [*(earlier if isinstance(earlier, list) else [earlier]), word]
+    options = given_options(argv)
+    if name := next((name for name in options if name in PLANNED), None):
+        raise UserError(f"--{name} is decided by the plan of runs" + (", see --seeds" * (name == "seed")))
+    if len(files := options.get("train_file") or []) == 1:
+        options["train_file"] = files[0]
     return options
 
 
@@ -235,12 +222,3 @@ def _told(scale: Scale, common: dict[str, Any], overrides: dict[str, Any]) -> di
     options = {**scale.options, **next(iter(scale.models.values())), **common, "output_dir": "unused"}
     resolved = resolve(as_arguments(options))
     return {name: str(resolved[name]) for name in sorted(overrides) if name not in (*PLACES, "model_name_or_path")}
-
-
-def _aliases() -> dict[str, str]:
-    return {
-        alias.removeprefix("--"): one.name
-        for kind in (ModelArguments, DataArguments, TrainArguments)
-        for one in dataclasses.fields(kind)
-        for alias in one.metadata.get("aliases", ())
-    }

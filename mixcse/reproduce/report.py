@@ -130,9 +130,9 @@ def _renewal(section: Section, stale: dict[str, Record]) -> str:
     options = {"seeds": sorted({record["seed"] for record in stale.values() if record["seed"] is not None})}
     trained = next((record for record in stale.values() if record["untrained_pooler"] is None), None)
     if trained is not None:
-        options |= {"train_file": _value(trained["options"]["train_file"]), **trained.get("overrides", {})}
+        options |= {"train_file": _value(trained["options"].get("train_file")), **trained.get("overrides", {})}
     run = ["-m", "mixcse.reproduce", "run", *dict.fromkeys(names), "--scale", section.scale.name]
-    return shlex.join(["python", *run, *as_arguments(options)])
+    return shlex.join(["python", *run, *as_arguments({name: value for name, value in options.items() if value})])
 
 
 def _draw(part: Part, section: Section) -> list[Shown]:

@@ -1,7 +1,7 @@
 """Command lines and JSON files to arguments, with an answer to a typing error."""
 
 import json
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from copy import copy
 from dataclasses import Field
 from pathlib import Path
@@ -65,6 +65,14 @@ def parse_training_arguments(argv: list[str]) -> tuple[ModelArguments, DataArgum
         raise UserError(f"an option takes a JSON object, such as '{{\"key\": 1}}', not {error.doc:.80}") from error
     except (ValueError, TypeError, OSError, ImportError) as error:  # transformers' own checks
         raise UserError(" ".join(str(error).split())[:400]) from error
+
+
+def given_options(argv: list[str]) -> dict[str, Any]:
+    """The options that a command line gives, by name and in their types; raises UserError as above."""
+    parser = StrictParser()
+    for action in parser._actions:
+        action.default = SUPPRESS
+    return vars(parser.parse_args(argv))
 
 
 def _arguments_from_json(path: Path) -> list[str]:

@@ -2,57 +2,15 @@
 
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
+from page_elements import COUNTS, HISTORY, check_page
 
 from mixcse.report.figures import PLOTS, SERIES, draw_figure, draw_overview
 from mixcse.report.pages import inline_svg
 from mixcse.report.traces import Trace
 from mixcse.train import run as training
 from mixcse.train.page import write_run_report
-
-HISTORY = [
-    {"step": 0, "eval_stsb_spearman": 0.5, "eval_alignment": 0.2, "eval_uniformity": -1.0},
-    {"step": 1, "loss": 0.9, "positive_similarity": 0.9, "negative_similarity": 0.4, "in_batch_weight": 0.1},
-    {"step": 2, "loss": 0.5, "positive_similarity": 0.8, "negative_similarity": 0.3, "in_batch_weight": 0.05},
-    {"step": 2, "eval_stsb_spearman": 0.6, "eval_alignment": 0.3, "eval_uniformity": -1.5},
-]
-COUNTS = {"positive": [0, 0, 1, 3], "negative": [1, 3, 0, 0], "own_mix": [0, 2, 2, 0], "other_mix": [2, 2, 0, 0]}
-
-
-class Tags(HTMLParser):
-    """Checks that tags are closed in order; remembers what a page asks the network for."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.outside, self.ids = [], [], []
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.outside += [value for name, value in attributes.items() if name in ("src", "href") and "//" in value]
-        self.ids += [attributes["id"]] if "id" in attributes else []
-        if tag not in ("meta", "path", "use", "rect", "br", "img", "link"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if self.open and self.open[-1] == tag:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        if tag in ("path", "use", "rect"):
-            return
-        assert self.open.pop() == tag
-
-
-def check_page(text):
-    tags = Tags()
-    tags.feed(text)
-    assert not tags.open
-    assert not tags.outside
-    assert "<script" not in text
-    return tags
 
 
 def test_a_run_leaves_a_page_and_a_picture(command, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mixcse.report.figures import PLOTS
-from mixcse.reproduce import experiments
+from mixcse.reproduce import experiment as experiments
 from mixcse.reproduce.experiment import NAMES, SCALES, load_experiments, load_scale
 from mixcse.reproduce.keys import SOURCES, configuration_key
 from mixcse.reproduce.plan import make_plan, parse_overrides
@@ -21,7 +21,7 @@ def test_every_experiment_can_be_planned(scale, tmp_path, planned_demo_encoder):
     overrides = parse_overrides(["--senteval_data", str(tmp_path)])
     known = load_experiments()
     assert list(known) == list(NAMES)
-    assert {file.stem for file in (ROOT / "mixcse" / "experiments").glob("*.toml")} == set(NAMES)
+    assert {file.stem for file in (ROOT / "mixcse" / "reproduce" / "experiments").glob("*.toml")} == set(NAMES)
     plan = make_plan(list(known.values()), load_scale(scale), [0, 1], overrides)
     assert len({configuration_key(one) for one in plan.values()}) == len(plan)
     for experiment in known.values():

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mixcse.base.errors import UserError
-from mixcse.reproduce import cli, experiments, keys, runner
+from mixcse.reproduce import cli, keys, runner
+from mixcse.reproduce import experiment as experiments
 from mixcse.reproduce.experiment import NAMES, load_experiments
 from mixcse.reproduce.record import Records
 from mixcse.reproduce.runner import RunFailed

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from test_report import COUNTS, HISTORY, check_page
+from page_elements import COUNTS, HISTORY, check_page
 
 from mixcse.report.traces import Trace
 from mixcse.reproduce import cli

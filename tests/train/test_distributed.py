@@ -11,8 +11,7 @@ from types import SimpleNamespace
 import process_group
 import pytest
 import torch
-from run_folder import logged, same_weights, weights
-from test_training import own_pairs
+from run_folder import logged, own_pairs, same_weights, weights
 
 from mixcse.base.errors import UserError
 from mixcse.base.files import ROOT, write_json

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from run_folder import logged, same_weights, weights
+from run_folder import logged, own_pairs, same_weights, weights
 from transformers import AutoModel
 
 import senteval
@@ -107,13 +107,6 @@ def test_evaluate_leaves_every_generator_as_it_was(command, tmp_path, monkeypatc
     monkeypatch.setattr(MixCSETrainer, "evaluate", watched)
     training.main([*command, "--max_steps", "1", "--eval_steps", "1"])
     assert states == [True, True]
-
-
-def own_pairs(folder):
-    path = folder / "own.csv"
-    rows = [f"o\tw\tn\t{i}\t{i % 6}\tthe cat {'sat ' * i}\ta dog {'ran ' * (i % 5)}" for i in range(1, 25)]
-    path.write_text("\n".join(rows) + "\n")
-    return path
 
 
 def test_without_dev_data(command, tmp_path, capsys):
