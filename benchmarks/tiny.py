@@ -1,0 +1,42 @@
+"""A tiny random encoder and made-up sentences, for benchmarks of what surrounds them."""
+
+import random
+from pathlib import Path
+
+WORDS = "the a cat dog mat bird house river train teacher sat on ran to saw left found liked near under".split()
+
+
+def make_bert(folder: Path, words: list[str] = WORDS, hidden: int = 16, layers: int = 2) -> None:
+    """Writes a random BERT whose tokenizer knows the words and all letters."""
+    import torch  # `--help` does not wait for it
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    letters = list("abcdefghijklmnopqrstuvwxyz")
+    folder.mkdir(parents=True)
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *(f"##{one}" for one in letters)]
+    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)), encoding="utf-8")
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), vocab_file=str(folder / "vocab.txt"))
+    tokenizer.model_max_length = 64
+    torch.manual_seed(0)
+    sizes = {"hidden_size": hidden, "num_hidden_layers": layers, "intermediate_size": 2 * hidden}
+    config = BertConfig(
+        vocab_size=len(tokenizer), num_attention_heads=2, max_position_embeddings=64, initializer_range=0.5, **sizes
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def sentences(draw: random.Random, count: int) -> list[str]:
+    """Of 3 to 12 words."""
+    return [" ".join(draw.choices(WORDS, k=draw.randint(3, 12))) for _ in range(count)]
+
+
+def make_corpus(folder: Path, lines: int, pairs: int) -> tuple[Path, Path]:
+    """Writes sentences to train on, and scored pairs."""
+    draw = random.Random(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    train, dev = folder / "train.txt", folder / "pairs.csv"
+    train.write_text("\n".join(sentences(draw, lines)))
+    rows = zip(sentences(draw, pairs), sentences(draw, pairs), strict=True)
+    dev.write_text("\n".join(["sentence1,sentence2,score", *(f"{a},{b},{draw.random():.3f}" for a, b in rows)]))
+    return train, dev
