@@ -14,6 +14,12 @@ STEPS = 12  # of two epochs; a checkpoint after each third
 KILL, INTERRUPT, TERMINATE = signal.SIGKILL, signal.SIGINT, signal.SIGTERM
 
 
+@pytest.fixture(autouse=True)
+def overview_alone(monkeypatch):
+    """Of a run's figures; the attempts are forked from this process."""
+    monkeypatch.setattr("mixcse.train.page.draw_figure", lambda *_: None)
+
+
 @pytest.fixture()
 def inputs(tmp_path, tiny_bert):
     return make_inputs(tmp_path / "inputs", tiny_bert, STEPS)
