@@ -2,26 +2,31 @@
 
 import random
 from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
 
 WORDS = "the a cat dog mat bird house river train teacher sat on ran to saw left found liked near under".split()
 
 
-def make_bert(folder: Path, words: list[str] = WORDS, hidden: int = 16, layers: int = 2) -> None:
-    """Writes a random BERT whose tokenizer knows the words and all letters."""
+def make_bert(folder: Path, tokenizer: Any = None, **sizes: int) -> None:
+    """Writes a random BERT, of 16 dimensions if `sizes` has no others.
+
+    Args:
+        tokenizer: without it, one that knows `WORDS` and all letters.
+    """
     import torch  # `--help` does not wait for it
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
-    letters = list("abcdefghijklmnopqrstuvwxyz")
-    folder.mkdir(parents=True)
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *(f"##{one}" for one in letters)]
-    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)), encoding="utf-8")
-    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), vocab_file=str(folder / "vocab.txt"))
-    tokenizer.model_max_length = 64
+    folder.mkdir(parents=True, exist_ok=True)
+    if tokenizer is None:
+        vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS[2:]]
+        vocabulary += [*ascii_lowercase, *(f"##{letter}" for letter in ascii_lowercase)]
+        (folder / "vocab.txt").write_text("\n".join(vocabulary))
+        vocab = str(folder / "vocab.txt")
+        tokenizer = BertTokenizerFast(vocab=vocab, vocab_file=vocab, model_max_length=64)
     torch.manual_seed(0)
-    sizes = {"hidden_size": hidden, "num_hidden_layers": layers, "intermediate_size": 2 * hidden}
-    config = BertConfig(
-        vocab_size=len(tokenizer), num_attention_heads=2, max_position_embeddings=64, initializer_range=0.5, **sizes
-    )
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 32, "num_attention_heads": 2} | sizes
+    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, initializer_range=0.5, **sizes)
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
