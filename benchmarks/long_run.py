@@ -11,15 +11,17 @@ table says by how much each went up after the warm-up, a fifth of the steps or c
 import gc
 import os
 import random
-import string
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+import psutil
 from machine import machine
 from prettytable import PrettyTable
+from tiny import make_bert, make_corpus, sentences
 
 from mixcse.base.console import OneLineParser, quiet_libraries
 from mixcse.base.errors import UserError
@@ -29,7 +31,6 @@ from mixcse.base.program import run_cli
 SAMPLES = 20  # along the steps, and along the calls of each kind
 WARM_UP = 0.2  # of the steps, or of the calls
 EVALUATIONS = 40
-WORDS = "the a cat dog bird house river train teacher sat on ran to saw left found liked near under".split()
 Row = dict[str, Any]
 
 
@@ -48,10 +49,11 @@ def main(argv: list[str]) -> None:
         folder = Path(name)
         os.environ |= {"HF_DATASETS_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1"}  # before they are imported
         quiet_libraries()
-        make_inputs(folder)
+        make_bert(folder / "bert")
+        inputs = make_corpus(folder, lines=2000, pairs=100)
         gc.freeze()  # what the imports have made is not looked through, at every step that is measured
-        training = train(folder, options.steps, of_training)
-        using = use(folder, options.calls)
+        training = train(folder, inputs, options.steps, of_training)
+        using = use(folder, *inputs, options.calls)
     results = {"machine": machine(), "training": training, "using": using}
     results["growth"] = {title: growth(rows) for title, rows in {"training": training, **using}.items()}
     if options.output_json:
@@ -59,35 +61,7 @@ def main(argv: list[str]) -> None:
     sys.stdout.write(report(results) + "\n")
 
 
-def make_inputs(folder: Path) -> None:
-    """A random BERT of 16 dimensions, 2,000 sentences to train on and 100 scored pairs."""
-    import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    torch.manual_seed(0)
-    letters = list(string.ascii_lowercase)
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS[2:], *letters, *(f"##{one}" for one in letters)]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), vocab_file=str(folder / "vocab.txt"))
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    BertModel(BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **sizes)).save_pretrained(
-        folder / "bert"
-    )
-    tokenizer.save_pretrained(folder / "bert")
-    draw = random.Random(0)
-    (folder / "train.txt").write_text("\n".join(sentences(draw, 2000)))
-    pairs = [
-        f"{one},{other},{draw.random():.3f}" for one, other in zip(*(sentences(draw, 100) for _ in "ab"), strict=True)
-    ]
-    (folder / "pairs.csv").write_text("\n".join(["sentence1,sentence2,score", *pairs]))
-
-
-def sentences(draw: random.Random, count: int) -> list[str]:
-    """Of 3 to 12 words."""
-    return [" ".join(draw.choices(WORDS, k=draw.randint(3, 12))) for _ in range(count)]
-
-
-def train(folder: Path, steps: int, more: list[str]) -> list[Row]:
+def train(folder: Path, inputs: tuple[Path, Path], steps: int, more: list[str]) -> list[Row]:
     """What is measured along a run of train.py's own code."""
     from transformers import TrainerCallback
 
@@ -96,13 +70,12 @@ def train(folder: Path, steps: int, more: list[str]) -> list[Row]:
 
     every, evaluate_every = steps // SAMPLES, max(1, steps // EVALUATIONS)
     arguments = parse_training_arguments([
-        *("--model_name_or_path", str(folder / "bert"), "--train_file", str(folder / "train.txt")),
-        *("--validation_file", str(folder / "pairs.csv"), "--senteval_data", str(folder / "none")),
+        *("--model_name_or_path", str(folder / "bert"), "--train_file", str(inputs[0])),
+        *("--validation_file", str(inputs[1]), "--senteval_data", str(folder / "none")),
         *("--held_out", "16", "--output_dir", str(folder / "out"), "--per_device_train_batch_size", "8"),
         *("--max_steps", str(steps), "--eval_steps", str(evaluate_every), "--learning_rate", "1e-3", *more),
     ])  # fmt: skip
     rows: list[Row] = []
-    counted = Counted(sys.stderr)
 
     class Watch(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
@@ -112,25 +85,22 @@ def train(folder: Path, steps: int, more: list[str]) -> list[Row]:
                     "checkpoints": len(list(out.glob("checkpoint-*"))),
                     "files": len([path for path in out.iterdir() if path.is_file()]),
                     "log entries": len(state.log_history),
-                    "stderr (kB)": counted.written / 1000,
+                    "stderr (kB)": stderr.tell() / 1000,
                     "cache (kB)": size(folder / "cache") / 1000,
                 })  # fmt: skip
 
-    sys.stderr = counted
-    try:
+    with open(folder / "stderr.txt", "w") as stderr, redirect_stderr(stderr):
         train_model(*arguments, callbacks=[Watch()])
-    finally:
-        sys.stderr = counted.stream
     return rows
 
 
-def use(folder: Path, calls: int) -> dict[str, list[Row]]:
+def use(folder: Path, corpus: Path, pairs: Path, calls: int) -> dict[str, list[Row]]:
     """What is measured along many calls of each of the encoder's functions."""
     from mixcse import SentenceEncoder
 
     encoder = SentenceEncoder(folder / "out")
     draw = random.Random(1)
-    encoder.build_index(folder / "train.txt")
+    encoder.build_index(corpus)
 
     def index() -> None:
         encoder.index.save(folder / "index")
@@ -139,7 +109,7 @@ def use(folder: Path, calls: int) -> dict[str, list[Row]]:
     work: dict[str, Callable[[], Any]] = {
         "encode": lambda: encoder.encode(sentences(draw, 16)),
         "search": lambda: encoder.search(sentences(draw, 4), top_k=3),
-        "encode_file": lambda: encoder.encode_file(folder / "pairs.csv", folder / "out.npy", text_column="sentence1"),
+        "encode_file": lambda: encoder.encode_file(pairs, folder / "out.npy", text_column="sentence1"),
         "save and load_index": index,
     }
     measured: dict[str, list[Row]] = {}
@@ -152,29 +122,14 @@ def use(folder: Path, calls: int) -> dict[str, list[Row]]:
     return measured
 
 
-class Counted:
-    """A stream that says how much was written to it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream, self.written = stream, 0
-
-    def write(self, text: str) -> int:
-        """Writes and counts."""
-        self.written += len(text.encode())
-        return self.stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
-
-
 def process() -> Row:
     """This process' memory in MB, open files, threads and Python objects, after a garbage collection."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    own = psutil.Process()
     return {
-        "memory (MB)": pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
-        "open files": len(os.listdir("/proc/self/fd")),
-        "threads": len(os.listdir("/proc/self/task")),
+        "memory (MB)": own.memory_info().rss / 1e6,
+        "open files": own.num_fds(),
+        "threads": own.num_threads(),
         "objects": len(gc.get_objects()),
     }
 

@@ -21,18 +21,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scaling_results import draw, tables
+from tiny import make_bert
 from tqdm import tqdm
+from transformers import AutoTokenizer
 
-from mixcse.base.console import OneLineParser, say
+from mixcse.base.console import OneLineParser, quiet_libraries, say
 from mixcse.base.errors import UserError
 from mixcse.base.files import write_json
 from mixcse.base.program import run_cli
 from mixcse.data.demo_encoder import demo_encoder
+from mixcse.reproduce.record import place
 
 MAX_LENGTH = 32  # tokens of a training sentence
 BLOCK = 10_000  # lines made at once
@@ -47,15 +51,10 @@ def main(argv: list[str]) -> None:
     options = parse(argv)
     if not sys.platform.startswith("linux"):
         raise UserError("this benchmark reads memory from Linux's /proc")
-    from mixcse.reproduce.record import place  # imports torch
-
+    quiet_libraries()
     measure = {"corpus": corpus_part, "batch": batch_part, "processes": processes_part}
     results: Row = place()
-    total = sum(count_runs(part, options) for part in options.parts)
-    with (
-        tempfile.TemporaryDirectory(prefix="mixcse-scaling-", dir=options.folder) as folder,
-        tqdm(total=total, unit="run", smoothing=0) as bar,
-    ):
+    with tempfile.TemporaryDirectory(prefix="mixcse-scaling-", dir=options.folder) as folder, tqdm(unit="run") as bar:
         for part in options.parts:
             results[part] = list(measure[part](Bench(Path(folder), bar), options))
             if options.output_json:
@@ -85,13 +84,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if any(SHARED_BATCH % count or count == SHARED_BATCH for count in options.processes):
         raise UserError(f"--processes: numbers that divide the batch of {SHARED_BATCH}")
     return options
-
-
-def count_runs(part: str, options: argparse.Namespace) -> int:
-    """How many processes a part starts, one after the other."""
-    if part == "corpus":
-        return 1 + len(options.lines) * (len(options.workers) + 2)
-    return 2 * len(options.batches) if part == "batch" else len(options.processes)
 
 
 class Bench:
@@ -134,28 +126,26 @@ class Bench:
         """Made-up lines, about 20 words each; every size begins with the same ones."""
         self.bar.set_description(f"making {lines:,} lines")
         path = self.folder / f"{lines}.txt"
-        with open(demo_encoder() / "vocab.txt", encoding="utf-8") as file:
-            words = [word for word in file.read().split() if word.isascii() and word.isalpha() and len(word) > 1]
+        words = (demo_encoder() / "vocab.txt").read_text(encoding="utf-8").split()
+        words = [word for word in words if word.isascii() and word.isalpha() and len(word) > 1]
         weights = 1 / (np.arange(len(words)) + 2.7)  # Zipf and Mandelbrot: the vocabulary is roughly by frequency
-        cumulated = np.cumsum(weights / weights.sum())
         random = np.random.default_rng(0)
         with open(path, "w", encoding="utf-8") as file:
             for start in range(0, lines, BLOCK):
                 lengths = random.lognormal(np.log(17), 0.55, BLOCK).astype(int).clip(1, 200)
-                drawn = np.searchsorted(cumulated, random.random(lengths.sum())).clip(max=len(words) - 1)
+                drawn = random.choice(words, lengths.sum(), p=weights / weights.sum()).tolist()
                 glued = random.random(len(drawn)) < 0.05  # to the next one: a word that the tokenizer takes apart
-                spaced = [words[i] + " " * (not glue) for i, glue in zip(drawn.tolist(), glued.tolist(), strict=True)]
-                ends = lengths.cumsum().tolist()
-                for i, (begin, end) in enumerate(zip([0, *ends], ends, strict=False), start):
-                    if i < lines:
-                        file.write(f"{''.join(spaced[begin:end])}{i}\n")  # by its number unlike all others
+                spaced = (word + " " * (not glue) for word, glue in zip(drawn, glued.tolist(), strict=True))
+                for i, length in enumerate(lengths[: lines - start].tolist(), start):
+                    line = "".join(islice(spaced, length))
+                    file.write(f"{line}{i}\n")  # by its number unlike all others
         return path
 
 
 def corpus_part(bench: Bench, options: argparse.Namespace) -> Iterator[Row]:
     """Reading and tokenising, and 50 steps, for each size of corpus."""
     tiny = bench.folder / "tiny"
-    bench.measure("a tiny BERT", "make_tiny", tiny)
+    make_bert(tiny, AutoTokenizer.from_pretrained(demo_encoder()), hidden_size=128, intermediate_size=512)
     for lines in options.lines:
         file = bench.corpus(lines)
         loads = [("load", workers, f"{lines}-{workers}") for workers in options.workers]

@@ -6,5 +6,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . mixcse/environment.sh test
 ruff check .
 ruff format --check .
+if contracts=$(lint-imports --no-logo --no-cache); then # of pyproject.toml: who may import whom
+    grep '^Contracts: ' <<<"$contracts"
+else
+    echo "$contracts" >&2
+    exit 1
+fi
 # As many at once as there are cores: each test keeps to one thread.
 exec python -m pytest -n auto --dist worksteal "$@"
