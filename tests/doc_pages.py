@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
-PAGES += ["SECURITY.md", "data/sample/README.md", "benchmarks/README.md"]
+PAGES += ["CONTRIBUTING.md", "SECURITY.md", "data/sample/README.md", "benchmarks/README.md"]
 
 _FENCE = re.compile(r"^( *)```(.*)$")
 _OPTION = re.compile(r"(?<![\w-])--[a-zA-Z]\w*(?:-\w+)*")
