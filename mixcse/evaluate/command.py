@@ -5,20 +5,16 @@ import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import senteval
 from mixcse import __version__
 from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say, warn
 from mixcse.base.errors import UserError
 from mixcse.base.fields import at_least, check_range
-from mixcse.base.files import check_name, check_place, read_json, write_json
+from mixcse.base.files import check_place, read_json, write_json
 from mixcse.encoder.command_options import add_hub_options
 from mixcse.names import MODES, POOLERS, SHORTEST_INPUT, TASK_SETS
-
-if TYPE_CHECKING:  # torch and transformers are imported once the command line is known to be right
-    from mixcse.encoder.sentence_encoder import SentenceEncoder
-    from mixcse.evaluate.scores import Finished, Report
 
 
 def main(argv: list[str], prog: str = "evaluation.py") -> None:
@@ -62,12 +58,14 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
         )
     print_report(report, options.transfer_metric)
     if options.output_json:
-        write_json(options.output_json, _as_json(report, finished, encoder, options, time.perf_counter() - start))
+        seconds = time.perf_counter() - start
+        write_json(
+            options.output_json, _described(encoder, options) | _results(report, finished) | {"seconds": seconds}
+        )
 
 
-def _as_json(
-    report: "Report", finished: "Finished", encoder: "SentenceEncoder", options: argparse.Namespace, seconds: float
-) -> dict[str, Any]:
+def _described(encoder: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """What was scored, and with what."""
     from mixcse.model.loading import hub_commit
 
     return {
@@ -76,18 +74,23 @@ def _as_json(
         "pooler": encoder.pooler,
         "max_seq_length": encoder.max_seq_length,
         "device": str(encoder.device),
+        "versions": {
+            "mixcse": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "transformers", "numpy", "scipy", "scikit-learn")},
+        },
+    }
+
+
+def _results(report: Any, finished: Any) -> dict[str, Any]:
+    """What came of it: a `Report` and the tasks of a `Finished`."""
+    return {
         "mode": report.mode,
         "headline": report.headline,
         "alignment_uniformity": report.spread,
         "own_pairs": report.own,
         "missing": report.missing,
         "tasks": {task: finished.tasks[task] for task in report.scores},  # not what an earlier model left
-        "seconds": seconds,
-        "versions": {
-            "mixcse": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "transformers", "numpy", "scipy", "scikit-learn")},
-        },
     }
 
 
@@ -164,17 +167,10 @@ def _has_dev_score(task: str) -> bool:
 
 def _check_output(path: Path) -> None:
     """Raises UserError now rather than when the scores are there to be written."""
-    if "\0" in str(path):
-        raise UserError(f"--output_json {str(path)!r}: the name of a file has no NUL character in it")
     check_place(path.parent, "--output_json, in")
-    try:
-        check_name(path)
-        is_folder, is_filled = path.is_dir(), path.is_file() and path.stat().st_size
-    except OSError as error:
-        raise UserError(f"--output_json {str(path)[:80]}: {error.strerror}") from error
-    if is_folder:
+    if path.is_dir():
         raise UserError(f"--output_json {path} is a folder; name a file")
-    if not is_filled:
+    if not path.is_file() or not path.stat().st_size:
         return
     try:
         known = isinstance(read_json(path)["tasks"], dict)
