@@ -1,23 +1,22 @@
-"""An attempt of chaos.py: one or several processes, forked from this one, which has imported everything.
+"""An attempt of chaos.py: one or several processes, forked from this one.
 
-A forked process is a whole one, with memory, files, locks and connections of its own; all that
-it does not do is to wait for imports.  A plan says which `signal` is sent to which process
+Each has memory, files, locks and connections of its own.  A plan says which `signal` is sent to which process
 (`rank`), or to the `whole` group of them: by the process itself, at a moment (chaos_hooks.py),
 or by this one, `after` [a phase, how often it has begun, seconds].
 """
 
 import os
 import signal
-import sys
 import time
-import traceback
+from functools import partial
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import datasets
 import torch.distributed as dist
 from chaos_hooks import PHASES, Board, Plan, Watched
+from forked import fork
 
 from mixcse.base.program import run_cli
 from mixcse.train import run as training
@@ -34,44 +33,26 @@ class Family:
         self.seconds = [dict.fromkeys(PHASES, 0.0) for _ in self.boards]  # in each phase
         self.codes: dict[int, int] = {}  # by rank, of those that have ended
         self._pids: list[int] = []
-        self._argv, self._folder, self._log, self._plan = argv, folder, log, plan
         for rank in range(count):
-            pid = os.fork()
-            if not pid:
-                os.setpgid(0, self._pids[0] if self._pids else 0)
-                self._train(rank)
-            self._pids.append(pid)
-            os.setpgid(pid, self._pids[0])  # whoever comes first
+            call = partial(self._train, rank, argv, folder, log.with_suffix(".meeting"), plan)
+            self._pids.append(fork(call, log, self._pids[0] if self._pids else None))
 
-    def _train(self, rank: int) -> NoReturn:
-        """A forked process turns into a training, and ends with its exit code."""
-        code, count = 1, len(self.boards)
-        try:
-            for stream, file in (("stdin", os.devnull), ("stdout", self._log), ("stderr", self._log)):
-                number = ("stdin", "stdout", "stderr").index(stream)
-                os.dup2(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644), number)
-                setattr(sys, stream, open(number, "w" if number else "r"))
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-            datasets.config.HF_DATASETS_CACHE = self._folder / "cache"
-            if count > 1:
-                names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
-                os.environ.update({name: str(value) for name, value in names.items()})
-            Watched(self.boards[rank], self._plan if rank == self._plan.get("rank") else {}, self._folder)
+    def _train(self, rank: int, argv: list[str], folder: Path, meeting: Path, plan: Plan) -> int:
+        """What a forked process does."""
+        datasets.config.HF_DATASETS_CACHE = folder / "cache"
+        count = len(self.boards)
+        if count > 1:
+            names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+            os.environ.update({name: str(value) for name, value in names.items()})
+        Watched(self.boards[rank], plan if rank == plan.get("rank") else {}, folder)
 
-            def main(argv: list[str]) -> None:
-                self.boards[rank].entered[0] += 1
-                if count > 1:  # a file to meet at, where torchrun has a port
-                    meeting = self._log.with_suffix(".meeting")
-                    dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=count)
-                training.main(argv)
+        def main(argv: list[str]) -> None:
+            self.boards[rank].entered[0] += 1
+            if count > 1:  # a file to meet at, where torchrun has a port
+                dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=count)
+            training.main(argv)
 
-            code = run_cli(main, self._argv)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+        return run_cli(main, argv)
 
     def alive(self) -> list[int]:
         """The ranks of those that run."""
