@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from chaos_runs import Run, differences, make_inputs
+from chaos_inputs import make_inputs
+from chaos_runs import Run, differences, nursery
 
 from mixcse.base.files import read_json, write_json
 
@@ -14,10 +15,10 @@ STEPS = 12  # of two epochs; a checkpoint after each third
 KILL, INTERRUPT, TERMINATE = signal.SIGKILL, signal.SIGINT, signal.SIGTERM
 
 
-@pytest.fixture(autouse=True)
-def overview_alone(monkeypatch):
-    """Of a run's figures; the attempts are forked from this process."""
-    monkeypatch.setattr("mixcse.train.page.draw_figure", lambda *_: None)
+@pytest.fixture(scope="module")
+def start():
+    with nursery() as one:
+        yield one
 
 
 @pytest.fixture()
@@ -26,12 +27,12 @@ def inputs(tmp_path, tiny_bert):
 
 
 @pytest.fixture()
-def undisturbed(inputs, tmp_path):
+def undisturbed(start, inputs, tmp_path):
     """Gives such a run of so many processes."""
 
     def make(processes):
         run = Run(tmp_path / f"undisturbed-{processes}", processes, inputs)
-        run.attempt()
+        run.attempt(start)
         assert run.finished
         return run
 
@@ -43,14 +44,14 @@ def at(phase, moment, number=KILL, rank=0, whole=True):
     return {"signal": number, "rank": rank, "whole": whole, "written": 0.3, "moments": {phase: moment}}
 
 
-def carry_out(plans, run):
+def carry_out(plans, run, start):
     for plan in plans:
-        event = run.attempt(plan)
+        event = run.attempt(start, plan)
         assert event["killed"] or event["stopped"]
         assert [event["phase"]] == list(plan["moments"])
 
 
-def test_a_process_that_is_killed_over_and_over(inputs, undisturbed, tmp_path):
+def test_a_process_that_is_killed_over_and_over(start, inputs, undisturbed, tmp_path):
     run = Run(tmp_path / "killed", 1, inputs)
     before = [
         at("start", 17),  # the corpus is read, and not yet in its place in the cache
@@ -63,7 +64,7 @@ def test_a_process_that_is_killed_over_and_over(inputs, undisturbed, tmp_path):
         at("save", 50),  # a third of the state is written
         at("training", 12),
     ]
-    carry_out(before, run)
+    carry_out(before, run, start)
     damaged = run.step
     run.damage(random.Random(0))
     after = [
@@ -72,8 +73,8 @@ def test_a_process_that_is_killed_over_and_over(inputs, undisturbed, tmp_path):
         at("export", 31),  # some files are in their places
         at("report", 7),  # all is there but the page
     ]
-    carry_out(after, run)
-    run.attempt()
+    carry_out(after, run, start)
+    run.attempt(start)
     assert run.finished
     assert run.wrong(undisturbed(1)) == []
     assert sum(event["killed"] for event in run.events) == len([*before, *after]) - 2
@@ -82,7 +83,7 @@ def test_a_process_that_is_killed_over_and_over(inputs, undisturbed, tmp_path):
     assert 0 < first["resumed_from"] < damaged
 
 
-def test_two_processes_of_which_both_or_one_are_killed(inputs, undisturbed, tmp_path):
+def test_two_processes_of_which_both_or_one_are_killed(start, inputs, undisturbed, tmp_path):
     run = Run(tmp_path / "killed", 2, inputs)
     plans = [
         at("training", 17, rank=1),
@@ -92,8 +93,8 @@ def test_two_processes_of_which_both_or_one_are_killed(inputs, undisturbed, tmp_
         at("seal", 6),
         at("export", 6),
     ]
-    carry_out(plans, run)
-    run.attempt()
+    carry_out(plans, run, start)
+    run.attempt(start)
     assert run.finished
     assert run.wrong(undisturbed(2)) == []
 
@@ -123,11 +124,11 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def finished(tiny_bert, tmp_path_factory):
+def finished(start, tiny_bert, tmp_path_factory):
     """A finished run's folder."""
     folder = tmp_path_factory.mktemp("finished")
-    run = Run(folder / "run", 1, make_inputs(folder / "inputs", tiny_bert, 6))
-    run.attempt()
+    run = Run(folder, 1, make_inputs(folder / "inputs", tiny_bert, 6))
+    run.attempt(start)
     return run.out
 
 

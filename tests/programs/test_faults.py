@@ -1,6 +1,5 @@
 """Faults of the machine: one line, an exit code that is not 0, and the same command goes on once they are gone."""
 
-import ctypes
 import io
 import json
 import os
@@ -13,7 +12,6 @@ from pathlib import Path
 import datasets
 import pytest
 from faulty_disk import faulty_disk
-from forked import fork
 from run_folder import same_weights
 from transformers import TrainerCallback
 
@@ -23,11 +21,8 @@ from mixcse.base.program import run_cli
 from mixcse.data.archives import unpack
 from mixcse.train import run as training
 from mixcse.train.checkpoints import checkpoints, newest_usable
-from mixcse.train.parsing import parse_training_arguments
 
 MANY = 200  # more attempts than there are writes
-NEW_MOUNTS, NEW_USER = 0x20000, 0x10000000  # CLONE_NEWNS and CLONE_NEWUSER
-NO_MOUNTS = 77  # an exit code
 
 
 def the_error(capsys) -> str:
@@ -167,64 +162,73 @@ def test_a_full_disk_under_the_cache_is_said_as_such(command, tmp_path, bare_run
     assert len(disk.failed) > 3
 
 
-def mount(place: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", options, "-t", "tmpfs", "none", place], check=True)
+WITHOUT_SPACE = """
+import json, subprocess, sys
+import torch
+from mixcse import cli
+from mixcse.train import ending, run as training
+from mixcse.train.measure import Measures
+from mixcse.data.archives import unpack
+from mixcse.train.checkpoints import checkpoints, newest_usable
+from mixcse.base.errors import UserError
+from mixcse.base.program import run_cli
+from transformers import TrainerCallback
+from pathlib import Path
 
+torch.set_num_threads(1)  # as the tests
+place, arguments = Path(sys.argv[1]), json.loads(sys.argv[2])
+ending.draw, Measures.cosines = lambda folder: None, lambda self: {}
 
-def own_mounts() -> None:
-    """Gives this process mounts of its own, which end with it; as root of its own if it is not root."""
-    user, group = os.geteuid(), os.getegid()
-    if ctypes.CDLL(None).unshare(NEW_MOUNTS | (NEW_USER if user else 0)):
-        raise OSError("no mounts of its own")
-    if user:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-
+def mount(options, where=place):
+    subprocess.run(["mount", "-o", options, "-t", "tmpfs", "none", where], check=True)
 
 class ReadOnly(TrainerCallback):
     def on_step_end(self, args, state, control, **_):
         if state.global_step == 5:
-            mount(Path(args.output_dir), "ro")
+            mount("ro", place / "out")
+
+def attempt(*callbacks):
+    train = training.train
+    training.train = lambda *parsed: train(*parsed, callbacks)
+    code = run_cli(cli.main, ["train", *arguments, "--output_dir", str(place / "out")])
+    training.train = train
+    last = newest_usable(place / "out")
+    sys.stderr.write(json.dumps([code, sorted(checkpoints(place / "out")), last and last.name]) + "\\n")
+
+mount("size=40k")
+for size in (80, 160, 240, 320, 480):
+    attempt()
+    mount(f"remount,size={size}k")
+mount("remount,size=4m")
+attempt(ReadOnly())
+subprocess.run(["umount", place / "out"], check=True)
+attempt()
+subprocess.run(["cp", "-r", place / "out", sys.argv[3]], check=True)
+"""
 
 
-def test_a_small_disk_and_one_that_turns_read_only(command, tmp_path, bare_runs):
+@pytest.fixture()
+def own_mounts():
+    """The command that gives a program mounts of its own; they end with it."""
+    command = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
+    try:
+        subprocess.run([*command, "mount", "-t", "tmpfs", "none", "/mnt"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"needs to mount a small disk: {error}")
+    return command
+
+
+def test_a_small_disk_and_one_that_turns_read_only(command, tmp_path, bare_runs, own_mounts):
     """A real file system: libraries that write without Python meet it too."""
     arguments = [*command, "--eval_strategy", "no", "--save_steps", "2"]
-    disk, whole, log = tmp_path / "disk", tmp_path / "whole", tmp_path / "log.txt"
-    out = disk / "out"
-    disk.mkdir()
+    place, whole = tmp_path / "disk", tmp_path / "whole"
+    place.mkdir()
     training.main([*arguments, "--output_dir", str(whole)])
-
-    def attempt(*callbacks: TrainerCallback) -> None:
-        def main(argv):
-            training.train(*parse_training_arguments(argv), callbacks)
-
-        code, last = run_cli(main, [*arguments, "--output_dir", str(out)]), newest_usable(out)
-        sys.stderr.write(json.dumps([code, sorted(checkpoints(out)), last and last.name]) + "\n")
-
-    def attempts() -> int:
-        try:
-            own_mounts()
-            mount(disk, "size=40k")
-        except (OSError, subprocess.CalledProcessError):
-            return NO_MOUNTS
-        for size in (80, 160, 240, 320, 480):
-            attempt()
-            mount(disk, f"remount,size={size}k")
-        mount(disk, "remount,size=4m")
-        attempt(ReadOnly())
-        subprocess.run(["umount", out], check=True)
-        attempt()
-        shutil.copytree(out, tmp_path / "copy")
-        return 0
-
-    code = os.waitstatus_to_exitcode(os.waitpid(fork(attempts, log), 0)[1])
-    if code == NO_MOUNTS:
-        pytest.skip("needs to mount a small disk")
-    lines = log.read_text().splitlines()
-    assert code == 0 and not [line for line in lines if "Traceback" in line], lines
+    script = [sys.executable, "-c", WITHOUT_SPACE, str(place), json.dumps(arguments), str(tmp_path / "copy")]
+    done = subprocess.run([*own_mounts, *script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()
     outcomes = [json.loads(line) for line in lines if line.startswith("[")]
     said = [lines[place - 1] for place, line in enumerate(lines) if line.startswith("[")]
     assert [code for code, _, _ in outcomes] == [2] * (len(outcomes) - 1) + [0]
