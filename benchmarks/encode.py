@@ -2,6 +2,7 @@
 
     python benchmarks/encode.py --sentences wiki1m_first_12k.txt wikisplit_15k.txt [--count 20000] [--pooler avg]
     python benchmarks/encode.py --memory
+    python benchmarks/encode.py --startup 9
 
 Both are in one process with the same weights, sentences and limit of length, and take turns: a
 slice of the sentences each, who begins alternating, so that what else the machine does falls on
@@ -11,11 +12,15 @@ fastest one takes part as well.
 
 `--memory` encodes files of 100,000 and of 1,000,000 lines into .npy with a tiny random encoder,
 each in a process of its own, and prints the most memory that it took.
+
+`--startup` runs `mixcse encode` on ten sentences, from start to end, in turns with a program that only
+loads the same model by `AutoModel.from_pretrained`.
 """
 
 import argparse
 import json
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -55,6 +60,9 @@ def main() -> None:
     if options.memory:
         show_memory()
         return
+    if options.startup:
+        show_startup(options.model_name_or_path, options.startup)
+        return
     torch.set_num_threads(options.threads)
     sentences = [sentence for file in options.sentences for sentence in iter_sentences(file)]
     random.Random(0).shuffle(sentences)
@@ -70,9 +78,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--pooler", choices=("cls_before_pooler", "avg"), default="cls_before_pooler")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
+    parser.add_argument("--startup", type=int, metavar="N", help="measure the start of the command instead, N times")
     parser.add_argument("--memory_of", nargs=2, metavar=("MODEL", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if not (options.sentences or options.memory or options.memory_of):
+    if not (options.sentences or options.memory or options.memory_of or options.startup):
         parser.error("--sentences FILE (or --memory) is needed")
     return options
 
@@ -167,6 +176,26 @@ def show_memory() -> None:
             path.unlink()
     print(machine())
     print(table(["lines", "MB of text", "MB of .npy", "s", "MB before", "peak MB"], *rows))
+
+
+def show_startup(model: str, times: int) -> None:
+    """Seconds of both programs, and their ratio pair by pair."""
+    bare = "import sys; from transformers import AutoModel; AutoModel.from_pretrained(sys.argv[1])"
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "ten.txt"
+        text.write_text("".join(f"This is sentence {number} of ten.\n" for number in range(10)))
+        encode = ["-m", "mixcse", "encode", "--model", model, str(text), "--output", str(text.with_suffix(".npy"))]
+        seconds: dict[str, list[float]] = {"mixcse encode": [], "AutoModel.from_pretrained": []}
+        for turn in range(times + 1):
+            for name, words in zip(seconds, (encode, ["-c", bare, model]), strict=True):
+                start = time.perf_counter()
+                subprocess.run([sys.executable, *words], check=True, stderr=subprocess.DEVNULL)
+                if turn:  # the first one finds cold files
+                    seconds[name].append(time.perf_counter() - start)
+    ratios = [ours / theirs for ours, theirs in zip(*seconds.values(), strict=True)]
+    print(machine())
+    print(", ".join(f"{name} {statistics.median(taken):.2f} s" for name, taken in seconds.items()))
+    print(f"ratio: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
 
 
 FOUND = ("written", "seconds", "before", "peak")

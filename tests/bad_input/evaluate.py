@@ -97,11 +97,8 @@ CASES = [
     ),
     _wrong("--output_json {folder}", "--output_json {folder} is a folder; name a file"),
     _wrong("--output_json {folder}/good.csv/x.json", "good.csv is a file, no folder; name another folder"),
-    Case(
-        "output: a NUL in its name", (*EVALUATE, "--output_json", "a\0"), ("--output_json 'a\\x00'", "no NUL character")
-    ),
     Case("output: without a name", (*EVALUATE, "--output_json", ""), ("--output_json is empty",)),
-    Case("output: a name too long", (*EVALUATE, "--output_json", "x" * 300), ("--output_json xx", "name too long")),
+    Case("output: a name too long", (*EVALUATE, "--output_json", "x" * 300), ("xx: File name too long",)),
     _wrong("--output_json {folder}/good.txt", "good.txt: there is a file that holds no scores; name another"),
     _output("broken JSON", '{"tasks": {'),
     _output("binary", bytes(range(256))),
