@@ -259,7 +259,7 @@ def in_process(monkeypatch):
 
     calls = []
 
-    def execute(script, arguments, folder, lock, bar):
+    def execute(script, arguments, log_file, bar):
         calls.append((script, list(arguments)))
         try:
             (training if script == "train.py" else evaluation).main(list(arguments))

@@ -1,6 +1,7 @@
 """`python -m mixcse.reproduce list | run | report`."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from prettytable import PrettyTable
 from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say
 from mixcse.base.errors import UserError
 from mixcse.base.files import ROOT, check_place
-from mixcse.reproduce.experiment import NAMES, SCALES, Scale, load_experiments, load_scale
+from mixcse.reproduce.experiment import SCALES, load_experiments, load_scale
 
 RESULTS, WORK = ROOT / "results", ROOT / "result" / "reproduce"
 
@@ -69,9 +70,9 @@ def _list(options: argparse.Namespace) -> None:
     table.hrules = 1
     for experiment in load_experiments().values():
         arms = ", ".join(arm.name for arm in experiment.arms)
-        expected = f"{experiment.expected.score} [{experiment.expected.source}]"
-        time = f"{experiment.command}: {experiment.expected.time}; {experiment.expected.hardware}"
-        table.add_row([experiment.name, experiment.question, arms, expected, time])
+        expected = "{score} [{source}]".format(**experiment.expected)
+        how = "{command}: {time}; {hardware}".format(command=experiment.command, **experiment.expected)
+        table.add_row([experiment.name, experiment.question, arms, expected, how])
     sys.stdout.write(f"{table}\n")
     for scale in map(load_scale, SCALES):
         sys.stdout.write(f"--scale {scale.name}: {scale.about}  Models: {', '.join(scale.models)}.\n")
@@ -81,56 +82,31 @@ def _list(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace, rest: list[str]) -> None:
     from mixcse.reproduce.plan import check_data, corpus_of
     from mixcse.reproduce.record import Records
+    from mixcse.reproduce.runner import do_runs
 
     quiet_libraries()
-    for option, folder in (("--results_dir", options.results_dir), ("--work_dir", options.work_dir)):
-        if folder:
-            check_place(folder, option)
-    scale = load_scale(options.scale)
-    plan = _planned(options, scale, rest)
+    for option in ("results_dir", "work_dir"):
+        if folder := getattr(options, option):
+            check_place(folder, f"--{option}")
+    plan = _planned(options, rest)
     runs = _shard(plan, options.shard)
-    records = Records(options.results_dir or RESULTS / scale.name / corpus_of(plan))
+    records = Records(options.results_dir or RESULTS / options.scale / corpus_of(plan))
     if not options.dry_run:
-        check_data(runs)
+        check_data(plan)
     if strangers := records.strangers(plan[0]):
         raise UserError(
             f"{records.runs} holds runs with other options on the command line, such as {strangers[0]}; "
             "give the same ones, or name another --results_dir"
         )
-    states = {run.slug: records.outdated(run) for run in runs}
-    remaining = [run for run in runs if states[run.slug] != []]
-    say(f"{scale.title}: {len(runs)} runs, {len(runs) - len(remaining)} of them finished")
-    others = [run for run in remaining if {"configuration", "data"} & {*(states[run.slug] or ())}]
-    if others and not options.replace:
-        raise UserError(
-            f"{records.runs} holds {len(others)} of these runs with other {_changed(states[others[0].slug])} "
-            f"(such as {others[0].slug}): name another --results_dir, or pass --replace to do them again"
-        )
-    for run in remaining:
-        if states[run.slug]:
-            say(f"again: {run.slug} (changed: {', '.join(states[run.slug])})")
+    remaining = _remaining(runs, records, replace=options.replace)
+    say(f"{load_scale(options.scale).title}: {len(runs)} runs, {len(runs) - len(remaining)} of them finished")
     if options.dry_run:
         sys.stdout.write("".join(f"{run.slug}\n" for run in remaining))
         return
-    _do(remaining, records, options.work_dir or WORK / scale.name, keep_models=not options.discard_models)
-
-
-def _planned(options: argparse.Namespace, scale: Scale, rest: list[str]) -> list[Any]:
-    from mixcse.reproduce.plan import SEEDS, make_plan, parse_overrides
-
-    known = load_experiments()
-    if unknown := [name for name in options.experiments if name not in (*known, "all")]:
-        raise UserError(f"no experiment {unknown[0]!r}; there are {', '.join(NAMES)}, all (names come before options)")
-    chosen = list(NAMES) if "all" in options.experiments else list(dict.fromkeys(options.experiments))
-    seeds = list(dict.fromkeys(options.seeds or SEEDS))
-    return list(make_plan([known[name] for name in chosen], scale, seeds, parse_overrides(rest)).values())
-
-
-def _do(remaining: list[Any], records: Any, work: Path, *, keep_models: bool) -> None:
-    from mixcse.reproduce.runner import do_runs
-
     try:
-        failed, busy = do_runs(remaining, records, work, keep_models=keep_models)
+        failed, busy = do_runs(
+            remaining, records, options.work_dir or WORK / options.scale, keep_models=not options.discard_models
+        )
     except KeyboardInterrupt:
         say("\nstopped; the same command goes on from here")
         raise
@@ -140,22 +116,48 @@ def _do(remaining: list[Any], records: Any, work: Path, *, keep_models: bool) ->
         )
     if busy:
         say(f"{len(busy)} runs were left to other processes, which are at them; all others are finished")
-        return
-    say(f"all runs are in {records.runs}; see them: python -m mixcse.reproduce report")
+    else:
+        say(f"all runs are in {records.runs}; see them: python -m mixcse.reproduce report")
 
 
-def _changed(state: list[str]) -> str:
-    names = {"configuration": "options", "data": "data"}
-    return " and ".join(names[name] for name in state if name in names)
+def _planned(options: argparse.Namespace, rest: list[str]) -> list[Any]:
+    """The runs that the named experiments need."""
+    from mixcse.reproduce.plan import SEEDS, make_plan, parse_overrides
+
+    known = load_experiments()
+    if unknown := [name for name in options.experiments if name not in (*known, "all")]:
+        raise UserError(f"no experiment {unknown[0]!r}; there are {', '.join(known)}, all (names come before options)")
+    chosen = known if "all" in options.experiments else dict.fromkeys(options.experiments)
+    seeds = dict.fromkeys(options.seeds or SEEDS)
+    plan = make_plan([known[name] for name in chosen], load_scale(options.scale), list(seeds), parse_overrides(rest))
+    return list(plan.values())
 
 
-def _shard(runs: list[Any], shard: str | None) -> list[Any]:
+def _shard(plan: list[Any], shard: str | None) -> list[Any]:
     if shard is None:
-        return runs
-    number, slash, parts = shard.partition("/")
-    if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        return plan
+    words = re.fullmatch(r"(\d+)/(\d+)", shard)
+    number, parts = map(int, words.groups()) if words else (0, 0)
+    if not 1 <= number <= parts:
         raise UserError(f"--shard {shard}: expected I/N with I from 1 to N, such as 2/4")
-    return runs[int(number) - 1 :: int(parts)]
+    return plan[number - 1 :: parts]
+
+
+def _remaining(runs: list[Any], records: Any, *, replace: bool) -> list[Any]:
+    """The runs without a record that counts; raises UserError where others' records would be replaced unasked."""
+    states = {run.slug: records.outdated(run) for run in runs}
+    names = {"configuration": "options", "data": "data"}
+    others = [slug for slug, state in states.items() if names.keys() & {*(state or ())}]
+    if others and not replace:
+        changed = " and ".join(name for key, name in names.items() if key in states[others[0]])
+        raise UserError(
+            f"{records.runs} holds {len(others)} of these runs with other {changed} "
+            f"(such as {others[0]}): name another --results_dir, or pass --replace to do them again"
+        )
+    for slug, state in states.items():
+        if state:
+            say(f"again: {slug} (changed: {', '.join(state)})")
+    return [run for run in runs if states[run.slug] != []]
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
 """The experiments, as the files in `mixcse/reproduce/experiments/` declare them."""
 
 import tomllib
-from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,11 +10,6 @@ from mixcse.names import TASK_SETS
 
 FOLDER = Path(__file__).parent / "experiments"
 SCALES = ("paper", "demo")
-# Reading order of lists and reports.
-NAMES = (
-    "main", "transfer", "lambda", "variant", "stop_gradient", "mixed_views", "temperature", "batch_size", "pooler",
-    "selection", "gradient", "spread",
-)  # fmt: skip
 T = TypeVar("T")
 
 
@@ -31,7 +26,7 @@ class Arm:
     name: str
     options: dict[str, Any] = field(default_factory=dict)
     pooler: str | None = None
-    scales: tuple[str, ...] = SCALES
+    scales: Sequence[str] = SCALES
 
 
 @dataclass(frozen=True)
@@ -49,20 +44,10 @@ class Quoted:
     arm: str
     label: str
     source: str
-    scores: tuple[float, ...] = ()
+    scores: Sequence[float] = ()
     average: float | None = None
-    spread: tuple[float, ...] = ()
+    spread: Sequence[float] = ()
     comparable: bool = True
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What to expect of an experiment at paper scale, and who says so."""
-
-    score: str
-    source: str
-    time: str
-    hardware: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +59,9 @@ class Experiment:
         tasks: `sts` or `transfer`.
         models: which of the paper scale's models it is run on; other scales have one.
         baseline: the arm that the others are compared with, seed by seed.
+        expected: at paper scale, the `score` and its `source`, the `time` and the `hardware`.
         figures: names of figures in `mixcse.report.figures` to draw of its trained arms.
+        order: its place in lists and reports; those of one place come by name.
     """
 
     name: str
@@ -82,21 +69,22 @@ class Experiment:
     question: str
     command: str
     tasks: str
-    models: tuple[str, ...]
+    models: Sequence[str]
     baseline: str
-    expected: Expected
-    arms: tuple[Arm, ...]
-    figures: tuple[str, ...] = ()
-    quoted: tuple[Quoted, ...] = ()
+    expected: dict[str, str]
+    arms: Sequence[Arm]
+    figures: Sequence[str] = ()
+    quoted: Sequence[Quoted] = ()
+    order: int = 100
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The tasks of its table."""
         return TASK_SETS[self.tasks]
 
-    def arms_at(self, scale: str) -> Iterator[Arm]:
+    def arms_at(self, scale: str) -> list[Arm]:
         """The arms that are run at this scale."""
-        return (arm for arm in self.arms if scale in arm.scales)
+        return [arm for arm in self.arms if scale in arm.scales]
 
 
 @dataclass(frozen=True)
@@ -110,35 +98,29 @@ class Scale:
     options: dict[str, Any]
     models: dict[str, dict[str, Any]]
 
+    def recipe(self, model: str | None = None) -> dict[str, Any]:
+        """Options of train.py for a model, by default the first; for one of another scale, what all have in common."""
+        return {**self.options, **self.models.get(model or next(iter(self.models)), {})}
+
 
 def load_experiments() -> dict[str, Experiment]:
     """Every experiment, by name, in reading order."""
-    return {name: _experiment(name) for name in NAMES}
+    every = [_read(Experiment, file) for file in FOLDER.glob("*.toml")]
+    return {one.name: one for one in sorted(every, key=lambda one: (one.order, one.name))}
 
 
 def load_scale(name: str) -> Scale:
     """`paper` or `demo`."""
-    return _checked(Scale, {"name": name} | _read(FOLDER / "scales" / f"{name}.toml"), f"scales/{name}.toml")
+    return _read(Scale, FOLDER / "scales" / f"{name}.toml")
 
 
-def _experiment(name: str) -> Experiment:
-    file = f"{name}.toml"
-    values = {"name": name} | _read(FOLDER / file)
-    values["expected"] = _checked(Expected, values["expected"], file)
-    values["arms"] = tuple(_checked(Arm, arm, file) for arm in values["arms"])
-    values["quoted"] = tuple(_checked(Quoted, row, file) for row in values.get("quoted", ()))
-    return _checked(Experiment, values, file)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        return tomllib.load(file)
-
-
-def _checked(kind: type[T], values: dict[str, Any], file: str) -> T:
-    """The dataclass of a TOML table; ValueError for a key too many or too few."""
-    known = {one.name for one in fields(kind)}
-    needed = {one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING}
-    if wrong := sorted((set(values) - known) | (needed - set(values))):
-        raise ValueError(f"experiments/{file}: {kind.__name__.lower()} has a key too many or too few: {wrong}")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+def _read(kind: type[T], file: Path) -> T:
+    """What a TOML file describes, named after it; ValueError, with the file, for a key too many or too few."""
+    values = tomllib.loads(file.read_text(encoding="utf-8"))
+    try:
+        for name, row in (("arms", Arm), ("quoted", Quoted)):
+            if name in values:
+                values[name] = [row(**one) for one in values[name]]
+        return kind(name=file.stem, **values)
+    except TypeError as error:
+        raise ValueError(f"{file}: {error}") from error

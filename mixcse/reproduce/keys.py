@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 
 from mixcse.base.files import ROOT, sha256
-from mixcse.data.pairs import find_senteval_data
 from mixcse.names import STS_TASKS
 from mixcse.reproduce.plan import FILES, PLACES, Run, resolve
 
@@ -17,6 +16,11 @@ SOURCES = (
     "SentEval/senteval/*.py",
 )  # fmt: skip
 TRANSFER_FOLDERS = {"SST2": "SST", "SST5": "SST"}  # of downstream/, where the name is not the task's
+
+
+def keys(run: Run) -> dict[str, str]:
+    """The three that must agree for a record to count as this run's."""
+    return {"configuration": configuration_key(run), "code": code_key(), "data": data_key(run)}
 
 
 def configuration_key(run: Run) -> str:
@@ -35,40 +39,36 @@ def configuration_key(run: Run) -> str:
     return _hash([identity, run.pooler, None if run.pooler else [options, run.seed]])
 
 
-@cache
-def _defaults() -> dict[str, object]:
-    return resolve(["--output_dir", "unused"])
-
-
 def data_key(run: Run) -> str:
     """Of the training file, of pairs of one's own, and of SentEval's STS data if there are tasks to score."""
     files = [run.options.get(name) for name in FILES if run.pooler is None] + [run.test_pairs]
-    senteval = find_senteval_data(run.options.get("senteval_data")) if run.tasks else None
-    sts = None if senteval is None else folders_key(senteval / "downstream", ("STS", "SICK"))
+    sts = _folders_key(run.senteval_data / "downstream", "STS", "SICK") if run.tasks else None
     return _hash([*(None if file is None else _file_key(Path(file)) for file in files), sts])
 
 
 def transfer_keys(run: Run) -> dict[str, str]:
     """Of the data of each transfer task among the run's tasks: training does not depend on it."""
-    downstream = find_senteval_data(run.options.get("senteval_data")) / "downstream"
-    return {
-        task: folders_key(downstream, (TRANSFER_FOLDERS.get(task, task),))
-        for task in run.tasks
-        if task not in STS_TASKS
-    }
+    downstream, tasks = run.senteval_data / "downstream", [task for task in run.tasks if task not in STS_TASKS]
+    return {task: _folders_key(downstream, TRANSFER_FOLDERS.get(task, task)) for task in tasks}
 
 
 def code_key() -> str:
     """Of the source files in `SOURCES`, as they are now: every run reads them anew."""
-    files = sorted(file for pattern in SOURCES for file in ROOT.glob(pattern))
-    return _hash([[str(file.relative_to(ROOT)), sha256(file)] for file in files])
+    return _files_key(ROOT, [file for pattern in SOURCES for file in ROOT.glob(pattern)])
 
 
 @cache
-def folders_key(downstream: Path, names: tuple[str, ...]) -> str:
-    """Of all files in these folders of `downstream/`."""
-    files = sorted(file for name in names for file in (downstream / name).rglob("*") if file.is_file())
-    return _hash([[str(file.relative_to(downstream)), sha256(file)] for file in files])
+def _defaults() -> dict[str, object]:
+    return resolve(["--output_dir", "unused"])
+
+
+@cache
+def _folders_key(downstream: Path, *names: str) -> str:
+    return _files_key(downstream, [file for name in names for file in (downstream / name).rglob("*") if file.is_file()])
+
+
+def _files_key(root: Path, files: list[Path]) -> str:
+    return _hash([[str(file.relative_to(root)), sha256(file)] for file in sorted(files)])
 
 
 @cache

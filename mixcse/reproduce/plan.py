@@ -2,9 +2,9 @@
 
 import dataclasses
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,15 @@ class Run:
     tasks: tuple[str, ...] = ()
     test_pairs: Path | None = None
 
+    @property
+    def senteval_data(self) -> Path:
+        """The folder that holds SentEval's data, if it is there."""
+        return find_senteval_data(self.options.get("senteval_data"))
+
     def train_arguments(self, output_dir: Path) -> list[str]:
         """Of `train.py`."""
-        options = {**self.options, "seed": self.seed or 0, "output_dir": output_dir, "do_train": True, "do_eval": True}
-        return as_arguments(options)
+        planned = {"seed": self.seed or 0, "output_dir": output_dir, "do_train": True, "do_eval": True}
+        return as_arguments(self.options | planned)
 
     def evaluation_arguments(self, model: str | Path, results: Path) -> list[str]:
         """Of `evaluation.py`."""
@@ -80,108 +85,74 @@ def parse_overrides(argv: list[str]) -> dict[str, Any]:
     options = given_options(argv)
     if name := next((name for name in options if name in PLANNED), None):
         raise UserError(f"--{name} is decided by the plan of runs" + (", see --seeds" * (name == "seed")))
-    if len(files := options.get("train_file") or []) == 1:
-        options["train_file"] = files[0]
-    return options
+    files = options.get("train_file")
+    if "dataset_name" in options or len(files or ()) > 1:
+        name = "dataset_name" if "dataset_name" in options else "train_file"
+        raise UserError(f"--{name}: all runs of a plan are trained on one file; name it with --train_file")
+    return options | ({"train_file": files[0]} if files else {})
 
 
 def make_plan(
     experiments: Sequence[Experiment], scale: Scale, seeds: Sequence[int], overrides: dict[str, Any]
 ) -> dict[str, Run]:
-    """The runs that these experiments need, by slug; every option is checked.
+    """The runs that these experiments need, by slug.
 
     Raises:
-        UserError: an option is wrong.
+        UserError: an option is wrong, or an experiment varies it.
     """
-    if isinstance(overrides.get("train_file"), list) or "dataset_name" in overrides:
-        name = "dataset_name" if "dataset_name" in overrides else "train_file"
-        raise UserError(f"--{name}: all runs of a plan are trained on one file; name it with --train_file")
+    for experiment in experiments:
+        if name := next((name for name in overrides for arm in experiment.arms if name in arm.options), None):
+            raise UserError(f"--{name}: {experiment.name} varies it; leave it out, or that experiment")
+    if "model_name_or_path" in overrides:  # one model instead of the scale's, under its own name
+        name = _name_on_disk(Path(str(overrides["model_name_or_path"])).name)
+        scale = dataclasses.replace(scale, models={name: next(iter(scale.models.values()))})
+    common = _data_options(scale, overrides) | overrides
+    resolved = resolve(as_arguments({**scale.recipe(), **common, "output_dir": "unused"}))
+    told = {name: str(resolved[name]) for name in sorted(overrides) if name not in (*PLACES, "model_name_or_path")}
+    has_data = (find_senteval_data(overrides.get("senteval_data")) / "downstream").is_dir()
     runs: dict[str, Run] = {}
     for experiment in experiments:
-        for name in overrides:
-            if any(name in arm.options for arm in experiment.arms):
-                raise UserError(f"--{name}: {experiment.name} varies it; leave it out, or that experiment")
-    parse_training_arguments([*as_arguments(overrides), "--output_dir", "unused"])
-    if "model_name_or_path" in overrides:  # one model instead of the scale's, under its own name
-        name = re.sub(r"[^\w.+-]", "-", Path(str(overrides["model_name_or_path"])).name)
-        scale = dataclasses.replace(scale, models={name: next(iter(scale.models.values()))})
-    data = _data_options(scale, overrides)
-    told = _told(scale, {**data, **overrides}, overrides)
-    has_data = (find_senteval_data(overrides.get("senteval_data")) / "downstream").is_dir()
-    for experiment in experiments:
         has_tasks = has_data or scale.name == "paper" or experiment.tasks != "sts"
-        for run in runs_of(experiment, scale, seeds, overrides, data):
-            run.overrides = told
-            run.tasks = experiment.columns if has_tasks else ()
-            run.test_pairs = None if has_tasks else SAMPLE / "sts-test.csv"
-            if run.slug in runs:
-                known = runs[run.slug]
-                known.tasks = (*known.tasks, *(task for task in run.tasks if task not in known.tasks))
-            else:
-                runs[run.slug] = run
-    for run in runs.values():
-        parse_training_arguments(run.train_arguments(Path("unused")))
+        models = [model for model in experiment.models if model in scale.models] or scale.models
+        for model, arm in ((model, arm) for model in models for arm in experiment.arms_at(scale.name)):
+            options = {**scale.recipe(model), **common, **arm.options}
+            for seed in seeds if arm.pooler is None else [None]:
+                slug = slug_of(model, arm, scale, seed)
+                run = runs.setdefault(slug, Run(slug, scale.name, model, options, seed, arm.pooler, told))
+                if has_tasks:
+                    run.tasks = tuple(dict.fromkeys([*run.tasks, *experiment.columns]))
+                else:
+                    run.test_pairs = SAMPLE / "sts-test.csv"
     return runs
 
 
-def corpus_of(runs: Sequence[Run]) -> str:
+def corpus_of(plan: Sequence[Run]) -> str:
     """A folder name for what these runs are trained on."""
-    return re.sub(r"[^\w.+-]", "-", Path(str(runs[0].options["train_file"])).stem)
+    return _name_on_disk(Path(plan[0].options["train_file"]).stem)
 
 
-def check_data(runs: Sequence[Run]) -> None:
-    """Raises UserError unless the training files and SentEval's data are there, as far as these runs need them."""
-    hint = "get it with python -m mixcse.fetch, or name it with"
-    for file in sorted({str(run.options["train_file"]) for run in runs if run.pooler is None}):
-        if not Path(file).exists():
-            raise UserError(f"{file} is not there: {hint} --train_file")
-        try:
-            expand_files([file])
-        except UserError as error:
-            raise UserError(f"--train_file {error}") from error
-    for file in sorted({str(run.options["validation_file"]) for run in runs if "validation_file" in run.options}):
-        read_own_pairs(file)
-    for folder in sorted({str(find_senteval_data(run.options.get("senteval_data"))) for run in runs if run.tasks}):
-        if not (Path(folder) / "downstream").is_dir():
-            raise UserError(f"{folder} holds no SentEval data (no downstream/): {hint} --senteval_data")
+def check_data(plan: Sequence[Run]) -> None:
+    """Raises UserError unless the training file and SentEval's data are there, as far as these runs need them."""
+    hint, options = "get it with python -m mixcse.fetch, or name it with", plan[0].options
+    if not Path(options["train_file"]).exists():
+        raise UserError(f"{options['train_file']} is not there: {hint} --train_file")
+    expand_files([options["train_file"]])
+    if "validation_file" in options:
+        read_own_pairs(options["validation_file"])
+    if any(run.tasks for run in plan) and not (plan[0].senteval_data / "downstream").is_dir():
+        raise UserError(f"{plan[0].senteval_data} holds no SentEval data (no downstream/): {hint} --senteval_data")
 
 
-def runs_of(
-    experiment: Experiment, scale: Scale, seeds: Sequence[int], overrides: dict[str, Any], data: dict[str, Any]
-) -> list[Run]:
-    """One experiment's runs: models, arms, seeds."""
-    return [
-        plan_run(scale, model, arm, seed, {**data, **overrides})
-        for model in models_of(experiment, scale)
-        for arm in experiment.arms_at(scale.name)
-        for seed in (seeds if arm.pooler is None else [None])
-    ]
-
-
-def models_of(experiment: Experiment, scale: Scale) -> list[str]:
-    """The experiment's models at this scale."""
-    return [model for model in experiment.models if model in scale.models] or list(scale.models)
-
-
-def plan_run(scale: Scale, model: str, arm: Arm, seed: int | None, common: dict[str, Any]) -> Run:
-    """The run of one arm on one model with one seed; `common` options go before the recipe's, the arm's before both."""
-    recipe = {**scale.options, **scale.models[model]}
-    options = {**recipe, **common, **arm.options}
-    return Run(slug_of(model, arm, recipe, seed), scale.name, model, options, seed, arm.pooler)
-
-
-def slug_of(model: str, arm: Arm, recipe: dict[str, Any], seed: int | None) -> str:
+def slug_of(model: str, arm: Arm, scale: Scale, seed: int | None) -> str:
     """Model, what the arm changes in the recipe, seed.  Two arms that come to the same have one slug."""
     if arm.pooler is not None:
         return f"{model}_untrained_{arm.pooler}"
-    defaults = {one.name: one.default for kind in (ModelArguments, TrainArguments) for one in dataclasses.fields(kind)}
-    usual = defaults | recipe
+    usual = _declared_defaults() | scale.recipe(model)
     changed = {key: value for key, value in arm.options.items() if key != "variant" and value != usual.get(key)}
     variant = arm.options.get("variant", usual["variant"])
     if variant == "simcse":
         changed.pop("mixing_lambda", None)
-    parts = [model, variant, *(f"{key}-{value}" for key, value in sorted(changed.items())), f"seed-{seed}"]
-    return "_".join(parts)
+    return "_".join([model, variant, *(f"{key}-{value}" for key, value in sorted(changed.items())), f"seed-{seed}"])
 
 
 def as_arguments(options: dict[str, Any]) -> list[str]:
@@ -195,13 +166,17 @@ def as_arguments(options: dict[str, Any]) -> list[str]:
 
 
 def resolve(argv: list[str]) -> dict[str, object]:
-    """All options of train.py as it understands this command line, by name."""
+    """All options of train.py as it understands this command line, by name; raises UserError for a wrong one."""
     return {name: value for group in parse_training_arguments(argv) for name, value in vars(group).items()}
 
 
-def as_command(script: str, argv: Sequence[str]) -> str:
-    """A line to paste into a shell."""
-    return shlex.join(["python", script, *argv])
+@cache
+def _declared_defaults() -> dict[str, Any]:
+    return {one.name: one.default for kind in (ModelArguments, TrainArguments) for one in dataclasses.fields(kind)}
+
+
+def _name_on_disk(name: str) -> str:
+    return re.sub(r"[^\w.+-]", "-", name)
 
 
 def _data_options(scale: Scale, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -215,10 +190,3 @@ def _data_options(scale: Scale, overrides: dict[str, Any]) -> dict[str, Any]:
     if (senteval_data / "downstream").is_dir():
         return data | {"senteval_data": str(senteval_data), "metric_for_best_model": "stsb_spearman"}
     return data | {"validation_file": str(SAMPLE / "sts-dev.csv"), "metric_for_best_model": "dev_spearman"}
-
-
-def _told(scale: Scale, common: dict[str, Any], overrides: dict[str, Any]) -> dict[str, str]:
-    """The overrides as train.py understands them, but for places and the model; checks them all."""
-    options = {**scale.options, **next(iter(scale.models.values())), **common, "output_dir": "unused"}
-    resolved = resolve(as_arguments(options))
-    return {name: str(resolved[name]) for name in sorted(overrides) if name not in (*PLACES, "model_name_or_path")}

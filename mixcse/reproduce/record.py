@@ -1,10 +1,11 @@
 """One JSON for each run: everything there is to know of it, and nothing that was not measured."""
 
-import json
 import os
 import platform
+import shlex
 import subprocess
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import torch
 
 from mixcse import __version__
 from mixcse.base.files import ROOT, read_json, write_json, write_text
-from mixcse.reproduce.keys import code_key, configuration_key, data_key, transfer_keys
-from mixcse.reproduce.plan import Run, as_command
+from mixcse.reproduce.keys import keys, transfer_keys
+from mixcse.reproduce.plan import Run
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "scipy", "scikit-learn")
 SCORES_FILE = "senteval_results.json"
+Record = dict[str, Any]
 
 
 class Records:
@@ -27,20 +29,22 @@ class Records:
         self.runs = self.folder / "runs"
         self.failed = self.folder / "failed"
 
-    def read(self) -> dict[str, dict[str, Any]]:
-        """All records, by slug; a file that is none is left out, and so is one of another run's name.
+    def get(self, slug: str) -> Record | None:
+        """A run's record, if there is one; what is damaged, or of another run's name, is none.
 
         (Figures are named after what is in a record, and files are linked to.)
         """
-        records = {}
-        for file in sorted(self.runs.glob("*.json")):
-            try:
-                record = read_json(file)
-                if record["run"] == file.stem:
-                    records[file.stem] = record
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-        return records
+        try:
+            record = read_json(self.runs / f"{slug}.json")
+            usable = record["run"] == slug and "data" in record["keys"] and "headline" in record["scores"]
+            return record if usable else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def read(self) -> dict[str, Record]:
+        """All records, by slug."""
+        slugs = sorted(file.stem for file in self.runs.glob("*.json"))
+        return {slug: record for slug in slugs if (record := self.get(slug)) is not None}
 
     def failures(self) -> dict[str, str]:
         """Why runs failed, by slug."""
@@ -48,16 +52,14 @@ class Records:
 
     def outdated(self, run: Run) -> list[str] | None:
         """What has changed since the run was recorded ([] if it is finished); None if there is no record."""
-        now, transfer = keys(run), transfer_keys(run)
-        try:
-            record = read_json(self.runs / f"{run.slug}.json")
-            changed = [name for name, key in now.items() if record["keys"].get(name) != key]
-            missing = [task for task in run.tasks if task not in record["scores"]["headline"]]
-            recorded = record.get("transfer_keys", {})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        record, now = self.get(run.slug), keys(run)
+        if record is None:
             return None
-        other = [task for task, key in transfer.items() if task not in missing and recorded.get(task) != key]
-        return [*changed, *(f"{task} is new" for task in missing), *(f"data of {task}" for task in other)]
+        scored, recorded = record["scores"]["headline"], record.get("transfer_keys", {})
+        changed = [name for name, key in now.items() if record["keys"].get(name) != key]
+        missing = [f"{task} is new" for task in run.tasks if task not in scored]
+        other = [task for task, key in transfer_keys(run).items() if task in scored and recorded.get(task) != key]
+        return [*changed, *missing, *(f"data of {task}" for task in other)]
 
     def strangers(self, run: Run) -> list[str]:
         """Records that do not belong with this run: other options were given on the command line."""
@@ -65,35 +67,26 @@ class Records:
 
     def known_tasks(self, run: Run) -> list[str]:
         """What the run's record, if it counts, has scores of."""
-        if self.outdated(run) is None or {*self.outdated(run)} & {*keys(run)}:
-            return []
-        return list(read_json(self.runs / f"{run.slug}.json")["scores"]["headline"])
+        record = self.get(run.slug)
+        return list(record["scores"]["headline"]) if record and record["keys"] == keys(run) else []
 
-    def write(self, run: Run, record: dict[str, Any]) -> None:
-        """Puts a finished run's record in place; an earlier one of other code is kept aside."""
-        if {*(self.outdated(run) or ())} & {*keys(run)}:  # not where tasks were added alone
-            self.set_aside(run)
-        write_json(self.runs / f"{run.slug}.json", record)
+    def write(self, run: Run, record: Record) -> None:
+        """Puts a finished run's record in place; an earlier one of other code, options or data is kept aside."""
+        file, earlier = self.runs / f"{run.slug}.json", self.get(run.slug)
+        if earlier and earlier["keys"] != record["keys"]:  # not where tasks were added alone
+            aside = self.folder / "superseded"
+            aside.mkdir(parents=True, exist_ok=True)
+            names = (aside / f"{run.slug}.{number}.json" for number in count(1))
+            file.replace(next(name for name in names if not name.exists()))
+        write_json(file, record)
         (self.failed / f"{run.slug}.txt").unlink(missing_ok=True)
 
     def note_failure(self, run: Run, reason: str) -> None:
         """Why the run came to nothing, for the report."""
         write_text(self.failed / f"{run.slug}.txt", f"{reason}\n")
 
-    def set_aside(self, run: Run) -> None:
-        """Moves a run's record to `superseded`."""
-        file = self.runs / f"{run.slug}.json"
-        aside = self.folder / "superseded"
-        aside.mkdir(parents=True, exist_ok=True)
-        file.replace(next(name for i in range(1, 10**6) if not (name := aside / f"{run.slug}.{i}.json").exists()))
 
-
-def keys(run: Run) -> dict[str, str]:
-    """The three that must agree for a record to count as this run's."""
-    return {"configuration": configuration_key(run), "code": code_key(), "data": data_key(run)}
-
-
-def make_record(run: Run, model: Path, results: Path, places: list[dict[str, Any]]) -> dict[str, Any]:
+def make_record(run: Run, model: Path, results: Path, places: list[dict[str, Any]]) -> Record:
     """Everything about a run that is complete.
 
     Args:
@@ -110,7 +103,7 @@ def make_record(run: Run, model: Path, results: Path, places: list[dict[str, Any
         "untrained_pooler": run.pooler,
         "keys": keys(run),
         "commands": _commands(run),
-        "options": {name: _portable(value) for name, value in run.options.items()},
+        "options": _portable(run.options),
         "overrides": run.overrides,
         "transfer_keys": transfer_keys(run),
         **places[-1],
@@ -119,25 +112,25 @@ def make_record(run: Run, model: Path, results: Path, places: list[dict[str, Any
         "scores": {
             "headline": scores["headline"],
             "own_pairs": scores["own_pairs"],
-            "alignment_uniformity": {name: _portable(one) for name, one in scores["alignment_uniformity"].items()},
+            "alignment_uniformity": _portable(scores["alignment_uniformity"]),
             "tasks": {task: entry["results"] for task, entry in scores["tasks"].items()},
             "not_scored": scores["missing"],
         },
     }
-    if run.pooler is None:
-        state = read_json(model / "trainer_state.json")
-        results = read_json(model / "train_results.json")
-        kept = read_json(model / "eval_results.json") if (model / "eval_results.json").is_file() else {}
-        record |= {
-            "arguments": {name: _portable(value) for name, value in read_json(model / "arguments.json").items()},
-            "kept_step": kept.get("step", state["global_step"]),
-            "steps": state["global_step"],
-            "train_results": results,
-            "history": state["log_history"],
-            "cosines": read_json(model / "cosines.json"),
-        }
-        record["seconds"]["training"] = results.get("seconds")
-    return json.loads(json.dumps(record, default=str))
+    if run.pooler is not None:
+        return record
+    state = read_json(model / "trainer_state.json")
+    results = read_json(model / "train_results.json")
+    kept = read_json(model / "eval_results.json") if (model / "eval_results.json").is_file() else {}
+    record["seconds"]["training"] = results.get("seconds")
+    return record | {
+        "arguments": _portable(read_json(model / "arguments.json")),
+        "kept_step": kept.get("step", state["global_step"]),
+        "steps": state["global_step"],
+        "train_results": results,
+        "history": state["log_history"],
+        "cosines": read_json(model / "cosines.json"),
+    }
 
 
 def place() -> dict[str, Any]:
@@ -175,16 +168,19 @@ def _processor() -> str:
 
 
 def _commands(run: Run) -> list[str]:
-    """What to paste to have this run without the runner."""
+    """What to paste into a shell to have this run without the runner."""
     folder = Path("out") / run.slug
+    train = ["train.py", *run.train_arguments(folder)]
     evaluated = folder if run.pooler is None else run.options["model_name_or_path"]
-    commands = [] if run.pooler is not None else [as_command("train.py", map(_portable, run.train_arguments(folder)))]
-    results = folder / SCORES_FILE
-    return [*commands, as_command("evaluation.py", map(_portable, run.evaluation_arguments(evaluated, results)))]
+    evaluate = ["evaluation.py", *run.evaluation_arguments(evaluated, folder / SCORES_FILE)]
+    scripts = [train, evaluate] if run.pooler is None else [evaluate]
+    return [shlex.join(["python", *map(_portable, words)]) for words in scripts]
 
 
 def _portable(value: Any) -> Any:
     """A path from the project's root where it lies in it or beside it; the last two names of one elsewhere."""
+    if isinstance(value, dict):
+        return {name: _portable(one) for name, one in value.items()}
     if not isinstance(value, str) or not value.startswith("/"):
         return value
     path = Path(value)

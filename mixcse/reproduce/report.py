@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from mixcse.base.errors import UserError
-from mixcse.base.files import write_text
+from mixcse.base.files import ROOT, write_text
 from mixcse.data.fetch import CORPUS
 from mixcse.report.figures import draw_figure
 from mixcse.report.pages import Shown, page, show
 from mixcse.reproduce.experiment import SCALES, Experiment, Scale, load_experiments, load_scale
 from mixcse.reproduce.keys import code_key
-from mixcse.reproduce.parts import SIGNALS, Part, Record, make_part
+from mixcse.reproduce.parts import SIGNALS, Part, make_part
 from mixcse.reproduce.plan import as_arguments
-from mixcse.reproduce.record import Records
+from mixcse.reproduce.record import Record, Records
 
+RESULTS = ROOT / "results"
 FIGURE_FOLDER = "figures"
 NOT_TOLD = {"logging_steps"}  # changes nothing
 
@@ -28,7 +29,7 @@ class Section:
 
     Attributes:
         folder: of the records, from the results folder; "" without any.
-        renew: the command that makes those anew that another version of the code made.
+        renew: the commands that make those anew that another version of the code made.
     """
 
     scale: Scale
@@ -38,7 +39,7 @@ class Section:
     machines: list[str] = field(default_factory=list)
     differences: list[tuple[str, str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    renew: str = ""
+    renew: list[str] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -58,7 +59,7 @@ class Section:
     @property
     def measured(self) -> bool:
         """Whether anything was measured here."""
-        return any(part.measured for part in self.parts)
+        return any(part.raw for part in self.parts)
 
 
 def write_report(results: Path) -> list[Path]:
@@ -71,7 +72,7 @@ def write_report(results: Path) -> list[Path]:
         raise UserError(f"--results_dir {results}: no such folder; make records with python -m mixcse.reproduce run")
     sections = [one for folder in sorted(results.glob("**/runs")) for one in make_sections(folder.parent, results)]
     if not any(section.scale.name == "paper" for section in sections):
-        sections.append(_section(load_scale("paper"), "", {}, {}))
+        sections.append(_section(load_scale("paper"), results, results, {}, {}))
     sections.sort(key=lambda section: (not section.measured, section.scale.name != "paper"))
     html, markdown = results / "report.html", results / "report.md"
     try:
@@ -94,21 +95,24 @@ def make_sections(folder: Path, results: Path) -> list[Section]:
         own = {slug: record for slug, record in records.items() if record.get("scale") == name}
         # Failures carry no scale: they go where the records are, or to the folder's own.
         if own or (failures and not records and name in folder.parts):
-            sections.append(_section(load_scale(name), folder.relative_to(results).as_posix(), own, failures))
+            sections.append(_section(load_scale(name), folder, results, own, failures))
     return sections
 
 
-def _section(scale: Scale, folder: str, records: dict[str, Record], failures: dict[str, str]) -> Section:
+def _section(
+    scale: Scale, folder: Path, results: Path, records: dict[str, Record], failures: dict[str, str]
+) -> Section:
     records, warnings = _agreeing(records)
-    section = Section(scale, "" if folder == "." else folder, warnings=warnings)
+    where = "" if folder == results else folder.relative_to(results).as_posix()
+    section = Section(scale, where, warnings=warnings)
     others = sorted({record["model"] for record in records.values()} - set(scale.models))
     main: set[str] = set()
     for experiment in load_experiments().values():
         parts = [make_part(experiment, scale, model, records, failures) for model in [*scale.models, *others]]
         if experiment.name == "main":
-            main = {row.run for part in parts for row in part.raw}
+            main = set().union(*(part.runs for part in parts))
         for part in parts:
-            part.figures_only = part.repeats(main)
+            part.figures_only = bool(experiment.figures) and experiment.name != "main" and part.runs <= main
         shown = [part for part in parts if part.worth_showing(main)]
         section.parts += [part for part in parts if part in shown or part.quoted]
         if not shown:
@@ -116,23 +120,38 @@ def _section(scale: Scale, folder: str, records: dict[str, Record], failures: di
     for part in section.parts:
         part.figures = _draw(part, section)
     if records:
+        trained = [record for record in records.values() if record["untrained_pooler"] is None]
         section.machines = sorted({_machine(record) for record in records.values()})
-        section.differences = _differences(scale, records)
-        section.warnings += _warnings(records)
-        if stale := {slug for slug, record in records.items() if record["keys"]["code"] != code_key()}:
-            section.renew = _renewal(section, {slug: records[slug] for slug in stale})
+        section.differences = _differences(scale, trained)
+        section.warnings += _warnings(records, trained)
+        stale = {slug: record for slug, record in records.items() if record["keys"]["code"] != code_key()}
+        section.renew = _renewal(section, folder, stale)
     return section
 
 
-def _renewal(section: Section, stale: dict[str, Record]) -> str:
-    """The command that makes these records anew, each under its first experiment."""
-    names = [part.experiment.name for part in section.parts if any(row.run in stale for row in part.raw)]
-    options = {"seeds": sorted({record["seed"] for record in stale.values() if record["seed"] is not None})}
-    trained = next((record for record in stale.values() if record["untrained_pooler"] is None), None)
-    if trained is not None:
-        options |= {"train_file": _value(trained["options"].get("train_file")), **trained.get("overrides", {})}
-    run = ["-m", "mixcse.reproduce", "run", *dict.fromkeys(names), "--scale", section.scale.name]
-    return shlex.join(["python", *run, *as_arguments({name: value for name, value in options.items() if value})])
+def _renewal(section: Section, folder: Path, stale: dict[str, Record]) -> list[str]:
+    """The commands that make these records anew, each in the first experiment that has it, equal seeds together."""
+    left, by_seeds = set(stale), {}
+    for part in section.parts:
+        if runs := part.runs & left:
+            seeds = sorted({stale[run]["seed"] for run in runs} - {None})
+            by_seeds.setdefault(tuple(seeds), {})[part.experiment.name] = True
+            left -= runs
+    one = next((record for record in stale.values() if record["untrained_pooler"] is None), None)
+    options: dict[str, Any] = {"scale": section.scale.name}
+    if one is not None:
+        file = Path(one["options"].get("train_file", CORPUS))
+        options["train_file"] = file.name if file.parts[0] in ("..", "…") else file
+        options |= one.get("overrides", {})
+        if one["model"] not in section.scale.models:
+            options["model_name_or_path"] = one["options"].get("model_name_or_path")
+        if folder.resolve() != RESULTS / section.scale.name / file.stem:
+            options["results_dir"] = folder
+    commands = []
+    for seeds, names in by_seeds.items():
+        own = {"seeds": list(seeds)} if seeds else {}
+        commands.append(shlex.join(["python", "-m", "mixcse.reproduce", "run", *names, *as_arguments(own | options)]))
+    return commands
 
 
 def _draw(part: Part, section: Section) -> list[Shown]:
@@ -151,50 +170,43 @@ def _machine(record: Record) -> str:
 
 def _agreeing(records: dict[str, Record]) -> tuple[dict[str, Record], list[str]]:
     """The records of the most common options and data: others do not belong in one mean with them."""
-
-    def recipe(record: Record) -> str:
-        return json.dumps([record.get("overrides", {}), record["keys"]["data"]], sort_keys=True)
-
-    trained = Counter(recipe(record) for record in records.values() if record["untrained_pooler"] is None)
-    if len(trained) < 2:
-        return records, []
-    usual = trained.most_common(1)[0][0]
-    kept = {
-        slug: record
+    recipes = {
+        slug: json.dumps([record.get("overrides", {}), record["keys"]["data"]], sort_keys=True)
         for slug, record in records.items()
-        if record["untrained_pooler"] is not None or recipe(record) == usual
+        if record["untrained_pooler"] is None
     }
+    others = {recipe for recipe, _ in Counter(recipes.values()).most_common()[1:]}
+    kept = {slug: record for slug, record in records.items() if recipes.get(slug) not in others}
+    if not others:
+        return kept, []
     return kept, [f"{len(records) - len(kept)} records were made with other options or data and are left out."]
 
 
-def _differences(scale: Scale, records: dict[str, Record]) -> list[tuple[str, str, str]]:
+def _differences(scale: Scale, trained: list[Record]) -> list[tuple[str, str, str]]:
     """What these runs have in common and the paper scale's do not, as (option, there, here)."""
-    trained = [record for record in records.values() if record["untrained_pooler"] is None]
     if not trained:
         return []
-    paper = load_scale("paper")
-    there = {**paper.options, **next(iter(paper.models.values())), "train_file": CORPUS}
-    here = {**scale.options, **next(iter(scale.models.values())), **trained[0].get("overrides", {})}
+    there = load_scale("paper").recipe() | {"train_file": CORPUS}
+    here = scale.recipe() | trained[0].get("overrides", {})
     for name in ("train_file", "model_name_or_path", "metric_for_best_model"):
         if scale.name != "paper" or name == "train_file":
             here[name] = trained[0]["options"].get(name)
     names = sorted((there.keys() | here.keys()) - NOT_TOLD)
     pairs = ((name, _value(there.get(name)), _value(here.get(name))) for name in names)
-    return [(name, one or "not given", other or "not given") for name, one, other in pairs if one != other]
+    return [(name, one, other) for name, one, other in pairs if one != other]
 
 
 def _value(value: Any) -> str:
     if value is None:
-        return ""
+        return "not given"
     path = Path(str(value))
     if path.name == "model":  # the demo's encoder: its package says more than the folder in it
         path = path.parent
     return path.name if len(path.parts) > 1 else str(value)
 
 
-def _warnings(records: dict[str, Record]) -> list[str]:
+def _warnings(records: dict[str, Record], trained: list[Record]) -> list[str]:
     warnings = []
-    trained = [record for record in records.values() if record["untrained_pooler"] is None]
     if (count := len({record["keys"]["code"] for record in trained})) > 1:
         warnings.append(f"These records come from {count} versions of the code; only equal ones are compared in pairs.")
     if len({_machine(record) for record in trained}) > 1:

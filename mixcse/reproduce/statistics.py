@@ -1,6 +1,6 @@
 """Means, spreads and paired differences over seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +59,7 @@ class Paired:
         return "higher" if self.difference > 0 else "lower"
 
 
-def paired(ours: Mapping[int, float], baseline: Mapping[int, float]) -> Paired | None:
+def paired(ours: Mapping[Hashable, float], baseline: Mapping[Hashable, float]) -> Paired | None:
     """The difference `ours - baseline` by seed; None without a common seed."""
     seeds = sorted(ours.keys() & baseline.keys())
     if not seeds:
@@ -70,11 +70,10 @@ def paired(ours: Mapping[int, float], baseline: Mapping[int, float]) -> Paired |
         return Paired(mean, None, None, None, n)
     if np.ptp(differences) == 0:
         return Paired(mean, mean, mean, float(mean == 0), n)
-    interval = stats.bootstrap(
+    low, high = stats.bootstrap(
         (differences,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
-    p = float(stats.ttest_1samp(differences, 0).pvalue)
-    return Paired(mean, float(interval.low), float(interval.high), p, n)
+    return Paired(mean, float(low), float(high), float(stats.ttest_1samp(differences, 0).pvalue), n)
 
 
 def inside(ours: Summary, quoted: float, quoted_sd: float | None = None) -> bool | None:
@@ -84,4 +83,4 @@ def inside(ours: Summary, quoted: float, quoted_sd: float | None = None) -> bool
     """
     if ours.sd is None:
         return None
-    return abs(ours.mean - quoted) <= 2 * float(np.hypot(ours.sd, quoted_sd or 0.0))
+    return bool(abs(ours.mean - quoted) <= 2 * np.hypot(ours.sd, quoted_sd or 0.0))

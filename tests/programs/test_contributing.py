@@ -35,7 +35,6 @@ folder.mkdir(parents=True)
 suite = senteval.Suite.load(["JOKES"], here / "data")
 assert len(suite.tasks["JOKES"]["all"]) == 4, suite.missing
 
-experiment.NAMES += ("weight",)
 arms = experiment.load_experiments()["weight"].arms
 assert [arm.options for arm in arms] == [{}, {"hard_negative_weight": 1.0}]
 

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from mixcse.base.errors import UserError
 from mixcse.reproduce import cli, keys, runner
 from mixcse.reproduce import experiment as experiments
-from mixcse.reproduce.experiment import NAMES, load_experiments
+from mixcse.reproduce.experiment import load_experiments
 from mixcse.reproduce.record import Records
 from mixcse.reproduce.runner import RunFailed
 
@@ -60,7 +61,7 @@ def test_runs_are_recorded_skipped_and_done_again(flags, tmp_path, in_process, c
     assert "(changed: data)" in capsys.readouterr().err
     assert json.loads(files[-1].read_text())["keys"]["data"] != record["keys"]["data"]
     assert len(list((tmp_path / "results" / "superseded").glob("*.json"))) == 3
-    monkeypatch.setattr("mixcse.reproduce.record.code_key", lambda: "another")
+    monkeypatch.setattr("mixcse.reproduce.keys.code_key", lambda: "another")
     run(["selection"], flags, "--seeds", "0", "1")  # needs no asking
     assert len(in_process) == 16
     assert len(list((tmp_path / "results" / "superseded").glob("*.json"))) == 7
@@ -98,7 +99,7 @@ def test_anything_that_goes_wrong_is_the_runs_own_failure(flags, tmp_path, in_pr
             run(["selection"], flags, "--seeds", "0")
     assert set(Records(tmp_path / "results").failures().values()) == {"OSError: No space left on device"}
     changing = iter(range(100))
-    monkeypatch.setattr("mixcse.reproduce.record.code_key", lambda: str(next(changing)))
+    monkeypatch.setattr("mixcse.reproduce.keys.code_key", lambda: str(next(changing)))
     with pytest.raises(UserError, match="2 of 2 runs failed"):
         run(["selection"], flags, "--seeds", "0")
     assert "code or data changed while it ran" in next(iter(Records(tmp_path / "results").failures().values()))
@@ -124,7 +125,7 @@ def test_a_run_that_another_process_is_at_is_left_to_it(flags, tmp_path, in_proc
     (lock,) = (tmp_path / "work").glob(f"{slug}-*.lock")
     assert len(list((tmp_path / "work").glob("*.lock"))) == 2  # one for each run, dots in names or not
     in_process.clear()
-    with runner._locked(lock):
+    with FileLock(lock):
         run(["selection"], flags, "--seeds", "0")
     assert not in_process
     assert "1 runs were left to other processes" in capsys.readouterr().err
@@ -194,7 +195,7 @@ def test_folders_that_cannot_be_written_are_said_before_anything_is_run(flags, t
 def test_list_shows_everything(capsys):
     cli.main(["list"])
     shown = capsys.readouterr().out
-    assert all(f"| {name} " in shown for name in NAMES)
+    assert all(f"| {name} " in shown for name in load_experiments())
 
 
 def test_a_dry_run_runs_nothing(flags, in_process, capsys, tmp_path):
