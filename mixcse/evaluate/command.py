@@ -12,7 +12,7 @@ from mixcse import __version__
 from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say, warn
 from mixcse.base.errors import UserError
 from mixcse.base.fields import at_least, check_range
-from mixcse.base.files import check_place, read_json, write_json
+from mixcse.base.files import check_place, write_json
 from mixcse.encoder.command_options import add_hub_options
 from mixcse.names import MODES, POOLERS, SHORTEST_INPUT, TASK_SETS
 
@@ -26,6 +26,7 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
     from mixcse.evaluate.tables import print_report
 
     quiet_libraries()
+    finished = Finished(options.output_json)
     encoder = SentenceEncoder(
         options.model_name_or_path,
         pooler=options.pooler,
@@ -35,7 +36,8 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
         trust_remote_code=options.trust_remote_code,
     )
     start = time.perf_counter()
-    finished = Finished(options.output_json, encoder.fingerprint() if options.output_json else "")
+    if options.output_json:
+        finished.model_key = encoder.fingerprint()
     try:
         report = evaluate(
             lambda sentences: encoder.encode(sentences, batch_size=options.batch_size, show_progress=True),
@@ -49,7 +51,7 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
         )
     except senteval.EncoderError as error:
         raise UserError(f"{options.model_name_or_path} gives no usable embeddings: {error}") from error
-    if not report.scores and not report.own:
+    if not report.headline and not report.own:
         for task, reason in report.missing.items():
             say(f"not scored: {task} ({reason})")
         raise UserError(
@@ -59,38 +61,28 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
     print_report(report, options.transfer_metric)
     if options.output_json:
         seconds = time.perf_counter() - start
-        write_json(
-            options.output_json, _described(encoder, options) | _results(report, finished) | {"seconds": seconds}
-        )
+        write_json(options.output_json, _described(encoder, options, report) | {"seconds": seconds})
 
 
-def _described(encoder: Any, options: argparse.Namespace) -> dict[str, Any]:
-    """What was scored, and with what."""
+def _described(encoder: Any, options: argparse.Namespace, report: Any) -> dict[str, Any]:
+    """What was scored, with what, and what came of it."""
     from mixcse.model.loading import hub_commit
 
+    libraries = ("torch", "transformers", "numpy", "scipy", "scikit-learn")
     return {
         "model_name_or_path": options.model_name_or_path,
         "model_commit": hub_commit(options.model_name_or_path, options.model_revision),
         "pooler": encoder.pooler,
         "max_seq_length": encoder.max_seq_length,
         "device": str(encoder.device),
-        "versions": {
-            "mixcse": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "transformers", "numpy", "scipy", "scikit-learn")},
-        },
-    }
-
-
-def _results(report: Any, finished: Any) -> dict[str, Any]:
-    """What came of it: a `Report` and the tasks of a `Finished`."""
-    return {
+        "versions": {"mixcse": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in libraries},
         "mode": report.mode,
         "headline": report.headline,
         "alignment_uniformity": report.spread,
         "own_pairs": report.own,
         "missing": report.missing,
-        "tasks": {task: finished.tasks[task] for task in report.scores},  # not what an earlier model left
+        "tasks": report.tasks,
     }
 
 
@@ -136,13 +128,16 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     for name, value in vars(options).items():
         if value == "":
             raise UserError(f"--{name} is empty; give it a value, or leave it out")
-    options.tasks = _chosen_tasks(options)
-    if options.output_json:
-        _check_output(Path(options.output_json))
     check_range("batch_size", options.batch_size, at_least(1))
     check_range("max_seq_length", options.max_seq_length, at_least(SHORTEST_INPUT))
+    if options.output_json:  # now rather than when the scores are there to be written
+        check_place(Path(options.output_json).parent, "--output_json, in")
+        if Path(options.output_json).is_dir():
+            raise UserError(f"--output_json {options.output_json} is a folder; name a file")
+    options.tasks = _chosen_tasks(options)
     if not options.tasks and not options.validation_file:
         raise UserError("nothing to score: name tasks with --task_set or --tasks, or pairs with --validation_file")
+    options.transfer_metric = options.transfer_metric or ("devacc" if options.mode == "dev" else "acc")
     return options
 
 
@@ -154,27 +149,9 @@ def _chosen_tasks(options: argparse.Namespace) -> list[str]:
     if options.tasks is not None and task_set != "na":
         warn(f"--tasks is overridden by --task_set {task_set}; leave that out, or make it na")
     tasks = list(TASK_SETS.get(task_set, options.tasks or ()))
-    if options.mode == "dev" and (without := [task for task in tasks if not _has_dev_score(task)]):
+    # STS12 to STS16 are test data alone; all others have dev splits or folds.
+    without = [task for task in tasks if senteval.TASKS[task].protocol == "sts" and not senteval.TASKS[task].splits]
+    if options.mode == "dev" and without:
         say(f"left out in dev mode, for want of a dev split: {', '.join(without)}")
         tasks = [task for task in tasks if task not in without]
     return tasks
-
-
-def _has_dev_score(task: str) -> bool:
-    """Whether a task has dev splits or folds; STS12 to STS16 are test data alone."""
-    return senteval.TASKS[task].protocol != "sts" or bool(senteval.TASKS[task].splits)
-
-
-def _check_output(path: Path) -> None:
-    """Raises UserError now rather than when the scores are there to be written."""
-    check_place(path.parent, "--output_json, in")
-    if path.is_dir():
-        raise UserError(f"--output_json {path} is a folder; name a file")
-    if not path.is_file() or not path.stat().st_size:
-        return
-    try:
-        known = isinstance(read_json(path)["tasks"], dict)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        known = False
-    if not known:
-        raise UserError(f"--output_json {path}: there is a file that holds no scores; name another, or delete it")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import senteval
 from mixcse.base.console import warn
@@ -47,9 +46,8 @@ class DevSets:
             for task, reason in suite.missing.items():
                 warn(f"{task} dev is not scored: {reason}")
         transfer_suite = senteval.Suite.load(TRANSFER_TASKS if transfer else (), folder)
-        if transfer_suite.missing:
-            missing = next(iter(transfer_suite.missing.values()))
-            raise UserError(f"--eval_transfer: {missing}; name the data's folder with --senteval_data")
+        if reason := next(iter(transfer_suite.missing.values()), None):
+            raise UserError(f"--eval_transfer: {reason}; name the data's folder with --senteval_data")
         return cls(pairs, transfer_suite, "" if pairs else next(iter(suite.missing.values())))
 
     @property
@@ -66,11 +64,11 @@ class DevSets:
         own pairs if there are any, else on STS-B dev, else on SICK-R dev.  Without pairs there
         are none of these.
         """
-        if not self.pairs and not self.transfer.tasks:
+        if not self.metrics:
             return {}
         sentences = [sentence for pairs in self.pairs.values() for sentence in pairs.sentences()]
         embedded = embed_distinct(encode, sentences + self.transfer.sentences())
-        results: dict[str, Any] = score_sts(dict(self.pairs), embedded) if self.pairs else {}
+        results = score_sts(dict(self.pairs), embedded) if self.pairs else {}
         scores = {name: float(results[name]["spearman"].correlation) for name in self.pairs}
         if "avg_sts" in self.metrics:
             scores["avg_sts"] = average([scores[name] for name in STS_DEV_TASKS.values()])
@@ -78,6 +76,7 @@ class DevSets:
             transfer = self.transfer.score(embedded, senteval.Scoring(PROTOCOLS["dev"]))
             scores |= {task: result["devacc"] for task, result in transfer.items()}
             scores["avg_transfer"] = average([result["devacc"] for result in transfer.values()])
-        references = (name for name in ("dev_spearman", *STS_DEV_TASKS.values()) if name in self.pairs)
-        reference = next(references, None)
-        return scores if reference is None else scores | spread(self.pairs[reference], embedded)
+        for reference in ("dev_spearman", *STS_DEV_TASKS.values()):
+            if reference in self.pairs:
+                return scores | spread(self.pairs[reference], embedded)
+        return scores

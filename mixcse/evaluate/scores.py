@@ -15,12 +15,13 @@ from tqdm import tqdm
 
 import senteval
 from mixcse.base.console import say
+from mixcse.base.errors import UserError
 from mixcse.base.files import plain, read_json, write_json
 from mixcse.data.pairs import read_own_pairs
 from mixcse.evaluate.metrics import spread
-from mixcse.names import MODES, STS_TASKS, TRANSFER_TASKS  # noqa: F401 (scripts take the tasks from here)
+from mixcse.names import MODES
 from senteval.classification import Protocol
-from senteval.encoding import Embedded, Encode, embed_distinct
+from senteval.encoding import Encode, embed_distinct
 from senteval.settings import Settings
 from senteval.sts import score_sts
 from senteval.tasks import TASKS, Dataset
@@ -36,19 +37,18 @@ class Report:
 
     Attributes:
         mode: `test`, `fasttest` or `dev`.
-        scores: task -> SentEval's results; correlations lie in -1 to 1, accuracies in 0 to 100.
+        tasks: task -> `results`, SentEval's (correlations in -1 to 1, accuracies in 0 to 100), the `seconds` to
+            score it without encoding, and the `key` of all it depends on.
         headline: task -> what tables show: Spearman x 100 of STS, accuracy, or Pearson x 100.
         missing: task -> why it has no score.
-        seconds: task -> time to score it, without encoding.
         own: {pearson, spearman, nsamples} of the pairs of `eval_path`.
         spread: `alignment`, `uniformity`, and what they were measured `on`.
     """
 
     mode: str
-    scores: dict[str, Any] = field(default_factory=dict)
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     headline: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
     own: dict[str, Any] = field(default_factory=dict)
     spread: dict[str, Any] = field(default_factory=dict)
 
@@ -58,18 +58,25 @@ class Finished:
 
     Args:
         path: the file; without one, nothing is remembered.
+
+    Raises:
+        UserError: there is a file that is none of these.
+
+    Attributes:
         model_key: stands for weights, pooler and lengths (`SentenceEncoder.fingerprint`).
     """
 
-    def __init__(self, path: str | Path | None, model_key: str) -> None:
+    def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else Path(path)
-        self.model_key = model_key
-        self.tasks: dict[str, dict[str, Any]] = {}
-        if self.path is not None and self.path.is_file():
+        self.model_key = ""
+        self.tasks: dict[str, Any] = {}
+        if self.path is not None and self.path.is_file() and self.path.stat().st_size:
             try:
                 self.tasks = dict(read_json(self.path)["tasks"])
-            except (ValueError, TypeError, KeyError):
-                say(f"{self.path} holds no earlier results; it will be replaced")
+            except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+                raise UserError(
+                    f"--output_json {path}: there is a file that holds no scores; name another, or delete it"
+                ) from error
 
     def key(self, name: str, datasets: dict[str, Dataset], protocol: Protocol) -> str:
         """A hash of model, data and settings."""
@@ -102,7 +109,7 @@ def evaluate(
     mode: str = "test",
     eval_path: str | Path | None = None,
     finished: Finished | None = None,
-    transfer_metric: str | None = None,
+    transfer_metric: str = "acc",
     device: str | torch.device = "cpu",
 ) -> Report:
     """Scores the named tasks, with one call of `encode` for all their distinct sentences.
@@ -117,36 +124,40 @@ def evaluate(
         eval_path: a file of scored pairs (`read_own_pairs`), scored too; then alignment and uniformity are
             measured on them, else on STS-B dev.
         finished: takes over tasks scored before and remembers those scored now.
-        transfer_metric: `acc` or `devacc`; default: `devacc` in dev mode, else `acc`.
+        transfer_metric: `acc` or `devacc`.
         device: where classifiers are trained.
 
     Raises:
         UserError: `eval_path` is unreadable.
     """
-    report, finished = Report(mode), finished or Finished(None, "")
-    split = "dev" if mode == "dev" else "test"
+    finished, split = finished or Finished(), "dev" if mode == "dev" else "test"
     suite = senteval.Suite.load(tasks, data_dir, splits=[split])
-    report.missing |= suite.missing
+    report = Report(mode, missing=suite.missing)
     protocol = PROTOCOLS[mode]
     protocol = dataclasses.replace(protocol, settings=dataclasses.replace(protocol.settings, device=str(device)))
     keys = {task: finished.key(task, datasets, protocol) for task, datasets in suite.tasks.items()}
-    entries = {task: finished.get(task, key) for task, key in keys.items()}
-    if known := [task for task, entry in entries.items() if entry is not None]:
-        say(f"already scored with this model, data and settings: {', '.join(known)}")
+    report.tasks = {task: entry for task, key in keys.items() if (entry := finished.get(task, key)) is not None}
+    if report.tasks:
+        say(f"already scored with this model, data and settings: {', '.join(report.tasks)}")
 
     own = None if eval_path is None else read_own_pairs(eval_path)
-    monitor = own or _sts_benchmark_dev(data_dir, suite)
-    remaining = [task for task, entry in entries.items() if entry is None]
+    monitor = own or _sts_benchmark_dev(suite, data_dir)
+    remaining = [task for task in suite.tasks if task not in report.tasks]
     sentences = [s for task in remaining for dataset in suite.tasks[task].values() for s in dataset.sentences()]
-    sentences += monitor.sentences() if monitor else []
-    embedded = embed_distinct(encode, sentences) if sentences else None
-    for task in _with_progress(remaining):
-        entries[task] = {"key": keys[task]} | _score(suite, task, embedded, senteval.Scoring(protocol))
-        finished.put(task, entries[task])
+    embedded = embed_distinct(encode, sentences + (monitor.sentences() if monitor else []))
+    for task in tqdm(remaining, desc="scoring", unit=" tasks", disable=None if remaining else True):
+        start = time.perf_counter()
+        results = plain(suite.score_one(task, embedded, senteval.Scoring(protocol)))
+        seconds = round(time.perf_counter() - start, 2)
+        if TASKS[task].protocol != "sts" and not sys.stderr.isatty():
+            say(f"scored {task} in {seconds:.0f} s")
+        report.tasks[task] = {"key": keys[task], "results": results, "seconds": seconds}
+        finished.put(task, report.tasks[task])
 
-    for task, entry in entries.items():
-        report.scores[task], report.seconds[task] = entry["results"], entry["seconds"]
-        report.headline[task] = headline(task, entry["results"], split, transfer_metric)
+    report.tasks = {task: report.tasks[task] for task in suite.tasks}  # in the order of the tables
+    report.headline = {
+        task: headline(task, entry["results"], split, transfer_metric) for task, entry in report.tasks.items()
+    }
     if own is not None:
         report.own = plain(score_sts({"own": own}, embedded)["own"])
     if monitor is not None:
@@ -154,7 +165,7 @@ def evaluate(
     return report
 
 
-def headline(task: str, results: dict[str, Any], split: str, transfer_metric: str | None = None) -> float:
+def headline(task: str, results: dict[str, Any], split: str, transfer_metric: str = "acc") -> float:
     """The one number of a task that tables show, times 100 where it is a correlation."""
     protocol = TASKS[task].protocol
     if protocol == "sts":
@@ -162,32 +173,17 @@ def headline(task: str, results: dict[str, Any], split: str, transfer_metric: st
     elif protocol == "relatedness":
         value = results["devspearman" if split == "dev" else "pearson"]
     else:
-        return float(results[transfer_metric or ("devacc" if split == "dev" else "acc")])
+        return float(results[transfer_metric])
     return float("nan") if value is None else 100 * float(value)
-
-
-def _score(suite: senteval.Suite, task: str, embedded: Embedded, scoring: senteval.Scoring) -> dict[str, Any]:
-    start = time.perf_counter()
-    results = plain(suite.score_one(task, embedded, scoring))
-    seconds = round(time.perf_counter() - start, 2)
-    if TASKS[task].protocol != "sts" and not sys.stderr.isatty():
-        say(f"scored {task} in {seconds:.0f} s")
-    return {"results": results, "seconds": seconds}
-
-
-def _with_progress(tasks: list[str]) -> tqdm:
-    return tqdm(tasks, desc="scoring", unit=" tasks", disable=None if len(tasks) else True)
-
-
-def _sts_benchmark_dev(data_dir: Path, suite: senteval.Suite) -> senteval.Pairs | None:
-    if not any(TASKS[task].protocol == "sts" for task in suite.tasks):
-        return None
-    loaded = suite.tasks.get("STSBenchmark") or {}
-    if "dev" not in loaded:
-        loaded = senteval.Suite.load(["STSBenchmark"], data_dir, splits=["dev"]).tasks.get("STSBenchmark", {})
-    return loaded.get("dev")
 
 
 def average(numbers: Sequence[float]) -> float:
     """The mean; NaN if one of them is."""
     return float(np.mean(numbers))
+
+
+def _sts_benchmark_dev(suite: senteval.Suite, data_dir: Path) -> senteval.Pairs | None:
+    """What alignment and uniformity are measured on where STS tasks are scored."""
+    if all(TASKS[task].protocol != "sts" for task in suite.tasks):
+        return None
+    return senteval.Suite.load(["STSBenchmark"], data_dir, splits=["dev"]).tasks.get("STSBenchmark", {}).get("dev")

@@ -17,24 +17,22 @@ def table(columns: list[str], *rows: list[Any]) -> str:
     return drawn.get_string()
 
 
-def print_report(report: Report, transfer_metric: str | None = None) -> None:
+def print_report(report: Report, transfer_metric: str) -> None:
     """Upstream's two tables, one for other tasks, what is missing, alignment and uniformity."""
-    metric = transfer_metric or ("devacc" if report.mode == "dev" else "acc")
     known = [*report.headline, *report.missing]
+    accuracy = "dev accuracy" if transfer_metric == "devacc" else "test accuracy"
+    others = [task for task in known if task not in STS_TASKS + TRANSFER_TASKS]
     lines = [f"------ {report.mode} ------"]
     lines += _group(report, "STS: Spearman x 100", [task for task in STS_TASKS if task in known])
-    name = "dev accuracy" if metric == "devacc" else "test accuracy"
-    lines += _group(report, f"transfer: {name}", [task for task in TRANSFER_TASKS if task in known])
-    others = [task for task in known if task not in STS_TASKS + TRANSFER_TASKS]
-    lines += _group(report, f"other tasks: {name}, or Pearson x 100 of -finetune tasks", others, mean=False)
+    lines += _group(report, f"transfer: {accuracy}", [task for task in TRANSFER_TASKS if task in known])
+    lines += _group(report, f"other tasks: {accuracy}, or Pearson x 100 of -finetune tasks", others, mean=False)
     lines += [f"not scored: {task} ({reason})" for task, reason in report.missing.items()]
     if report.own:
         spearman = float("nan") if report.own["spearman"] is None else 100 * report.own["spearman"]
         lines.append(f"{report.spread['on']}: Spearman {spearman:.2f}, {report.own['nsamples']} pairs")
     if report.spread:
-        lines.append(
-            "alignment {alignment:.4f}, uniformity {uniformity:.4f} (lower is better; {on})".format(**report.spread)
-        )
+        words = "alignment {alignment:.4f}, uniformity {uniformity:.4f} (lower is better; {on})"
+        lines.append(words.format(**report.spread))
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
@@ -43,11 +41,8 @@ def _group(report: Report, title: str, tasks: list[str], *, mean: bool = True) -
     scored = [report.headline[task] for task in tasks if task in report.headline]
     if not scored:
         return []
-    columns, row = list(tasks), [report.headline.get(task) for task in tasks]
-    if mean:
-        columns.append("Avg.")
-        row.append(average(scored))
-    lines = [title, table(columns, row)]
-    if mean and len(scored) < len(tasks):
-        lines.append(f"Avg. is over the {len(scored)} scored tasks of {len(tasks)}.")
-    return lines
+    columns, row = tasks, [report.headline.get(task) for task in tasks]
+    if not mean:
+        return [title, table(columns, row)]
+    left_out = [f"Avg. is over the {len(scored)} scored tasks of {len(tasks)}."] if len(scored) < len(tasks) else []
+    return [title, table([*columns, "Avg."], [*row, average(scored)]), *left_out]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+import senteval
 from mixcse.evaluate import command as evaluation
-from mixcse.evaluate import scores
 from mixcse.model.sentence_model import SentenceModel
 
 
@@ -20,13 +20,13 @@ def command(tiny_bert, toy_senteval, tmp_path):
 def scored(monkeypatch):
     """The tasks that are really scored."""
     names = []
-    original = scores._score
+    original = senteval.Suite.score_one
 
     def spy(suite, task, *args):
         names.append(task)
         return original(suite, task, *args)
 
-    monkeypatch.setattr(scores, "_score", spy)
+    monkeypatch.setattr(senteval.Suite, "score_one", spy)
     return names
 
 
@@ -34,7 +34,7 @@ def test_an_interrupted_evaluation_continues(command, scored, monkeypatch, capsy
     evaluation.main([*command, "--output_json", str(tmp_path / "whole.json")])
     whole = capsys.readouterr().out
     scored.clear()
-    spied = scores._score
+    spied = senteval.Suite.score_one
 
     def dies_at_the_second(suite, task, *args):
         if task == "SICKRelatedness":
@@ -42,7 +42,7 @@ def test_an_interrupted_evaluation_continues(command, scored, monkeypatch, capsy
         return spied(suite, task, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scores, "_score", dies_at_the_second)
+        patch.setattr(senteval.Suite, "score_one", dies_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             evaluation.main(command)
     assert json.loads((tmp_path / "x.json").read_text())["unfinished"]
