@@ -11,8 +11,8 @@ A finished run is compared with an undisturbed one: weights, everything logged a
 times, best step and score, the best checkpoint, dev scores, cosines, model card; nothing may be
 left over.
 
-Attempts are forked from a process that has imported everything (chaos_nursery.py): each is a
-process of its own, with the time for imports saved.  `--cold` of the kills are of whole programs
+Attempts are forked from a server that has imported everything (chaos_family.py): each is
+one of its own, with the time for imports saved.  `--cold` of the kills are of whole programs
 instead, `python train.py` or `torchrun train.py`, at any time.
 """
 
@@ -26,17 +26,20 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import torch
 from chaos_cold import cold_attempt
-from chaos_inputs import make_inputs, make_model
 from chaos_plans import DAMAGED, PROGRAM, next_plan
-from chaos_runs import Nursery, Run, nursery
+from chaos_runs import Run, make_inputs
 from chaos_table import tables, told
+from machine import machine
+from tiny import make_bert
 from tqdm import tqdm
 
 from mixcse.base.console import OneLineParser
 from mixcse.base.errors import UserError
 from mixcse.base.files import ROOT, write_json
 from mixcse.base.program import run_cli
+from mixcse.reproduce.record import git_state
 
 MOST_ATTEMPTS = 80  # in a run
 
@@ -44,23 +47,21 @@ MOST_ATTEMPTS = 80  # in a run
 def main(argv: list[str]) -> None:
     """Kills, and prints what came of it."""
     options = parse(argv)
-    from machine import machine  # imports torch
-
-    from mixcse.reproduce.record import git_state
-
+    torch.set_num_threads(1)
     folder = Path(tempfile.mkdtemp(prefix="mixcse-chaos-", dir=options.folder))
-    make_model(folder / "bert")
-    with nursery() as start, tqdm(total=options.kills, unit="kill", smoothing=0) as bar:
-        chaos = Chaos(options, folder, start, bar)
+    make_bert(folder / "bert")
+    with tqdm(total=options.kills, unit="kill", smoothing=0) as bar:
+        chaos = Chaos(options, folder, bar)
         chaos.undisturbed()
         while chaos.kills < options.kills:
             chaos.run()
     command = shlex.join(["python", "benchmarks/chaos.py", *argv])
-    results = {"command": command, "machine": machine(threads=1), "git": git_state(), **chaos.results()}
+    measured = {"kills": chaos.kills, "runs": chaos.runs}
+    results = told({"command": command, "machine": machine(threads=1), "git": git_state(), **measured})
     if options.output:
-        write_json(options.output, told(results))
+        write_json(options.output, results)
     print("\n".join([results["machine"], *tables(results)]))
-    if any(run["wrong"] for run in results["runs"]):
+    if any(run["wrong"] for run in chaos.runs):
         raise UserError(f"not all runs came out the same; what they left is in {folder}")
     shutil.rmtree(folder)
 
@@ -68,8 +69,8 @@ def main(argv: list[str]) -> None:
 class Chaos:
     """Runs, one after the other, and what became of them."""
 
-    def __init__(self, options: argparse.Namespace, folder: Path, start: Nursery, bar: tqdm) -> None:
-        self.options, self.folder, self.start, self.bar = options, folder, start, bar
+    def __init__(self, options: argparse.Namespace, folder: Path, bar: tqdm) -> None:
+        self.options, self.folder, self.bar = options, folder, bar
         self.inputs = make_inputs(folder / "inputs", folder / "bert")
         self.whole: dict[int, Run] = {}  # by number of processes: undisturbed
         self.seen: dict[int, Any] = {}
@@ -83,7 +84,7 @@ class Chaos:
         for processes in self.options.processes:
             self.bar.set_description(f"undisturbed, {processes} process{'es' * (processes > 1)}")
             run = self.whole[processes] = self._new(f"undisturbed-{processes}", processes)
-            self.seen[processes] = run.attempt(self.start)["ranks"]
+            self.seen[processes] = run.attempt()["ranks"]
             if not run.finished:
                 raise UserError(f"an undisturbed run failed: {'; '.join(run.problems)}")
             if self.options.cold:
@@ -108,10 +109,6 @@ class Chaos:
         if not wrong:
             shutil.rmtree(run.folder)
 
-    def results(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        return {"kills": self.kills, "runs": self.runs}
-
     def _attempt(self, run: Run, draw: random.Random) -> None:
         left = self.options.kills - self.kills
         last = len(run.events) + 1 == MOST_ATTEMPTS
@@ -119,7 +116,7 @@ class Chaos:
             event = cold_attempt(run, draw, self.cold_seconds[run.processes])
         else:
             plan = next_plan(draw, run, self.seen[run.processes], self.by_phase) if left and not last else None
-            event = run.attempt(self.start, plan)
+            event = run.attempt(plan)
         if event["killed"]:
             self.kills += 1
             self.cold += event["phase"] == PROGRAM

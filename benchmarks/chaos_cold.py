@@ -6,12 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from typing import Any
 
 import psutil
 from chaos_plans import ALONE, PROGRAM
-from chaos_runs import ENVIRONMENT, Run
+from chaos_runs import Run
 
 from mixcse.base.files import ROOT
 
@@ -24,38 +23,32 @@ def cold_attempt(run: Run, draw: random.Random | None = None, seconds: float = 0
     Args:
         draw: without it none is killed.
     """
-    run.folder.mkdir(parents=True, exist_ok=True)
-    log = run.folder / f"{len(run.events)}.log"
     plan = None
     if draw is not None:
         whole = run.processes == 1 or draw.random() >= ALONE
         plan = {"signal": int(signal.SIGKILL), "whole": whole, "seconds": draw.uniform(0, seconds)}
     start = time.monotonic()
-    with open(log, "wb") as file:
+    with open(run.log, "wb") as log:
         program = subprocess.Popen(
             [sys.executable, *(TORCHRUN if run.processes > 1 else ()), str(ROOT / "train.py"), *run.argv],
-            env=os.environ | ENVIRONMENT | {"HF_DATASETS_CACHE": str(run.cache)},
-            stdout=file,
-            stderr=file,
+            env=os.environ | {"HF_DATASETS_CACHE": str(run.folder / "cache"), "OMP_NUM_THREADS": "1"},
+            stdout=log,
+            stderr=log,
         )
         try:
             code = program.wait(plan and plan["seconds"])
         except subprocess.TimeoutExpired:
-            _kill(program.pid, whole=plan["whole"])
+            for process in _to_kill(program.pid, whole=plan["whole"]):
+                process.kill()
             program.wait()  # torchrun ends by itself if one of its processes was killed
             code = -signal.SIGKILL
-        finally:
-            if program.poll() is None:
-                _kill(program.pid, whole=True)
     answer = {"codes": [int(code)], "phase": PROGRAM, "at_moment": False, "seconds": time.monotonic() - start}
-    return answer | run.note(plan, answer, log.read_text(errors="replace"))
+    return answer | run.note(plan, answer)
 
 
-def _kill(pid: int, *, whole: bool) -> None:
+def _to_kill(pid: int, *, whole: bool) -> list[psutil.Process]:
     """A program with all that it has started; or one of those that train, if there are any."""
     program = psutil.Process(pid)
     started = program.children(recursive=True)
     training = [process for process in started if str(ROOT / "train.py") in process.cmdline()]
-    for process in [program, *started] if whole or not training else training[-1:]:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    return [program, *started] if whole or not training else training[-1:]

@@ -5,7 +5,7 @@ once a file is written, before and after a batch and other long calls.  At a mom
 plan names, the process sends itself a signal.
 """
 
-import mmap
+import ctypes
 import os
 import signal
 import sys
@@ -46,33 +46,17 @@ WRITING = ((torch, "save", 1), (safetensors.torch, "serialize_file", 1), (Traine
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
 TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 Plan = dict[str, Any]
+_COUNTS = ctypes.c_uint * len(PHASES)
 
 
-class Board:
-    """What a process is at, in memory that it shares with those that watch: and how often it was, and its moments."""
+class Board(ctypes.Structure):
+    """What a process is at, for memory that it shares with those that watch.
 
-    def __init__(self) -> None:
-        self._cells = memoryview(mmap.mmap(-1, 4096)).cast("I")
-        self.entered, self.moments = self._cells[16 : 16 + len(PHASES)], self._cells[32 : 32 + len(PHASES)]
+    `phase` is a place in `PHASES`, `sent` one more than that in which it has sent itself the
+    signal; of each phase `entered` says how often it has begun, `moments` how many it had.
+    """
 
-    @property
-    def phase(self) -> int:
-        """Which of `PHASES` it is in."""
-        return self._cells[0]
-
-    @property
-    def sent_in(self) -> int | None:
-        """The phase in which it has sent itself the signal, if it has."""
-        return self._cells[1] - 1 if self._cells[1] else None
-
-    def note_sent(self) -> None:
-        """It is about to."""
-        self._cells[1] = self.phase + 1
-
-    def enter(self, phase: int, *, anew: bool = True) -> None:
-        """It begins a phase, or is back in it."""
-        self.entered[phase] += anew
-        self._cells[0] = phase
+    _fields_ = [("phase", ctypes.c_uint), ("sent", ctypes.c_uint), ("entered", _COUNTS), ("moments", _COUNTS)]
 
 
 class Watched:
@@ -88,13 +72,38 @@ class Watched:
         self._moments = plan.get("moments", {})
         self._watching = True
         for owner, name, phase in WITHIN:
-            self._wrap(owner, name, lambda call, _, phase=phase: self._within(phase, call))
+            self._wrap(owner, name, before=lambda phase=phase: self._enter(phase))
         for owner, name in LONG:
-            self._wrap(owner, name, self._around)
+            self._wrap(owner, name, before=self._moment, after=lambda _: self._moment())
         for owner, name, place in WRITING:
-            self._wrap(owner, name, lambda call, given, place=place: self._written(call, given[place]))
-        self._wrap(*LAST_BEFORE_EXPORT, self._then_export)
+            self._wrap(owner, name, after=lambda given, place=place: self._written(given[place]))
+        self._wrap(*LAST_BEFORE_EXPORT, after=lambda _: self._enter("export"))
         sys.addaudithook(self._audit)
+
+    def _wrap(
+        self,
+        owner: Any,
+        name: str,
+        before: Callable[[], None] = lambda: None,
+        after: Callable[[list[Any]], None] = lambda given: None,
+    ) -> None:
+        wrapped = getattr(owner, name)
+
+        def wrapper(*given: Any, **named: Any) -> Any:
+            phase = self._board.phase
+            before()
+            try:
+                found = wrapped(*given, **named)
+            finally:
+                self._board.phase = phase
+            after([*given, *named.values()])
+            return found
+
+        setattr(owner, name, wrapper)
+
+    def _enter(self, phase: str) -> None:
+        self._board.phase = PHASES.index(phase)
+        self._board.entered[self._board.phase] += 1
 
     def _moment(self, file: str | Path | None = None) -> None:
         phase = self._board.phase
@@ -102,7 +111,7 @@ class Watched:
         if self._moments.get(PHASES[phase]) != self._board.moments[phase]:
             return
         self._moments = {}
-        self._board.note_sent()
+        self._board.sent = phase + 1
         if file is not None and self._plan["signal"] == signal.SIGKILL:  # as if it had come while the file was written
             os.truncate(file, int(os.path.getsize(file) * self._plan["written"]))
         if self._plan["whole"]:
@@ -110,30 +119,9 @@ class Watched:
         else:
             os.kill(os.getpid(), self._plan["signal"])
 
-    def _within(self, phase: str, call: Callable[[], Any]) -> Any:
-        before = self._board.phase
-        self._board.enter(PHASES.index(phase))
-        try:
-            return call()
-        finally:
-            self._board.enter(before, anew=False)
-
-    def _then_export(self, call: Callable[[], Any], _: Any) -> Any:
-        found = call()
-        self._board.enter(PHASES.index("export"))
-        return found
-
-    def _around(self, call: Callable[[], Any], _: Any) -> Any:
-        self._moment()
-        found = call()
-        self._moment()
-        return found
-
-    def _written(self, call: Callable[[], Any], file: Any) -> Any:
-        found = call()
+    def _written(self, file: Any) -> None:
         if isinstance(file, str | Path):
             self._moment(file)
-        return found
 
     def _audit(self, event: str, given: tuple[Any, ...]) -> None:
         opens = event == "open" and given[2] & TO_WRITE
@@ -145,11 +133,3 @@ class Watched:
                 self._moment()
         finally:
             self._watching = True
-
-    def _wrap(self, owner: Any, name: str, around: Callable[[Callable[[], Any], list[Any]], Any]) -> None:
-        wrapped = getattr(owner, name)
-
-        def wrapper(*given: Any, **named: Any) -> Any:
-            return around(lambda: wrapped(*given, **named), [*given, *named.values()])
-
-        setattr(owner, name, wrapper)

@@ -6,8 +6,8 @@ import signal
 from collections import Counter
 from typing import Any
 
-from chaos_inputs import STEPS
-from chaos_runs import Plan, Run
+from chaos_hooks import Plan
+from chaos_runs import STEPS, Run
 
 from mixcse.train.folder import FINISHED_FILE
 
@@ -22,7 +22,7 @@ Seen = list[dict[str, dict[str, Any]]]  # of each process: of each phase, how of
 
 
 def next_plan(draw: random.Random, run: Run, seen: Seen, kills: Counter[str]) -> Plan | None:
-    """The next attempt's plan (chaos_nursery.py); None lets it go on to its end.
+    """The next attempt's plan (chaos_family.py); None lets it go on to its end.
 
     Args:
         seen: of an undisturbed run.

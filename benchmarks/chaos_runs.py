@@ -1,71 +1,37 @@
 """Of chaos.py: a tiny training, attempts at it that are killed, and what comes of them in the end."""
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaos_inputs import BATCH, LIMIT
+from chaos_family import attempt
+from chaos_hooks import Plan
 from safetensors.numpy import load_file
+from tiny import make_corpus
 
 from mixcse.base.errors import first_line
-from mixcse.base.files import ROOT, read_json
+from mixcse.base.files import read_json
 from mixcse.train.checkpoints import PREFIX, STATE_FILE, checkpoints
 from mixcse.train.folder import COSINES_FILE, FINISHED_FILE, SCORES_FILE
 
-NURSERY = Path(__file__).with_name("chaos_nursery.py")
+STEPS, EVERY, LIMIT, BATCH = 36, 3, 2, 8  # --max_steps, --eval_steps, --save_total_limit; sentences a step
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 OF_LAST_ATTEMPT = "train_runtime"  # in the log's last entry
 SAME_FILES = (SCORES_FILE, COSINES_FILE, "README.md", "config.json", "tokenizer.json")
-ENVIRONMENT = {
-    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "SentEval")]), "HF_HUB_OFFLINE": "1",
-    "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
-}  # fmt: skip
-Plan = dict[str, Any]
 
 
-class Nursery:
-    """The process that attempts are forked from (chaos_nursery.py)."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(NURSERY)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | ENVIRONMENT,
-        )
-
-    def attempt(self, **request: Any) -> dict[str, Any]:
-        """What became of one."""
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{NURSERY} ended with code {self._process.wait()}")
-        return json.loads(line)
-
-    def close(self) -> None:
-        """Ends it."""
-        self._process.stdin.close()
-        self._process.wait()
-
-
-@contextmanager
-def nursery() -> Iterator[Nursery]:
-    """One for a while."""
-    one = Nursery()
-    try:
-        yield one
-    finally:
-        one.close()
+def make_inputs(folder: Path, model: Path, steps: int = STEPS) -> list[str]:
+    """Writes a corpus and a dev set; the options of two epochs of training, but for those of a `Run`."""
+    train, dev = make_corpus(folder, steps * BATCH // 2, 40)
+    return [
+        *("--model_name_or_path", str(model), "--train_file", str(train), "--validation_file", str(dev)),
+        *("--do_train", "--use_cpu", "--max_steps", str(steps), "--eval_steps", str(EVERY)),
+        *("--save_total_limit", str(LIMIT), "--logging_steps", "1", "--learning_rate", "1e-2"),
+    ]
 
 
 @dataclass
@@ -84,47 +50,36 @@ class Run:
     finished: bool = False
     unseen: set[str] = field(default_factory=set)  # damaged checkpoints of which no attempt has warned
 
-    @property
-    def out(self) -> Path:
-        """Its --output_dir."""
-        return self.folder / "out"
+    def __post_init__(self) -> None:
+        self.out = self.folder / "out"
+        self.folder.mkdir(parents=True)
+        batch = str(BATCH // self.processes)
+        self.argv = [*self.inputs, "--per_device_train_batch_size", batch, "--output_dir", str(self.out)]
 
     @property
-    def cache(self) -> Path:
-        """Its HF_DATASETS_CACHE."""
-        return self.folder / "cache"
-
-    @property
-    def argv(self) -> list[str]:
-        """The command's options."""
-        batch = ("--per_device_train_batch_size", str(BATCH // self.processes))
-        return [*self.inputs, *batch, "--output_dir", str(self.out)]
+    def log(self) -> Path:
+        """Of the next attempt."""
+        return self.folder / f"{len(self.events)}.log"
 
     @property
     def step(self) -> int:
         """That of its newest checkpoint."""
         return max(checkpoints(self.out), default=0)
 
-    def attempt(self, start: Nursery, plan: Plan | None = None) -> dict[str, Any]:
+    def attempt(self, plan: Plan | None = None) -> dict[str, Any]:
         """Makes one in a forked process, or several; judges how it ended."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        log = self.folder / f"{len(self.events)}.log"
-        answer = start.attempt(
-            argv=self.argv, plan=plan, processes=self.processes, folder=str(self.folder), cache=str(self.cache),
-            log=str(log), meeting=str(log.with_suffix(".meeting")),
-        )  # fmt: skip
-        return answer | self.note(plan, answer, log.read_text(errors="replace"))
+        answer = attempt(self.argv, self.processes, self.folder, self.log, plan)
+        return answer | self.note(plan, answer)
 
-    def note(self, plan: Plan | None, answer: dict[str, Any], said: str) -> dict[str, Any]:
-        """Judges how an attempt ended, and what it said; adds it to `events`."""
-        number, codes = len(self.events), answer["codes"]
+    def note(self, plan: Plan | None, answer: dict[str, Any]) -> dict[str, Any]:
+        """Judges how an attempt ended, and what it said in its log; adds it to `events`."""
+        number, codes, said = len(self.events), answer["codes"], self.log.read_text(errors="replace")
         killed = plan is not None and plan["signal"] == signal.SIGKILL and -signal.SIGKILL in codes
         stopped = plan is not None and codes[0] == EXIT_CODES.get(plan["signal"])  # the others may have ended
         self.finished = not any(codes)
-        if not (killed or stopped or self.finished):
-            last = [line for line in said.splitlines() if line.strip()][-1:]
-            self.problems.append(f"attempt {number}: exit codes {codes}: {''.join(last)}")
         lines = said.splitlines()
+        if not (killed or stopped or self.finished):
+            self.problems.append(f"attempt {number}: exit codes {codes}: {''.join(lines[-1:])}")
         resumed = [line.rpartition(PREFIX)[2] for line in lines if line.startswith("continuing from ")]
         skipped = {name for name in self.unseen if f"{self.out / name} is skipped: " in said}
         self.unseen -= skipped
@@ -164,20 +119,16 @@ class Run:
 
 def differences(out: Path, undisturbed: Path) -> list[str]:
     """What a finished run's folder has other than that of an undisturbed one, and what should not lie there."""
-    found = []
     state, expected = (read_json(folder / STATE_FILE) for folder in (out, undisturbed))
-    for name in ("global_step", "best_global_step", "best_metric"):
-        if state[name] != expected[name]:
-            found.append(f"{name} is {state[name]}, not {expected[name]}")
-    log, expected_log = _log(state), _log(expected)
-    for step in sorted(log.keys() | expected_log.keys()):
-        if log.get(step) != expected_log.get(step):
-            found.append(f"other scores or losses in the log, from step {step} on")
-            break
-    found += [f"{name} differs" for name in SAME_FILES if _content(out / name) != _content(undisturbed / name)]
     best = Path(expected["best_model_checkpoint"]).name
-    if Path(state["best_model_checkpoint"]).name != best:
-        found.append(f"the best checkpoint is {state['best_model_checkpoint']}, not {best}")
+    for one in (state, expected):
+        one["best_model_checkpoint"] = Path(one["best_model_checkpoint"]).name
+    names = ("global_step", "best_global_step", "best_metric", "best_model_checkpoint")
+    found = [f"{name} is {state[name]}, not {expected[name]}" for name in names if state[name] != expected[name]]
+    log, expected_log = _log(state), _log(expected)
+    steps = sorted(step for step in log | expected_log if log.get(step) != expected_log.get(step))
+    found += [f"other scores or losses in the log, from step {step} on" for step in steps[:1]]
+    found += [f"{name} differs" for name in SAME_FILES if _content(out / name) != _content(undisturbed / name)]
     found += [f"{Path(name) / 'model.safetensors'}: other weights" for name in ("", best)
               if _weights(out / name) != _weights(undisturbed / name)]  # fmt: skip
     there, expected_there = _names(out), _names(undisturbed)

@@ -12,51 +12,36 @@ Results = dict[str, Any]
 
 
 def tables(results: Results) -> list[str]:
-    """Kills by phase, what came of the runs, and the line that says it all."""
-    return [str(kills_by_phase(results)), str(outcomes(results)), summary(results)]
+    """Of `told` results: kills by phase, what came of the runs, and the line that says it all."""
+    kills, outcomes = results["kills_by_phase"], results["outcomes"]
+    phases = PrettyTable(["phase", *KINDS], align="r")
+    for phase, count in kills.items():
+        phases.add_row([phase, *count.values()], divider=phase == PROGRAM)
+    phases.add_row(["all", *map(sum, zip(*(count.values() for count in kills.values()), strict=True))])
+    of_runs = PrettyTable(["", *outcomes], align="r")
+    of_runs.add_rows([[name, *(one[name] for one in outcomes.values())] for name in outcomes[NAMES[1]]])
+    phases.align["phase"] = of_runs.align[""] = "l"
+    return [str(phases), str(of_runs), results["summary"]]
 
 
 def told(results: Results) -> Results:
-    """The same with what the tables say, and a line for each attempt."""
-    counted = {"kills_by_phase": _kills(results), "outcomes": {name: _outcome(results, n) for n, name in NAMES.items()}}
-    runs = [run | {"attempts": [_line(attempt) for attempt in run["attempts"]]} for run in results["runs"]]
-    return results | {"summary": summary(results)} | counted | {"runs": runs}
-
-
-def summary(results: Results) -> str:
-    """The line."""
+    """The results with what the tables say, and a line for each attempt."""
     runs = results["runs"]
     same = sum(run["finished"] and not run["wrong"] for run in runs)
-    return (
+    summary = (
         f"{results['kills']} kills in {len(runs)} runs: {same} of {len(runs)} finished "
         "with identical weights, scores and best checkpoint"
     )
+    outcomes = {name: _outcome([run for run in runs if run["processes"] == n]) for n, name in NAMES.items()}
+    lines = [run | {"attempts": [_line(attempt) for attempt in run["attempts"]]} for run in runs]
+    return results | {
+        "summary": summary, "kills_by_phase": _kills(runs), "outcomes": outcomes, "runs": lines
+    }  # fmt: skip
 
 
-def kills_by_phase(results: Results) -> PrettyTable:
-    """Where they came."""
-    counts = _kills(results)
-    table = PrettyTable(["phase", *KINDS], align="r")
-    table.align["phase"] = "l"
-    for phase, count in counts.items():
-        table.add_row([phase, *(count[kind] for kind in KINDS)], divider=phase == PROGRAM)
-    table.add_row(["all", *(sum(count[kind] for count in counts.values()) for kind in KINDS)])
-    return table
-
-
-def outcomes(results: Results) -> PrettyTable:
-    """What came of the runs."""
-    table = PrettyTable(["", *NAMES.values()], align="r")
-    table.align[""] = "l"
-    rows = [_outcome(results, processes) for processes in NAMES]
-    for name in rows[0]:
-        table.add_row([name, *(row[name] for row in rows)])
-    return table
-
-
-def _kills(results: Results) -> dict[str, dict[str, int]]:
+def _kills(runs: list[Results]) -> dict[str, dict[str, int]]:
     counts = {phase: dict.fromkeys(KINDS, 0) for phase in (*EARLY, *LATE, PROGRAM)}
-    for run in results["runs"]:
+    for run in runs:
         for attempt in filter(lambda attempt: attempt["killed"], run["attempts"]):
             kinds = ["kills", "at a moment" if attempt["at_moment"] else "at a time", NAMES[run["processes"]]]
             for kind in kinds if attempt["plan"]["whole"] else [*kinds, "one of two"]:
@@ -64,24 +49,20 @@ def _kills(results: Results) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _line(attempt: dict[str, Any]) -> str:
-    plan = attempt["plan"]
+def _line(attempt: Results) -> str:
+    plan, begins, ends = attempt["plan"], "not training", "to the end"  # not yet, or no longer
     if attempt["trained"]:
         begins = "from the first step" if attempt["resumed_from"] is None else f"from step {attempt['resumed_from']}"
-    else:
-        begins = "not training"  # yet, or any more
-    ends = "to the end"
     if attempt["killed"] or attempt["stopped"]:
-        where = f"process {plan['rank']}" if not plan["whole"] and "rank" in plan else "all" if plan["whole"] else "one"
+        whom = "all" if plan["whole"] else f"process {plan['rank']}" if "rank" in plan else "one"
         how = "at a moment" if attempt["at_moment"] else "at a time"
-        ends = f"{signal.Signals(plan['signal']).name} in {attempt['phase']} {how}, to {where}"
+        ends = f"{signal.Signals(plan['signal']).name} in {attempt['phase']} {how}, to {whom}"
     codes = "exit codes " + " ".join(map(str, attempt["codes"]))
     damaged = [attempt["damaged"]] if attempt["damaged"] else []
     return "; ".join([begins, ends, codes, *["damage skipped"] * attempt["skipped"], *damaged])
 
 
-def _outcome(results: Results, processes: int) -> dict[str, Any]:
-    runs = [run for run in results["runs"] if run["processes"] == processes]
+def _outcome(runs: list[Results]) -> dict[str, Any]:
     attempts = [attempt for run in runs for attempt in run["attempts"]]
     begun = [attempt for attempt in attempts if attempt["trained"]]
     signalled = [attempt for attempt in attempts if attempt["stopped"]]

@@ -6,8 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from chaos_inputs import make_inputs
-from chaos_runs import Run, differences, nursery
+from chaos_runs import Run, differences, make_inputs
 
 from mixcse.base.files import read_json, write_json
 
@@ -15,10 +14,10 @@ STEPS = 12  # of two epochs; a checkpoint after each third
 KILL, INTERRUPT, TERMINATE = signal.SIGKILL, signal.SIGINT, signal.SIGTERM
 
 
-@pytest.fixture(scope="module")
-def start():
-    with nursery() as one:
-        yield one
+@pytest.fixture(autouse=True)
+def overview_alone(monkeypatch):
+    """Of a run's figures; the attempts are forked from this process."""
+    monkeypatch.setattr("mixcse.train.page.draw_figure", lambda *_: None)
 
 
 @pytest.fixture()
@@ -27,12 +26,12 @@ def inputs(tmp_path, tiny_bert):
 
 
 @pytest.fixture()
-def undisturbed(start, inputs, tmp_path):
+def undisturbed(inputs, tmp_path):
     """Gives such a run of so many processes."""
 
     def make(processes):
         run = Run(tmp_path / f"undisturbed-{processes}", processes, inputs)
-        run.attempt(start)
+        run.attempt()
         assert run.finished
         return run
 
@@ -44,14 +43,14 @@ def at(phase, moment, number=KILL, rank=0, whole=True):
     return {"signal": number, "rank": rank, "whole": whole, "written": 0.3, "moments": {phase: moment}}
 
 
-def carry_out(plans, run, start):
+def carry_out(plans, run):
     for plan in plans:
-        event = run.attempt(start, plan)
+        event = run.attempt(plan)
         assert event["killed"] or event["stopped"]
         assert [event["phase"]] == list(plan["moments"])
 
 
-def test_a_process_that_is_killed_over_and_over(start, inputs, undisturbed, tmp_path):
+def test_a_process_that_is_killed_over_and_over(inputs, undisturbed, tmp_path):
     run = Run(tmp_path / "killed", 1, inputs)
     before = [
         at("start", 17),  # the corpus is read, and not yet in its place in the cache
@@ -64,7 +63,7 @@ def test_a_process_that_is_killed_over_and_over(start, inputs, undisturbed, tmp_
         at("save", 50),  # a third of the state is written
         at("training", 12),
     ]
-    carry_out(before, run, start)
+    carry_out(before, run)
     damaged = run.step
     run.damage(random.Random(0))
     after = [
@@ -73,8 +72,8 @@ def test_a_process_that_is_killed_over_and_over(start, inputs, undisturbed, tmp_
         at("export", 31),  # some files are in their places
         at("report", 7),  # all is there but the page
     ]
-    carry_out(after, run, start)
-    run.attempt(start)
+    carry_out(after, run)
+    run.attempt()
     assert run.finished
     assert run.wrong(undisturbed(1)) == []
     assert sum(event["killed"] for event in run.events) == len([*before, *after]) - 2
@@ -83,7 +82,7 @@ def test_a_process_that_is_killed_over_and_over(start, inputs, undisturbed, tmp_
     assert 0 < first["resumed_from"] < damaged
 
 
-def test_two_processes_of_which_both_or_one_are_killed(start, inputs, undisturbed, tmp_path):
+def test_two_processes_of_which_both_or_one_are_killed(inputs, undisturbed, tmp_path):
     run = Run(tmp_path / "killed", 2, inputs)
     plans = [
         at("training", 17, rank=1),
@@ -93,8 +92,8 @@ def test_two_processes_of_which_both_or_one_are_killed(start, inputs, undisturbe
         at("seal", 6),
         at("export", 6),
     ]
-    carry_out(plans, run, start)
-    run.attempt(start)
+    carry_out(plans, run)
+    run.attempt()
     assert run.finished
     assert run.wrong(undisturbed(2)) == []
 
@@ -124,11 +123,11 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def finished(start, tiny_bert, tmp_path_factory):
+def finished(tiny_bert, tmp_path_factory):
     """A finished run's folder."""
     folder = tmp_path_factory.mktemp("finished")
-    run = Run(folder, 1, make_inputs(folder / "inputs", tiny_bert, 6))
-    run.attempt(start)
+    run = Run(folder / "run", 1, make_inputs(folder / "inputs", tiny_bert, 6))
+    run.attempt()
     return run.out
 
 
