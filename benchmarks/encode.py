@@ -31,9 +31,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_recipe import make_sentences
 from machine import machine, peak_memory
-from transformers import AutoModel, BertConfig, BertTokenizerFast
+from tiny import make_bert, sentences
 
 from mixcse.base.console import quiet_libraries, say
 from mixcse.data.demo_encoder import demo_encoder
@@ -162,14 +161,14 @@ def show_memory() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = make_tiny_model(folder / "bert")
-        block = make_sentences(100_000)
+        make_bert(folder / "bert", hidden_size=64, num_hidden_layers=1, num_attention_heads=1, intermediate_size=64)
+        block = sentences(random.Random(0), 100_000)
         for lines in LINES:
             path = folder / f"{lines}.txt"
             with open(path, "w", encoding="utf-8") as file:
                 for number in range(lines // len(block)):  # numbered, so that no two are equal
-                    file.writelines(f"w{number} {sentence}\n" for sentence in block)
-            command = [sys.executable, __file__, "--memory_of", model, str(path)]
+                    file.writelines(f"{number} {sentence}\n" for sentence in block)
+            command = [sys.executable, __file__, "--memory_of", str(folder / "bert"), str(path)]
             printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             found = json.loads(printed.splitlines()[-1])
             rows.append([f"{lines:,}", f"{path.stat().st_size / 2**20:.0f}", *(f"{found[key]:.0f}" for key in FOUND)])
@@ -199,18 +198,6 @@ def show_startup(model: str, times: int) -> None:
 
 
 FOUND = ("written", "seconds", "before", "peak")
-
-
-def make_tiny_model(folder: Path) -> str:
-    """One layer of 64 dimensions, random, for `make_sentences`' words."""
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(30_000))]
-    folder.mkdir()
-    (folder / "vocab.txt").write_text("\n".join(words))
-    vocabulary = str(folder / "vocab.txt")
-    BertTokenizerFast(vocab=vocabulary, vocab_file=vocabulary, model_max_length=128).save_pretrained(folder)
-    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 64}
-    AutoModel.from_config(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
-    return str(folder)
 
 
 def encode_alone(names: list[str]) -> None:

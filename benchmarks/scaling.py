@@ -1,6 +1,6 @@
 """How time and memory grow with the corpus, with the batch and with the number of processes; on the CPU, on Linux.
 
-    python benchmarks/scaling.py [--parts corpus batch processes] [--output_json FILE] [--plot FILE]
+    python benchmarks/scaling.py [--parts corpus batch processes] [--output_json FILE]
 
 Every measurement is a fresh process (`scaling_run.py`) that runs train.py's own code, once.
 Memory is the peak of anonymous pages, looked at every 20 ms: what a process cannot do
@@ -8,7 +8,7 @@ without.  Pages of files (memory-mapped Arrow tables, libraries) are not counted
 system takes them back when it needs them; pages that forked workers share count once.
 Seconds a step are the median from step to step, after the first.
 
-corpus: made-up lines of the tokenizer's words; time to read and tokenise them, with an empty
+corpus: the sample's sentences over and over, numbered; time to read and tokenise them, with an empty
 cache and each number of processes, and from the cache; and 50 steps of a tiny BERT on them.
 batch: the demo's encoder, a batch encoded as by default, and replayed in chunks.
 processes: the same encoder and one batch, shared by processes of one thread each.
@@ -21,25 +21,23 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from itertools import islice
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scaling_results import draw, tables
+from scaling_results import tables
 from tiny import make_bert
 from tqdm import tqdm
 from transformers import AutoTokenizer
 
-from mixcse.base.console import OneLineParser, quiet_libraries, say
+from mixcse.base.console import OneLineParser, quiet_libraries
 from mixcse.base.errors import UserError
-from mixcse.base.files import write_json
+from mixcse.base.files import ROOT, write_json
 from mixcse.base.program import run_cli
 from mixcse.data.demo_encoder import demo_encoder
 from mixcse.reproduce.record import place
 
 MAX_LENGTH = 32  # tokens of a training sentence
-BLOCK = 10_000  # lines made at once
 CORPUS_STEPS, SHARED_BATCH = 50, 64
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 PARTS = ("corpus", "batch", "processes")
@@ -60,9 +58,6 @@ def main(argv: list[str]) -> None:
             if options.output_json:
                 write_json(options.output_json, results)  # what is measured is safe
     sys.stdout.write("\n".join(tables(results)) + "\n")
-    if options.plot:
-        draw(results, options.plot)
-        say(f"drawn: {options.plot}")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -77,7 +72,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=6, help="timed steps of a batch; one more comes first")
     parser.add_argument("--folder", help="where temporary files go (about 1 GB for a million lines)")
     parser.add_argument("--output_json")
-    parser.add_argument("--plot", help="a file that matplotlib can write, such as .svg or .png")
     options = parser.parse_args(argv)
     if min(*options.lines, *options.batches, *options.workers, *options.processes, options.steps) < 1:
         raise UserError("all numbers have to be at least 1")
@@ -123,22 +117,11 @@ class Bench:
         return self.measure(title, "train", *options, *more, **how)
 
     def corpus(self, lines: int) -> Path:
-        """Made-up lines, about 20 words each; every size begins with the same ones."""
-        self.bar.set_description(f"making {lines:,} lines")
+        """So many lines, unlike each other by their numbers; every size begins with the same ones."""
         path = self.folder / f"{lines}.txt"
-        words = (demo_encoder() / "vocab.txt").read_text(encoding="utf-8").split()
-        words = [word for word in words if word.isascii() and word.isalpha() and len(word) > 1]
-        weights = 1 / (np.arange(len(words)) + 2.7)  # Zipf and Mandelbrot: the vocabulary is roughly by frequency
-        random = np.random.default_rng(0)
+        sample = (ROOT / "data" / "sample" / "sentences.txt").read_text(encoding="utf-8").splitlines()
         with open(path, "w", encoding="utf-8") as file:
-            for start in range(0, lines, BLOCK):
-                lengths = random.lognormal(np.log(17), 0.55, BLOCK).astype(int).clip(1, 200)
-                drawn = random.choice(words, lengths.sum(), p=weights / weights.sum()).tolist()
-                glued = random.random(len(drawn)) < 0.05  # to the next one: a word that the tokenizer takes apart
-                spaced = (word + " " * (not glue) for word, glue in zip(drawn, glued.tolist(), strict=True))
-                for i, length in enumerate(lengths[: lines - start].tolist(), start):
-                    line = "".join(islice(spaced, length))
-                    file.write(f"{line}{i}\n")  # by its number unlike all others
+            file.writelines(f"{sentence} {number}\n" for number, sentence in zip(range(lines), cycle(sample)))
         return path
 
 
