@@ -184,7 +184,7 @@ def show_startup(model: str, times: int) -> None:
         text = Path(folder) / "ten.txt"
         text.write_text("".join(f"This is sentence {number} of ten.\n" for number in range(10)))
         encode = ["-m", "mixcse", "encode", "--model", model, str(text), "--output", str(text.with_suffix(".npy"))]
-        seconds: dict[str, list[float]] = {"mixcse encode": [], "AutoModel.from_pretrained": []}
+        seconds: dict[str, list[float]] = {"encode": [], "AutoModel.from_pretrained": []}
         for turn in range(times + 1):
             for name, words in zip(seconds, (encode, ["-c", bare, model]), strict=True):
                 start = time.perf_counter()

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from unittest.mock import patch
 
 import datasets
 import torch
@@ -162,7 +163,9 @@ def work(process, processes, folder, model_folder, command):
             found[f"{columns} columns"] = sentence_transformers_loss(columns)
             found[f"{columns} columns, cached"] = sentence_transformers_loss(columns, mini_batch_size=5)
         prepare_to_train(process, processes, folder)
-        found["said"] = stop_and_resume(command, folder / "out", folder / "whole")
+        with patch.object(SentenceModel, "save_pretrained", autospec=True, side_effect=SentenceModel.save_pretrained):
+            found["said"] = stop_and_resume(command, folder / "out", folder / "whole")
+            found["writes"] = SentenceModel.save_pretrained.called
     torch.save(found, folder / f"{process}.pt")
     leave()
 

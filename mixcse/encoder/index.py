@@ -168,10 +168,8 @@ class SentenceIndex:
         if not (folder / DESCRIPTION).is_file():
             raise UserError(f"{folder}: no index in it ({DESCRIPTION}); SentenceIndex.save writes one")
         try:
-            described, sentences = (
-                dict(read_json(folder / DESCRIPTION)),
-                parquet.read_table(folder / SENTENCES)["sentence"],
-            )
+            described = dict(read_json(folder / DESCRIPTION))
+            sentences = parquet.read_table(folder / SENTENCES)["sentence"]
             if wrong := [name for name, kind in KNOWN.items() if not isinstance(described.get(name, ...), kind)]:
                 raise ValueError(f"{DESCRIPTION} has no usable {wrong[0]!r}")
             if described["version"] != VERSION:

@@ -126,6 +126,8 @@ class MixCSETrainer(Trainer):
         return metrics
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        if not self.args.should_save:  # newer versions of transformers leave that to be asked here
+            return
         Path(self.args.output_dir).stat()  # raises if it has been removed: what is there now is no run's folder
         self.losses.read()
         if not is_finite(self.model):

@@ -234,8 +234,9 @@ def test_two_processes_stop_at_the_same_step_and_resume(groups):
     """Though one alone hears the signal, in the middle of an epoch; each has the dropout that it would have had."""
     folder = groups(2)
     out, whole = folder / "out", folder / "whole"
-    found = [torch.load(folder / f"{process}.pt")["said"] for process in (0, 1)]
-    assert found == [f"stopped; step 3 is saved in {out}: the same command goes on from there"] * 2
+    found = [torch.load(folder / f"{process}.pt") for process in (0, 1)]
+    assert {one["said"] for one in found} == {f"stopped; step 3 is saved in {out}: the same command goes on from there"}
+    assert [one["writes"] for one in found] == [True, False]  # one would remove what the other writes
     assert (folder / "0.txt").read_text().count(f"continuing from {out / 'checkpoint-3'}\n") == 1
     assert json.loads((out / "train_results.json").read_text())["resumed_from_step"] == 3
     assert same_weights(out, whole)
