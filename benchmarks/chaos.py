@@ -27,11 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from chaos_cold import cold_attempt
-from chaos_plans import DAMAGED, PROGRAM, next_plan
+from chaos_plans import DAMAGED, EARLY, LATE, PROGRAM, cold_attempt, next_plan
 from chaos_runs import Run, make_inputs
-from chaos_table import tables, told
 from machine import machine
+from prettytable import PrettyTable
 from tiny import make_bert
 from tqdm import tqdm
 
@@ -42,6 +41,9 @@ from mixcse.base.program import run_cli
 from mixcse.reproduce.record import git_state
 
 MOST_ATTEMPTS = 80  # in a run
+NAMES = {1: "1 process", 2: "2 processes"}
+KINDS = ("kills", "at a moment", "at a time", *NAMES.values(), "one of two")
+Results = dict[str, Any]
 
 
 def main(argv: list[str]) -> None:
@@ -142,6 +144,59 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if not 0 <= options.cold <= options.kills or options.kills < 1:
         raise UserError("--kills has to be at least 1, and --cold no more than that")
     return options
+
+
+def tables(results: Results) -> list[str]:
+    """Of `told` results: kills by phase, what came of the runs, and the line that says it all."""
+    kills, outcomes = results["kills_by_phase"], results["outcomes"]
+    phases = PrettyTable(["phase", *KINDS], align="r")
+    for phase, count in kills.items():
+        phases.add_row([phase, *count.values()], divider=phase == PROGRAM)
+    phases.add_row(["all", *map(sum, zip(*(count.values() for count in kills.values()), strict=True))])
+    of_runs = PrettyTable(["", *outcomes], align="r")
+    of_runs.add_rows([[name, *(one[name] for one in outcomes.values())] for name in outcomes[NAMES[1]]])
+    phases.align["phase"] = of_runs.align[""] = "l"
+    return [str(phases), str(of_runs), results["summary"]]
+
+
+def told(results: Results) -> Results:
+    """The results with what the tables say."""
+    runs = results["runs"]
+    same = sum(run["finished"] and not run["wrong"] for run in runs)
+    summary = (
+        f"{results['kills']} kills in {len(runs)} runs: {same} of {len(runs)} finished "
+        "with identical weights, scores and best checkpoint"
+    )
+    outcomes = {name: _outcome([run for run in runs if run["processes"] == n]) for n, name in NAMES.items()}
+    return results | {"summary": summary, "kills_by_phase": _kills(runs), "outcomes": outcomes}
+
+
+def _kills(runs: list[Results]) -> dict[str, dict[str, int]]:
+    counts = {phase: dict.fromkeys(KINDS, 0) for phase in (*EARLY, *LATE, PROGRAM)}
+    for run in runs:
+        for attempt in filter(lambda attempt: attempt["killed"], run["attempts"]):
+            kinds = ["kills", "at a moment" if attempt["at_moment"] else "at a time", NAMES[run["processes"]]]
+            for kind in kinds if attempt["plan"]["whole"] else [*kinds, "one of two"]:
+                counts[attempt["phase"]][kind] += 1
+    return counts
+
+
+def _outcome(runs: list[Results]) -> dict[str, Any]:
+    attempts = [attempt for run in runs for attempt in run["attempts"]]
+    begun = [attempt for attempt in attempts if attempt["trained"]]
+    signalled = [attempt for attempt in attempts if attempt["stopped"]]
+    return {
+        "runs": len(runs),
+        "finished": sum(run["finished"] for run in runs),
+        "identical to an undisturbed one": sum(run["finished"] and not run["wrong"] for run in runs),
+        "attempts": len(attempts),
+        "from the first step": sum(attempt["resumed_from"] is None for attempt in begun),
+        "continued from a checkpoint": sum(attempt["resumed_from"] is not None for attempt in begun),
+        "stopped by SIGINT, exit code 130": sum(130 in attempt["codes"] for attempt in signalled),
+        "stopped by SIGTERM, exit code 143": sum(143 in attempt["codes"] for attempt in signalled),
+        "checkpoints damaged": sum(attempt["damaged"] is not None for attempt in attempts),
+        "skipped with a warning": sum(attempt["skipped"] for attempt in attempts),
+    }
 
 
 if __name__ == "__main__":

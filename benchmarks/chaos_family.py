@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NoReturn
@@ -58,7 +59,8 @@ class Family:
         """A signal to one of them, or to all."""
         for one in self.alive():
             if rank in (None, one):
-                os.kill(self._processes[one].pid, number)
+                with suppress(ProcessLookupError):  # it has ended, and the server has not yet said how
+                    os.kill(self._processes[one].pid, number)
 
 
 def _train(

@@ -1,7 +1,6 @@
-"""Encoding: `SentenceEncoder.encode` against `SentenceTransformer.encode`, and the memory of a file's encoding.
+"""Encoding: `SentenceEncoder.encode` against `SentenceTransformer.encode`, and the start of `mixcse encode`.
 
     python benchmarks/encode.py --sentences wiki1m_first_12k.txt wikisplit_15k.txt [--count 20000] [--pooler avg]
-    python benchmarks/encode.py --memory
     python benchmarks/encode.py --startup 9
 
 Both are in one process with the same weights, sentences and limit of length, and take turns: a
@@ -10,15 +9,11 @@ both.  A slice is what one call of `encode` gets, and has sentences of all lengt
 sentence-transformers, other batch sizes than its default are tried on a few sentences, and the
 fastest one takes part as well.
 
-`--memory` encodes files of 100,000 and of 1,000,000 lines into .npy with a tiny random encoder,
-each in a process of its own, and prints the most memory that it took.
-
 `--startup` runs `mixcse encode` on ten sentences, from start to end, in turns with a program that only
 loads the same model by `AutoModel.from_pretrained`.
 """
 
 import argparse
-import json
 import random
 import statistics
 import subprocess
@@ -31,8 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import machine, peak_memory
-from tiny import make_bert, sentences
+from machine import machine
 
 from mixcse.base.console import quiet_libraries, say
 from mixcse.data.demo_encoder import demo_encoder
@@ -43,7 +37,6 @@ from mixcse.evaluate.tables import table
 DEFAULT = 32  # SentenceTransformer.encode's batch_size
 OTHERS = (8, 16, 64, 128)
 TRIED = 512  # sentences to choose one of them by
-LINES = (100_000, 1_000_000)
 
 Encode = Callable[[list[str]], np.ndarray]
 
@@ -52,13 +45,6 @@ def main() -> None:
     """Measures and prints."""
     options = _parse()
     quiet_libraries()
-    if options.memory_of:
-        torch.set_num_threads(1)  # more gain nothing with a tiny model
-        encode_alone(options.memory_of)
-        return
-    if options.memory:
-        show_memory()
-        return
     if options.startup:
         show_startup(options.model_name_or_path, options.startup)
         return
@@ -76,12 +62,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--model_name_or_path", default=str(demo_encoder()))
     parser.add_argument("--pooler", choices=("cls_before_pooler", "avg"), default="cls_before_pooler")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--memory", action="store_true", help="measure memory instead")
     parser.add_argument("--startup", type=int, metavar="N", help="measure the start of the command instead, N times")
-    parser.add_argument("--memory_of", nargs=2, metavar=("MODEL", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if not (options.sentences or options.memory or options.memory_of or options.startup):
-        parser.error("--sentences FILE (or --memory) is needed")
+    if not (options.sentences or options.startup):
+        parser.error("--sentences FILE (or --startup N) is needed")
     return options
 
 
@@ -156,27 +140,6 @@ def take_turns(ways: dict[str, Encode], slices: list[list[str]]) -> tuple[dict[s
     return seconds, apart
 
 
-def show_memory() -> None:
-    """The table of `--memory`."""
-    rows = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_bert(folder / "bert", hidden_size=64, num_hidden_layers=1, num_attention_heads=1, intermediate_size=64)
-        block = sentences(random.Random(0), 100_000)
-        for lines in LINES:
-            path = folder / f"{lines}.txt"
-            with open(path, "w", encoding="utf-8") as file:
-                for number in range(lines // len(block)):  # numbered, so that no two are equal
-                    file.writelines(f"{number} {sentence}\n" for sentence in block)
-            command = [sys.executable, __file__, "--memory_of", str(folder / "bert"), str(path)]
-            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            found = json.loads(printed.splitlines()[-1])
-            rows.append([f"{lines:,}", f"{path.stat().st_size / 2**20:.0f}", *(f"{found[key]:.0f}" for key in FOUND)])
-            path.unlink()
-    print(machine())
-    print(table(["lines", "MB of text", "MB of .npy", "s", "MB before", "peak MB"], *rows))
-
-
 def show_startup(model: str, times: int) -> None:
     """Seconds of both programs, and their ratio pair by pair."""
     bare = "import sys; from transformers import AutoModel; AutoModel.from_pretrained(sys.argv[1])"
@@ -195,26 +158,6 @@ def show_startup(model: str, times: int) -> None:
     print(machine())
     print(", ".join(f"{name} {statistics.median(taken):.2f} s" for name, taken in seconds.items()))
     print(f"ratio: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
-
-
-FOUND = ("written", "seconds", "before", "peak")
-
-
-def encode_alone(names: list[str]) -> None:
-    """Encodes a file and prints what that took."""
-    model, path = names
-    encoder = SentenceEncoder(model, device="cpu")
-    encoder.encode(["warm"])
-    out = Path(path).with_suffix(".npy")
-    with peak_memory() as before:
-        pass
-    start = time.perf_counter()
-    with peak_memory() as peak:
-        encoder.encode_file(path, out)
-    seconds = time.perf_counter() - start
-    written = out.stat().st_size / 2**20
-    out.unlink()
-    print(json.dumps({"written": written, "seconds": seconds, "before": before(), "peak": peak()}))
 
 
 if __name__ == "__main__":

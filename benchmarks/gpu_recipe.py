@@ -21,8 +21,9 @@ from typing import Any
 
 import torch
 from machine import machine, peak_memory
+from tiny import make_bert
 from tqdm import tqdm
-from transformers import AutoModel, BertConfig, BertTokenizerFast, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 from ways import MAX_LENGTH, trainer_of
 
 from mixcse.base.console import quiet_libraries, say
@@ -32,9 +33,10 @@ from mixcse.train import gpu_recipe
 from mixcse.train import run as training
 
 BATCH, PERIOD = 64, 125
-VOCABULARY = 30_000
+WORDS = [f"w{i}" for i in range(30_000)]
 MEAN_WORDS, SPREAD = 22, 10  # of wiki1m's sentences, in tokens, before they are cut to 32
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+TINY = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 
 
 def main() -> None:
@@ -44,7 +46,8 @@ def main() -> None:
     gpu = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = make_model(folder / "bert", tiny=options.tiny)
+        model = str(folder / "bert")
+        make_bert(folder / "bert", words=WORDS, initializer_range=0.02, **(TINY if options.tiny else BASE))
         sentences = make_sentences(BATCH * (options.steps + options.warm_up))
         print(machine())
         measured = {way: measure(way, model, sentences, options) for way in levers(gpu)}
@@ -107,25 +110,10 @@ def levers(gpu: bool) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
-def make_model(folder: Path, *, tiny: bool) -> str:
-    """A random BERT-base (or a tiny one) with a tokenizer of whole words."""
-    words = [f"w{i}" for i in range(VOCABULARY)]
-    folder.mkdir()
-    (folder / "vocab.txt").write_text("\n".join(SPECIAL + words))
-    vocabulary = str(folder / "vocab.txt")
-    BertTokenizerFast(vocab=vocabulary, vocab_file=vocabulary, model_max_length=512).save_pretrained(folder)
-    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
-    torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(SPECIAL) + VOCABULARY, **(sizes if tiny else {}))
-    AutoModel.from_config(config).save_pretrained(folder)
-    return str(folder)
-
-
 def make_sentences(count: int, seed: int = 0) -> list[str]:
     """Sentences of words drawn as often as real ones are, of real ones' lengths."""
     generator = random.Random(seed)
-    words = [f"w{i}" for i in range(VOCABULARY)]
-    pool = generator.choices(words, weights=[1 / (i + 1) for i in range(VOCABULARY)], k=1_000_000)
+    pool = generator.choices(WORDS, weights=[1 / (i + 1) for i in range(len(WORDS))], k=1_000_000)
     sentences = []
     for _ in range(count):
         length = min(60, max(3, round(generator.gauss(MEAN_WORDS, SPREAD))))

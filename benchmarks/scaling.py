@@ -1,6 +1,6 @@
 """How time and memory grow with the corpus, with the batch and with the number of processes; on the CPU, on Linux.
 
-    python benchmarks/scaling.py [--parts corpus batch processes] [--output_json FILE]
+    python benchmarks/scaling.py [--parts corpus batch processes encode] [--output_json FILE]
 
 Every measurement is a fresh process (`scaling_run.py`) that runs train.py's own code, once.
 Memory is the peak of anonymous pages, looked at every 20 ms: what a process cannot do
@@ -12,6 +12,7 @@ corpus: the sample's sentences over and over, numbered; time to read and tokenis
 cache and each number of processes, and from the cache; and 50 steps of a tiny BERT on them.
 batch: the demo's encoder, a batch encoded as by default, and replayed in chunks.
 processes: the same encoder and one batch, shared by processes of one thread each.
+encode: the corpus, by a tiny BERT into .npy, with one thread.
 """
 
 import argparse
@@ -25,7 +26,6 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from scaling_results import tables
 from tiny import make_bert
 from tqdm import tqdm
 from transformers import AutoTokenizer
@@ -35,12 +35,12 @@ from mixcse.base.errors import UserError
 from mixcse.base.files import ROOT, write_json
 from mixcse.base.program import run_cli
 from mixcse.data.demo_encoder import demo_encoder
+from mixcse.evaluate.tables import table
 from mixcse.reproduce.record import place
 
 MAX_LENGTH = 32  # tokens of a training sentence
 CORPUS_STEPS, SHARED_BATCH = 50, 64
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-PARTS = ("corpus", "batch", "processes")
 Row = dict[str, Any]
 
 
@@ -50,11 +50,10 @@ def main(argv: list[str]) -> None:
     if not sys.platform.startswith("linux"):
         raise UserError("this benchmark reads memory from Linux's /proc")
     quiet_libraries()
-    measure = {"corpus": corpus_part, "batch": batch_part, "processes": processes_part}
     results: Row = place()
     with tempfile.TemporaryDirectory(prefix="mixcse-scaling-", dir=options.folder) as folder, tqdm(unit="run") as bar:
         for part in options.parts:
-            results[part] = list(measure[part](Bench(Path(folder), bar), options))
+            results[part] = list(PARTS[part](Bench(Path(folder), bar), options))
             if options.output_json:
                 write_json(options.output_json, results)  # what is measured is safe
     sys.stdout.write("\n".join(tables(results)) + "\n")
@@ -161,6 +160,57 @@ def processes_part(bench: Bench, options: argparse.Namespace) -> Iterator[Row]:
         found = bench.train(f"{count} processes", file, demo_encoder(), SHARED_BATCH // count, steps, **how)
         largest = {name: max(row[name] for row in found) for name in found[0]} if found else {}
         yield {"processes": count, "batch": SHARED_BATCH} | largest
+
+
+def encode_part(bench: Bench, options: argparse.Namespace) -> Iterator[Row]:
+    """A file into a file, for each size of corpus."""
+    small = bench.folder / "small"
+    make_bert(small, hidden_size=64, num_hidden_layers=1, num_attention_heads=1, intermediate_size=64)
+    for lines in options.lines:
+        for row in bench.measure(f"{lines:,} lines encoded", "encode", bench.corpus(lines), small, **ONE_THREAD):
+            yield {"lines": lines} | row
+
+
+PARTS = {"corpus": corpus_part, "batch": batch_part, "processes": processes_part, "encode": encode_part}
+
+
+def tables(results: Row) -> list[str]:
+    """A line about the machine, and tables of the parts that were measured."""
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {machine[name]}" for name in ("python", "torch", "transformers", "datasets"))
+    lines = [f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; {versions}"]
+    if rows := results.get("corpus"):
+        loads = [
+            [f"{row['lines']:,}", "cache" if row["what"] == "cached load" else "nothing", row["workers"]]
+            + [row["seconds"], f"{row['lines'] / row['seconds']:,.0f}", *_megabytes(row, "before_mb", "peak_mb")]
+            for row in rows
+            if "seconds" in row
+        ]
+        runs = [
+            [f"{row['lines']:,}", row["first_step_after"], 1000 * row["step_seconds"]]
+            + _megabytes(row, "before_mb", "peak_mb")
+            for row in rows
+            if row["what"] == "training"
+        ]
+        heads = ["lines", "from", "processes", "s", "lines/s", "MB before", "peak MB"]
+        lines += ["corpus: reading and tokenising", table(heads, *loads)]
+        lines += ["corpus: 50 steps of a tiny BERT, batch 64, 1 thread"]
+        lines += [table(["lines", "first step after s", "ms a step", "MB before", "peak MB"], *runs)]
+    if rows := results.get("batch"):
+        cells = [[row["batch"], row["how"], row.get("step_seconds"), *_megabytes(row, "peak_mb")] for row in rows]
+        lines += ["batch: the demo's encoder", table(["batch", "encoded", "s a step", "peak MB"], *cells)]
+    if rows := results.get("processes"):
+        cells = [[row["processes"], row.get("step_seconds"), *_megabytes(row, "peak_mb")] for row in rows]
+        lines += ["processes: the demo's encoder, batch 64, 1 thread each"]
+        lines += [table(["processes", "s a step", "peak MB of one"], *cells)]
+    if rows := results.get("encode"):
+        cells = [[f"{row['lines']:,}", row["seconds"], *_megabytes(row, "before_mb", "peak_mb")] for row in rows]
+        lines += ["encode: a tiny BERT, 1 thread", table(["lines", "s", "MB before", "peak MB"], *cells)]
+    return lines
+
+
+def _megabytes(row: Row, *names: str) -> list[str | None]:
+    return [f"{row[name]:,.0f}" if name in row else None for name in names]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from mixcse.base.group import leave
 from mixcse.base.program import run_cli
 from mixcse.data.demo_encoder import demo_encoder
 from mixcse.data.tokens import load_training_data
+from mixcse.encoder.sentence_encoder import SentenceEncoder
 from mixcse.options import DataArguments
 
 MB = 1e6
@@ -23,7 +25,7 @@ MB = 1e6
 def main(argv: list[str]) -> None:
     """Does what the first argument says."""
     quiet_libraries()
-    measured = {"load": load, "train": train}[argv[0]](*argv[1:])
+    measured = {"load": load, "train": train, "encode": encode}[argv[0]](*argv[1:])
     sys.stdout.write(json.dumps(measured) + "\n")
     sys.stdout.flush()
 
@@ -36,6 +38,16 @@ def load(file: str, workers: str, max_length: str) -> dict[str, float]:
     with peak_memory(memory_with_children, MB) as peak:
         before, start = peak(), time.perf_counter()
         load_training_data(arguments, tokenizer)
+        return {"seconds": time.perf_counter() - start, "before_mb": before, "peak_mb": peak()}
+
+
+def encode(file: str, model: str) -> dict[str, float]:
+    """Encodes a file of sentences into .npy."""
+    encoder = SentenceEncoder(model, device="cpu")
+    encoder.encode(["warm"])
+    with peak_memory(unit=MB) as peak:
+        before, start = peak(), time.perf_counter()
+        encoder.encode_file(file, Path(file).with_suffix(".npy"))
         return {"seconds": time.perf_counter() - start, "before_mb": before, "peak_mb": peak()}
 
 
