@@ -168,7 +168,8 @@ def told(results: Results) -> Results:
         "with identical weights, scores and best checkpoint"
     )
     outcomes = {name: _outcome([run for run in runs if run["processes"] == n]) for n, name in NAMES.items()}
-    return results | {"summary": summary, "kills_by_phase": _kills(runs), "outcomes": outcomes}
+    counted = [run | {"attempts": len(run["attempts"])} for run in runs]
+    return results | {"summary": summary, "kills_by_phase": _kills(runs), "outcomes": outcomes, "runs": counted}
 
 
 def _kills(runs: list[Results]) -> dict[str, dict[str, int]]:
