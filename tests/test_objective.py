@@ -111,14 +111,6 @@ def test_mixes_that_hold_the_own_positive_have_logit_zero():
             assert (from_first[i, j] == 0) == (j == (i + 1) % 5)
 
 
-def test_mixes_carry_no_gradient():
-    z = random_z(4).requires_grad_()
-    # Block 3 alone: its anchors learn, its mixes (made of second views) do not.
-    (grad,) = torch.autograd.grad(logit_blocks(z)["mixed_second"].sum(), z)
-    assert grad[:, 0].abs().sum() > 0
-    assert grad[:, 1].abs().sum() == 0
-
-
 @pytest.mark.parametrize("variant", ["released", "adaptive", "paper"])
 def test_without_stop_gradient_the_mixes_learn(variant):
     """Central differences are the judge: they know of no detach, so the gradient must be the whole one."""
@@ -132,29 +124,6 @@ def test_without_stop_gradient_the_mixes_learn(variant):
         keywords["stop_gradient"] = stop_gradient
         agrees = torch.autograd.gradcheck(lambda z: contrastive_loss(z, **keywords), (z,), raise_exception=False)
         assert agrees is not stop_gradient
-
-
-def test_mixed_views_choose_the_blocks():
-    z = random_z(5)
-    both = logit_blocks(z)
-    assert list(both) == ["in_batch", "mixed_second", "mixed_first"]
-    for views, name in (("first", "mixed_first"), ("second", "mixed_second")):
-        blocks = logit_blocks(z, mixed_views=views)
-        assert list(blocks) == ["in_batch", name]
-        torch.testing.assert_close(blocks[name], both[name], rtol=0, atol=0)
-
-
-def test_lambda_zero_mixes_are_the_next_rows():
-    z = random_z(5)
-    logits = contrastive_logits(z, mixing_lambda=0.0)
-    torch.testing.assert_close(logits[0, 5], logits[0, 1])  # the mix of rows 0 and 1 is row 1
-    simcse = contrastive_logits(z, variant="simcse")
-    torch.testing.assert_close(logits[:, :5], simcse)
-
-
-def test_lambda_one_mixes_are_the_rows_themselves():
-    logits = contrastive_logits(random_z(5), mixing_lambda=1.0)
-    torch.testing.assert_close(logits[:, 5:10].diagonal(), logits[:, :5].diagonal())
 
 
 def test_one_sentence_alone():

@@ -1,6 +1,5 @@
 """Archives of strangers: whatever is wrong with one, it is refused and nothing of it is left."""
 
-import bz2
 import functools
 import gzip
 import io
@@ -69,12 +68,10 @@ def one(**what) -> bytes:
 PLAIN = tar([member(name, content=b"0123456789" * 200) for name in TASKS])
 ZEROS = tar([member(content=bytes(1 << 21))])
 LINKS = {
-    "symbolic": (tarfile.SYMTYPE, "/etc/passwd"), "symbolic, up": (tarfile.SYMTYPE, "../../.."),
-    "symbolic, within": (tarfile.SYMTYPE, "data.txt"), "symbolic, to itself": (tarfile.SYMTYPE, "evil.txt"),
-    "hard": (tarfile.LNKTYPE, "/etc/passwd"), "hard, up": (tarfile.LNKTYPE, "../x"),
-    "hard, within": (tarfile.LNKTYPE, "downstream/data.txt"),
+    "symbolic": (tarfile.SYMTYPE, "/etc/passwd"), "symbolic, within": (tarfile.SYMTYPE, "data.txt"),
+    "hard": (tarfile.LNKTYPE, "../x"), "hard, within": (tarfile.LNKTYPE, "downstream/data.txt"),
 }  # fmt: skip
-DEVICES = {"character device": tarfile.CHRTYPE, "block device": tarfile.BLKTYPE, "pipe": tarfile.FIFOTYPE}
+DEVICES = {"character device": tarfile.CHRTYPE, "pipe": tarfile.FIFOTYPE}
 OUTSIDE = {
     "..": "../../evil.txt", ".. within": "a/../../evil.txt", ".. last": "downstream/..", "absolute": "/tmp/evil.txt",
     "absolute, twice": "//tmp/evil.txt", "drive": "C:evil.txt",
@@ -84,7 +81,6 @@ ODD = {
     "no UTF-8": "a\udcff", "right to left": "a\u202etxt.exe",
 }  # fmt: skip
 SPARSE_MAP = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(1 << 50)}
-OLDER_MAP = {"GNU.sparse.size": str(1 << 50), "GNU.sparse.numblocks": "1", "GNU.sparse.map": "0,1"}
 
 CASES = [
     *(
@@ -95,15 +91,11 @@ CASES = [
     *(refused(f"outside: {name}", one(name=to), "would lie outside") for name, to in OUTSIDE.items()),
     *(refused(f"name: {name}", one(name=to), "odd characters or of more than 255 bytes") for name, to in ODD.items()),
     refused("name: NUL", one(pax_headers={"path": "a\0b"}), "odd characters or of more than 255 bytes"),
-    refused("name: a link's is not shown whole", one(kind=tarfile.SYMTYPE, linkname="x" * 5000), "xxx..."),
     refused("name: a folder outside", one(name="../a", kind=tarfile.DIRTYPE), "would lie outside"),
     refused("name: twice", tar([member(), member()]), "is there twice"),
-    refused("name: twice where case does not count", tar([member("A/b"), member("a/B")]), "'a/B' is there twice"),
     refused("name: a file, then a folder", tar([member("a"), member("a/b")]), "cannot be unpacked"),
-    refused("name: a folder, then a file", tar([member("a/b"), member("a")]), "cannot be unpacked"),
     refused("kind: unknown", one(kind=b"Z"), "of an unknown kind"),
     refused("many members", tar(member(f"a/{i}") for i in range(12)), "more than 10 members", MEMBERS_LIMIT=10),
-    refused("many folders", tar(member(f"{i}", kind=tarfile.DIRTYPE) for i in range(12)), "10", MEMBERS_LIMIT=10),
     refused("large", ZEROS, "unpacks to more than 1,048,576 bytes", BYTES_LIMIT=1 << 20),
     refused("bomb: gzip", gzip.compress(ZEROS), "unpacks to more than 1,048,576 bytes", BYTES_LIMIT=1 << 20),
     refused(
@@ -114,30 +106,18 @@ CASES = [
         "bomb: a header that lies", header(member()[0], octal(1 << 32)) + bytes(1 << 21), "unpacks to more than",
         BYTES_LIMIT=1 << 20,
     ),
-    refused("bomb: gzip in gzip", gzip.compress(gzip.compress(ZEROS)), "cannot be unpacked"),
     refused("compressed: xz", lzma.compress(PLAIN), "cannot be unpacked"),
-    refused("compressed: bzip2", bz2.compress(PLAIN), "cannot be unpacked"),
     refused("header: long name of 1 GiB", header(member(kind=b"L")[0], octal(1 << 30)), "cannot be unpacked"),
-    refused("header: pax of 8 GiB", header(member(kind=b"x")[0], octal((1 << 33) - 1)), "cannot be unpacked"),
     refused("header: pax after pax, for ever", header(member(kind=b"x")[0], octal(0)) * 3000, "cannot be unpacked"),
     refused("header: negative size", header(member()[0], b"\xff" * 12), "is sparse or of an unknown kind"),
-    refused("header: negative size in pax", one(pax_headers={"size": "-512"}), "fetch it again"),
-    refused("header: size that is no number", header(member()[0], b"0x7fffffff\0\0"), "cannot be unpacked"),
     refused("sparse: GNU", header(member(kind=b"S")[0], octal(0)), "sparse"),
     refused("sparse: pax 1.0", one(content=b"1\n0\n1\n".ljust(513), pax_headers=SPARSE_MAP), "sparse"),
-    refused("sparse: pax 0.1", one(content=b"1", pax_headers=OLDER_MAP), "sparse"),
     refused("truncated: in a file", PLAIN[:600], "cannot be unpacked", "unexpected end"),
-    refused("truncated: in a header", PLAIN[: 5 * 512 + 100], "no folder"),
     refused("truncated: gzip", lambda: gzip.compress(PLAIN)[:-20], "cannot be unpacked"),
-    refused("truncated: gzip's checksum", lambda: gzip.compress(PLAIN)[:-4], "cannot be unpacked"),
-    refused("damaged: gzip", lambda: gzip.compress(PLAIN)[:15] + b"\xff" * 400, "cannot be unpacked"),
     refused("damaged: gzip's checksum", lambda: gzip.compress(PLAIN)[:-8] + b"\0" * 8, "cannot be unpacked", "CRC"),
-    refused("damaged: a header", b"x" + PLAIN[1:], "cannot be unpacked"),
     refused("damaged: no tar", b"not a tar" * 100, "cannot be unpacked"),
     refused("damaged: empty", b"", "cannot be unpacked", "empty"),
-    refused("damaged: a page of the Hub", b"<!doctype html>".ljust(3000), "cannot be unpacked"),
     refused("damaged: a pointer of Git LFS", b"version https://git-lfs.github.com/spec/v1\n", "cannot be unpacked"),
-    refused("lacks: everything", tar([]), "no folder STS"),
     refused("lacks: a task", tar(member(name, content=b"x") for name in TASKS[1:]), "no folder STS"),
     refused("lacks: what is in the files", PLAIN, "STS12", "No such file", "and 13 more"),
     Case(

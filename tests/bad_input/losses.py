@@ -45,17 +45,12 @@ OBJECTIVE = [
     *(
         Case(f"z of {what}", of_shape(*shape), (f"{SHAPE}{shape}",), None, ValueError)
         for what, shape in (
-            ("one view as a matrix", (4, 6)),
             ("tokens", (4, 2, 5, 6)),
-            ("one sentence", (4, 1, 6)),
             ("two hard negatives", (4, 4, 6)),
             ("no rows", (0, 2, 6)),
-            ("no dimensions", (4, 2, 0)),
         )
     ),
     Case("z of integers", of_shape(4, 2, 6, dtype=torch.int64), ("must hold floating-point numbers, not torch.int64",),
-         None, ValueError),
-    Case("z of truth values", of_shape(4, 2, 6, dtype=torch.bool), ("floating-point numbers, not torch.bool",),
          None, ValueError),
     Case("z of complex numbers", of_shape(4, 2, 6, dtype=torch.complex64),
          ("must hold floating-point numbers, not torch.complex64",), None, ValueError),
@@ -65,13 +60,8 @@ OBJECTIVE = [
         Case(f"{name} {value}", of_options(**{name: value}), (says, str(value)), None, ValueError)
         for name, value, says in (
             ("temperature", 0.0, "temperature must be above 0 and finite, not"),
-            ("temperature", -0.05, "temperature must be above 0 and finite, not"),
             ("temperature", NAN, "temperature must be above 0 and finite, not"),
-            ("temperature", INFINITY, "temperature must be above 0 and finite, not"),
-            ("mixing_lambda", -0.1, "mixing_lambda must lie in 0 to 1, not"),
             ("mixing_lambda", 1.1, "mixing_lambda must lie in 0 to 1, not"),
-            ("mixing_lambda", NAN, "mixing_lambda must lie in 0 to 1, not"),
-            ("hard_negative_weight", NAN, "hard_negative_weight must be finite, not"),
             ("hard_negative_weight", -INFINITY, "hard_negative_weight must be finite, not"),
             ("variant", "mixcse", "variant must be one of released, adaptive, paper, simcse, not"),
             ("mixed_views", "third", "mixed_views must be one of"),
@@ -81,10 +71,8 @@ OBJECTIVE = [
         Case(f"rows {what}", of_options(rows=rows), ("rows must be some of the 4 in a row, counted",), None, ValueError)
         for what, rows in (
             ("beyond the batch", slice(4, 8)),
-            ("none of them", slice(2, 2)),
             ("counted from the end", slice(-2, None)),
             ("every other one", slice(0, 4, 2)),
-            ("backwards", slice(3, None, -1)),
         )
     ),
     Case("an unknown option", of_options(tau=0.05), ("unexpected keyword argument 'tau'",), None, TypeError),
@@ -97,14 +85,10 @@ SENTENCE_TRANSFORMERS = [
         Case(f"their loss: {name} {value!r}", of_loss(cached, **{name: value}), (says, str(value)), None, ValueError)
         for name, value, says, cached in (
             ("scale", 0.0, "scale must be above 0 and finite, not", False),
-            ("scale", -20.0, "scale must be above 0 and finite, not", False),
             ("scale", NAN, "scale must be above 0 and finite, not", True),
-            ("scale", INFINITY, "scale must be above 0 and finite, not", False),
             ("mixing_lambda", 2.0, "mixing_lambda must lie in 0 to 1, not", True),
             ("variant", "MixCSE", "variant must be one of released,", False),
-            ("mini_batch_size", 0, "mini_batch_size must be a whole number of at least 1, not", True),
             ("mini_batch_size", 1.5, "mini_batch_size must be a whole number of at least 1, not", True),
-            ("mini_batch_size", "32", "mini_batch_size must be a whole number of at least 1, not", True),
         )
     ),
     *(
@@ -117,8 +101,6 @@ SENTENCE_TRANSFORMERS = [
          None, ValueError),
     Case("their loss: one embedded column", of_columns(torch.ones(2, 3)), ("2 or 3 embedded columns", "not [(2, 3)]"),
          None, ValueError),
-    Case("their loss: columns of different length", of_columns(torch.ones(2, 3), torch.ones(4, 3)),
-         ("2 or 3 embedded columns", "not [(2, 3), (4, 3)]"), None, ValueError),
     Case("their loss: columns of different dimensions", of_columns(torch.ones(2, 3), torch.ones(2, 4)),
          ("2 or 3 embedded columns", "not [(2, 3), (2, 4)]"), None, ValueError),
     Case("their loss: columns of no rows", of_columns(torch.ones(0, 3), torch.ones(0, 3)), (f"{SHAPE}(0, 2, 3)",),

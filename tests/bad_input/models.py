@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
-    BartConfig,
-    BartModel,
     GPT2Config,
     GPT2Model,
     PreTrainedConfig,
@@ -117,21 +115,13 @@ SMALL = {"vocab_size": 100, "d_model": 16}
 NAMES = [
     _named("a name there is not", "nobody-has-this-model", "no such folder, and the Hugging Face Hub did not give it"),
     _named("a path there is not", "{folder}/none/model", "no such folder", "check the name and the network"),
-    _named("white space for a name", " ", "the name of the model is empty"),
-    _named("a name too long for a path", "x" * 5000, "no such folder"),
     _named("a name too long for the Hub", "x" * 97, "no such folder", "the maximum length is 96"),
-    _named("a name with a space", "bert base", "no such folder"),
-    _named("an address", "https://huggingface.co/bert-base-uncased", "no such folder"),
     _named("a file", "{model}/config.json", "is a file; name the folder that holds config.json"),
     _named("an empty folder", "{folder}/new", "no config.json in it", make=lambda place: (place / "new").mkdir()),
 ]
 CONFIGS = [
     _broken("config.json: not there", _without(CONFIG), "no config.json in it"),
-    _broken("config.json: a folder", _folder_for(CONFIG), "no config.json in it"),
     _broken("config.json: empty", _written(CONFIG, ""), "is not a valid JSON file"),
-    _broken("config.json: broken", _written(CONFIG, "{"), "is not a valid JSON file"),
-    _broken("config.json: binary", _written(CONFIG, bytes(range(256))), "is not a valid JSON file"),
-    _broken("config.json: a list", _written(CONFIG, "[]"), "not a usable model folder"),
     _broken("config.json: an empty object", _written(CONFIG, "{}"), "not a usable model folder"),
     _broken("config.json: an unknown architecture", _set(model_type="mystery"), "mystery"),
     _broken(
@@ -141,18 +131,12 @@ CONFIGS = [
         "--trust_remote_code",
     ),
     _broken("config.json: DistilBERT's, of BERT's weights", _set(model_type="distilbert"), "does its config.json"),
-    _broken("config.json: RoBERTa's, of BERT's weights", _set(model_type="roberta", type_vocab_size=1), "other shapes"),
-    _broken("config.json: ViT's, of BERT's weights", _set(model_type="vit"), "does its config.json (vit) belong"),
     _broken(
         "config.json: more layers than there are", _set(num_hidden_layers=5), "32 of the encoder's weights are not"
     ),
     _broken("config.json: another width", _set(hidden_size=32), "its weights have other shapes than its config.json"),
-    _broken("config.json: a width in words", _set(hidden_size="wide"), "'hidden_size'"),
     _broken("config.json: a negative width", _set(hidden_size=-16), "not a usable model folder"),
-    _broken("config.json: heads that do not divide", _set(num_attention_heads=3), "not a multiple of the number of"),
-    _broken("config.json: an unknown activation", _set(hidden_act="nothing"), "KeyError: 'nothing'"),
     _broken("config.json: a dropout of 2", _set(hidden_dropout_prob=2.0), "dropout probability has to be between 0"),
-    _broken("config.json: an unknown dtype", _set(dtype="float99"), "float99"),
     _broken("config.json: an unknown pooler", _set(sentence_pooler="none"), "records the unknown pooler 'none'"),
     _broken("config.json: BERT as a decoder", _set(is_decoder=True), "a decoder (bert)"),
 ]
@@ -160,32 +144,20 @@ WEIGHT_FILES = [
     _broken("weights: not there", _without(WEIGHTS), "no file named model.safetensors"),
     _broken("weights: empty", _written(WEIGHTS, ""), "header too small"),
     _broken("weights: cut in the middle", _cut(20_000), "not a usable model folder"),
-    _broken("weights: cut in the header", _cut(100), "invalid header length"),
-    _broken("weights: zeros", _written(WEIGHTS, bytes(1000)), "invalid JSON in header"),
     _broken(
         "weights: a pointer of git-lfs", _written(WEIGHTS, "version https://git-lfs.github.com"), "header too large"
     ),
-    _broken("weights: a folder", _folder_for(WEIGHTS), "no file named model.safetensors"),
     _broken("weights: half of the shards", _half_of_the_shards, "model-00001-of-00002.safetensors"),
     _broken(
         "weights: one missing",
         _weights(lambda w: w.pop(QUERY)),
         f"1 of the encoder's weights are not in it, such as {QUERY}",
     ),
-    _broken("weights: none", _weights(lambda w: w.clear()), "of the encoder's weights are not in it"),
     _broken("weights: NaN", _weights(lambda w: w[QUERY].fill_(torch.nan)), f"NaN or infinity, first in {QUERY}"),
-    _broken(
-        "weights: infinity", _weights(lambda w: w[WORDS][0].fill_(torch.inf)), "NaN or infinity, first in embeddings"
-    ),
     _broken(
         "weights: of another vocabulary", _weights(lambda w: w.update({WORDS: w[WORDS][:20].clone()})), "other shapes"
     ),
     _broken("weights: a pickle that runs something", _pickle, "a pickle that is damaged or holds more than tensors"),
-    _broken(
-        "weights: a damaged pickle",
-        lambda model: (_without(WEIGHTS)(model), _written("pytorch_model.bin", b"\x80\x02no")(model)),
-        "a pickle that is damaged or holds more than tensors, which is not loaded",
-    ),
     _broken("heads: damaged", _written("mixcse_heads.safetensors", "xx"), "mixcse_heads.safetensors is damaged"),
     _broken(
         "heads: of another width",
@@ -196,19 +168,12 @@ WEIGHT_FILES = [
 TOKENIZERS = [
     _broken("tokenizer: not there", _without(TOKENIZER, "tokenizer_config.json", "vocab.txt"), "no tokenizer in it"),
     _broken("tokenizer: empty", _written(TOKENIZER, ""), "its tokenizer cannot be read"),
-    _broken("tokenizer: broken", _written(TOKENIZER, "{"), "its tokenizer cannot be read"),
-    _broken("tokenizer: binary", _written(TOKENIZER, bytes(range(256))), "its tokenizer cannot be read"),
-    _broken("tokenizer: an empty object", _written(TOKENIZER, "{}"), "its tokenizer cannot be read"),
     _broken(
         "tokenizer: options that are broken", _written("tokenizer_config.json", "{"), "its tokenizer cannot be read"
     ),
     _broken("tokenizer: no padding", _set("tokenizer_config.json", pad_token=None), "has no padding token; set"),
     _broken(
         "tokenizer: a length of 2", _set("tokenizer_config.json", model_max_length=2), "model_max_length 2; it must"
-    ),
-    _broken("tokenizer: a length below 0", _set("tokenizer_config.json", model_max_length=-1), "model_max_length -1"),
-    _broken(
-        "tokenizer: a length in words", _set("tokenizer_config.json", model_max_length="x"), "model_max_length 'x'"
     ),
     _broken(
         "tokenizer: more words than embeddings",
@@ -226,17 +191,6 @@ KINDS = [
         "an encoder and a decoder: T5",
         _architecture(T5Model, T5Config(**SMALL, d_kv=8, d_ff=32, num_layers=1, num_heads=2)),
         "an encoder and a decoder (t5)",
-    ),
-    _broken(
-        "an encoder and a decoder: BART",
-        _architecture(
-            BartModel,
-            BartConfig(
-                **SMALL, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=32, decoder_ffn_dim=32,
-                encoder_attention_heads=2, decoder_attention_heads=2,
-            ),
-        ),
-        "an encoder and a decoder (bart)",
     ),
     _broken(
         "a model of images",

@@ -86,8 +86,6 @@ def of_another_suites_embeddings(place: Place) -> None:
 
 WRONG_CALLS = [
     Case("no task_path", lambda place: senteval.engine.SE({}, rows), ("params needs 'task_path'",), None, ValueError),
-    Case("a task_path that is no path", of_params(task_path=3), ("'task_path', a path",), None, ValueError),
-    Case("no params", lambda place: senteval.engine.SE(None, rows), ("params must be a dictionary",), None, TypeError),
     Case(
         "a batcher that is no function",
         lambda place: senteval.engine.SE({"task_path": place.senteval}, "encode"),
@@ -104,14 +102,10 @@ WRONG_CALLS = [
         Case(f"{name} {value!r}", of_params(**{name: value}), (says, repr(value)), None, ValueError)
         for name, value, says in (
             ("batch_size", 0, "params['batch_size'] must be a whole number of at least 1"),
-            ("batch_size", "128", "params['batch_size'] must be a whole number"),
             ("kfold", 1, "kfold must be a whole number of at least 2"),
-            ("kfold", 2.5, "kfold must be a whole number"),
             ("seed", "x", "seed must be a whole number of at least 0"),
-            ("seed", 2**32, "seed must be below 2**32"),
             ("usepytorch", "no", "usepytorch must be True or False"),
             ("device", "abacus", "device 'abacus' cannot be used"),
-            ("device", 3.5, "device 3.5 cannot be used"),
         )
     ),
     Case(
@@ -144,17 +138,11 @@ WRONG_CALLS = [
         Case(f"the classifier's {name} {value!r}", of_classifier(**{name: value}), says, None, ValueError)
         for name, value, says in (
             ("nhid", -1, ("nhid must be a whole number of at least 0, not -1",)),
-            ("nhid", True, ("nhid must be a whole number of at least 0, not True",)),
             ("batch_size", 0, ("batch_size must be a whole number of at least 1, not 0",)),
             ("tenacity", None, ("tenacity must be a whole number of at least 0, not None",)),
-            ("epoch_size", 0, ("epoch_size must be a whole number of at least 1, not 0",)),
-            ("max_epoch", -5, ("max_epoch must be a whole number of at least 0, not -5",)),
             ("dropout", 1.5, ("dropout must be a number from 0 to 1, not 1.5",)),
-            ("dropout", "a half", ("dropout must be a number from 0 to 1, not 'a half'",)),
             ("optim", "magic", ("optim 'magic' is not one of adadelta, adagrad, adam",)),
-            ("optim", None, ("optim 'None' is not one of adadelta, adagrad, adam",)),
             ("optim", "adam,lr", ("optim 'adam,lr': ", "written as in adam,lr=0.01")),
-            ("optim", "adam,lr=fast", ("optim 'adam,lr=fast': could not convert", "written as in adam,lr=0.01")),
             ("optim", "adam,lr=-1", ("optim 'adam,lr=-1': Invalid learning rate: -1.0",)),
             ("optim", "sgd,speed=1", ("optim 'sgd,speed=1': ", "unexpected keyword argument 'speed'")),
         )
@@ -163,8 +151,6 @@ WRONG_CALLS = [
 
 WRONG_TASKS = [
     Case("an unknown task", of_tasks("STS17"), ("unknown task 'STS17'; known: STS12,",), None, ValueError),
-    Case("an unknown task after a known one", of_tasks([STSB, "sts"]), ("unknown task 'sts'",), None, ValueError),
-    Case("a task that is no name", of_tasks([STSB, 12]), ("unknown task 12; known: STS12",), None, ValueError),
     Case("tasks that are None", of_tasks(None), ("eval takes the name of a task or a list of them, not None",),
          None, TypeError),
     Case("names as one string", of_suite(names=STSB), ("names must be a list, such as ['STSBenchmark'],",),
@@ -190,20 +176,13 @@ WRONG_RETURNS = [
         Case(f"a batcher of {name}", of_batcher(returned), says, None, senteval.EncoderError)
         for name, returned, says in (
             ("a row too few", lambda n: np.ones((n - 1, 4)), (f"{WHERE} shape (7, 4) for 8 sentences",)),
-            ("a vector", np.ones, (f"{WHERE} shape (8,) for 8 sentences, expected (8, d)",)),
             ("a row for each token", lambda n: np.ones((n, 5, 4)), (f"{WHERE} shape (8, 5, 4) for 8 sentences",)),
-            ("empty rows", lambda n: np.ones((n, 0)), (f"{WHERE} shape (8, 0) for 8 sentences",)),
             ("ragged rows", lambda n: [[1.0] * (2 + i % 2) for i in range(n)], (f"{WHERE} no array of numbers",)),
             ("NaN", lambda n: np.full((n, 4), np.nan), (f"{WHERE} a row with NaN or infinity (row 0 of 8)",)),
-            ("infinity", lambda n: np.diag([1.0] * 3 + [np.inf] * (n - 3)), ("NaN or infinity (row 3 of 8)",)),
             ("what overflows", lambda n: np.eye(n) * 1e30, (f"{WHERE} a row with a number beyond 1e17",)),
             ("words", lambda n: [["a", "b"]] * n, (f"{NUMBERS} <U1, expected real numbers",)),
             ("complex numbers", lambda n: np.ones((n, 2), dtype=complex), (f"{NUMBERS} complex128",)),
-            ("truth values", lambda n: torch.ones(n, 2, dtype=torch.bool).numpy(), (f"{NUMBERS} bool",)),
-            ("nothing", lambda n: None, (f"{NUMBERS} object, expected real numbers",)),
             ("a model's output", lambda n: {"pooler_output": np.ones((n, 2))}, (f"{NUMBERS} object",)),
-            ("a sparse tensor", lambda n: torch.eye(n).to_sparse(), (f"{WHERE} no array of numbers",)),
-            ("rows that are sparse", lambda n: [torch.ones(2).to_sparse()] * n, (f"{WHERE} no array of numbers",)),
             ("a tensor without data", lambda n: torch.ones(n, 2, device="meta"), (f"{WHERE} no array of numbers",)),
         )
     ),
@@ -220,12 +199,6 @@ WRONG_RETURNS = [
         raises=LookupError,
     ),
     Case(
-        "a prepare that raises",
-        lambda place: senteval.engine.SE({"task_path": place.senteval}, rows, raising).eval(STSB),
-        ("the batcher has no vectors for these words",),
-        raises=LookupError,
-    ),
-    Case(
         "an encode of one row too many",
         of_encode(lambda sentences: np.ones((len(sentences) + 1, 2))),
         ("encode returned shape (", "expected ("),
@@ -235,12 +208,6 @@ WRONG_RETURNS = [
         "an encode of one NaN",
         of_encode(lambda sentences: np.where(np.arange(len(sentences)) == 5, np.nan, 1.0)[:, None]),
         ("encode returned a row with NaN or infinity (row 5 of ",),
-        raises=senteval.EncoderError,
-    ),
-    Case(
-        "an encode of tokens",
-        of_encode(lambda sentences: [sentence.split() for sentence in sentences]),
-        ("encode returned no array of numbers",),
         raises=senteval.EncoderError,
     ),
 ]

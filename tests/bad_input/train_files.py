@@ -54,53 +54,35 @@ def _two_kinds(place: Place) -> None:
 TEXT = [
     _training("a.txt", "empty", "", "the file is empty"),
     _training("a.txt", "blank lines alone", "\n\n\n", "0 sentences and 3 blank rows"),
-    _training("a.txt", "white space alone", " \n\t\n  \n", "0 sentences and 3 blank rows"),
     _training("a.txt", "one sentence", "only this", "1 sentences", "at least 2"),
-    _training("a.txt", "one sentence and blank lines", "only this\n\n\n", "1 sentences and 2 blank rows"),
     _training("a.txt", "a byte order mark alone", b"\xef\xbb\xbf", "no rows in it"),
     _training("a.txt", "binary", bytes(range(128, 256)) * 4, "line 1 is not UTF-8", UTF8),
     _training("a.txt", "latin-1", "a cat\nun été\n".encode("latin-1"), "line 2 is not UTF-8", UTF8),
     _training("a.txt", "UTF-16", "the cat\na dog\n".encode("utf-16"), "line 1 is not UTF-8", UTF8),
-    _training("a.txt", "UTF-16 without its mark", "the cat\na dog\n".encode("utf-16-le"), "line 1: a NUL character"),
-    _training("a.txt", "UTF-32", "the cat\na dog\n".encode("utf-32"), "line 1 is not UTF-8"),
     _training("a.txt", "a NUL byte further on", b"a cat\na dog\0\n", "line 2: a NUL character"),
-    _training("a.txt", "a line of 10 MB at first", LONG + "\na dog\n", "line 1: more than 1,048,576 characters"),
     _training("a.txt", "a line of 10 MB at last", "a dog\na cat\n" + LONG, "line 3: more than 1,048,576 characters"),
     _training("a.docx", "an unknown kind", LINES, "expected .txt, .csv"),
-    _training("a", "no kind", LINES, "expected .txt, .csv"),
-    _training("a.gz", "no kind before .gz", SQUEEZED, "expected .txt, .csv"),
     _training("a.txt", "columns of plain text", LINES, "a .txt file has no columns", more="--text_column a"),
 ]
 COMPRESSED = [
     _training("a.txt.gz", "not compressed", LINES, "damaged, or not compressed"),
     _training("a.txt.gz", "cut short", SQUEEZED[:-12], "damaged, or not compressed", "get it again"),
-    _training("a.txt.gz", "damaged", SQUEEZED[:20] + b"\0\0\0\0" + SQUEEZED[24:], "damaged, or not compressed"),
     _training("a.txt.gz", "another checksum", SQUEEZED[:-8] + bytes(4) + SQUEEZED[-4:], "CRC check failed"),
-    _training("a.txt.gz", "something behind it", SQUEEZED + b"more", "damaged, or not compressed"),
-    _training("a.txt.gz", "nothing in it", gzip.compress(b""), "no rows in it"),
-    _training("a.txt.gz", "40 MB of zeros", gzip.compress(bytes(40_000_000)), "line 1: a NUL character"),
     _training("a.csv.gz", "cut short", gzip.compress(b"a,b\nx,y\n" * 100)[:-10], "damaged, or not compressed"),
     _training("a.jsonl.gz", "cut short", gzip.compress(b'{"a":"b"}\n' * 99)[:-10], "damaged, or not compressed"),
 ]
 DELIMITED = [
     _training("a.csv", "a header alone", "sentence\n", "no rows in it"),
-    _training("a.csv", "a header over blank lines", "a,b\n\n\n", "no rows in it"),
     _training("a.csv", "empty cells alone", "a,b\n,\n,\n", "0 sentences and 2 blank rows"),
-    _training("a.csv", "an empty second column", "a,b\nx,\ny,\n", "0 sentences in sentence2 and 2 blank rows"),
-    _training("a.csv", "a row too long", "a,b\nx,y\nx,y,z\n", "line 3: 3 columns under a header of 2"),
     _training("a.csv", "a row too short", "a,b\nx,y\nz\n", "line 3: 1 columns under a header of 2"),
     _training(
         "a.csv", "50,000 columns", ",".join(f"c{i}" for i in range(50_000)), "50000 columns (c0, c1", "19 and 49,980"
     ),
     _training("a.tsv", "a row too short", "a\tb\nx\ty\nz\n", "line 3: 1 columns under a header of 2"),
     _training("a.csv", "an open quotation mark", 'a,b\nx,y\nx,"y\nz,w\n', "line 3", "a quotation mark may lack"),
-    _training("a.csv", "an open quotation mark in the header", 'a,"b\nx,y\nz,w\n', "line 1"),
-    _training("a.csv", "latin-1", "a,b\nx,é\nz,w\n".encode("latin-1"), "line 2 is not UTF-8", UTF8),
-    _training("a.csv", "UTF-16", "a,b\nx,y\n".encode("utf-16"), "line 1 is not UTF-8", UTF8),
     _training("a.csv", "a NUL byte", "a,b\nx,y\nx\0,y\n", "line 3", "a NUL character"),
     _training("a.csv", "a cell of 10 MB", f"a,b\nx,y\n{LONG},y\n", "line 3", "field larger than field limit"),
     _training("a.csv", "no header", "\nx,y\n", "line 1: 0 columns", NAME_THEM),
-    _training("a.csv", "columns without names", ",\nx,y\nz,w\n", "2 columns are called ''"),
     _training("a.csv", "four columns", "a,b,c,d\n1,2,3,4\n", "4 columns (a, b, c, d)", NAME_THEM),
     _training("a.csv", "two columns of one name", "a,a\nx,y\nz,w\n", "2 columns are called 'a'; rename one"),
     _training("a.csv", "no such column", "a,b\nx,y\n", "no column 'c'; there are a, b", more="--text_column c"),
@@ -108,76 +90,41 @@ DELIMITED = [
 JSON = [
     _training("a.json", "broken", "[{", "line 1 is not valid JSON"),
     _training("a.json", "cut short", '["a", "b"', "line 1 is not valid JSON"),
-    _training("a.json", "something behind it", '["a", "b"] x', "line 1 is not valid JSON"),
     _training("a.json", "a number", "3", "record 1: expected an object or a string"),
     _training("a.json", "an empty list", "[]", "no records"),
-    _training("a.json", "empty objects", "[{},{}]", "0 columns", NAME_THEM),
-    _training("a.json", "numbers for sentences", '[{"a":1},{"a":2}]', "a hold no text", NAME_THEM),
     _training("a.json", "a number among sentences", '[{"a":"x"},{"a":2}]', "record 2: 'a' is int, not text"),
     _training("a.json", "a record without the column", '[{"a":"x"},{"b":"y"}]', "record 2: no 'a'"),
     _training("a.json", "two lists", '{"a":["x"],"b":["y"]}', "an object of more than one list"),
     _training("a.json", "half a character", '[{"a":"\\ud800"},{"a":"b"}]', "record 1", "half a character"),
     _training("a.json", "deeply nested", "[" * 100_000, "nested too deeply"),
-    _training("a.json", "nulls alone", '[{"a":null},{"a":null}]', "0 sentences and 2 blank rows"),
-    _training("a.json", "a NUL character", '["a", "b\\u0000"]', "record 2: a NUL character"),
-    _training(
-        "a.jsonl", "deeply nested", '{"text": "a"}\n' + "[" * 100_000, "line 2 is not valid JSON (nested too deeply)"
-    ),
     _training("a.jsonl", "a broken line", '{"a":"x"}\n{"a":\n', "line 2 is not valid JSON"),
-    _training("a.jsonl", "half a character", '{"a":"x"}\n{"a":"\\udc00"}\n', "line 2", "half a character"),
     _training("a.jsonl", "a list on a line", '{"a":"x"}\n["y"]\n', "line 2: expected an object or a string"),
-    _training("a.jsonl", "blank lines alone", "\n\n", "no records"),
-    _training("a.jsonl", "latin-1", '{"a":"é"}\n'.encode("latin-1"), "line 1 is not UTF-8", UTF8),
-    _training("a.jsonl", "a number of 5,000 digits", '{"a":"x"}\n{"a":' + "1" * 5000 + "}\n", "line 2 is not valid"),
 ]
 PARQUET = [
     _training("a.parquet", "another kind of file", b"PAR1 not", "arquet"),
     _made("a.parquet", "cut short", _truncated_table, "{folder}/a.parquet", "arquet"),
     _made("a.parquet", "numbers alone", _table({"n": [1, 2]}), "n hold no text", NAME_THEM),
-    _made("a.parquet", "bytes for text", _table({"a": pa.array([b"\xff", b"x"])}), "a hold no text"),
     _made("a.parquet", "no rows", _table({"a": pa.array([], pa.string())}), "no rows in it"),
-    _made(
-        "a.parquet", "nulls alone", _table({"a": pa.array([None, None], pa.string())}), "0 sentences and 2 blank rows"
-    ),
 ]
 PLACES = [
     _made("none.txt", "not there", None, "--train_file {folder}/none.txt: no such file"),
     _made("a.txt", "a folder", lambda place: (place / "a.txt").mkdir(), "a.txt: not a file"),
-    _made("a.txt", "a pipe", lambda place: os.mkfifo(place / "a.txt"), "a.txt: not a file"),
     _made("a.txt", "a broken link", lambda place: os.symlink("none", place / "a.txt"), "a link to a file that is not"),
-    _made("a.txt", "a link to itself", lambda place: os.symlink("a.txt", place / "a.txt"), "a.txt: a link to a file"),
     _made("a.txt", "not readable", _unreadable, "{folder}/a.txt: Permission denied", unprivileged=True),
     _made("*.none", "a glob without a match", None, "*.none: no file matches"),
     _made("many-*", "a glob of two kinds", _two_kinds, "are of different kinds; train on files of one kind"),
-    _made("x" * 300 + ".txt", "a name too long", None, "File name too long"),
 ]
 STSB = "x\tx\t0\t1\t2.0\ta\tb\n"
 HEADER = "sentence1,sentence2,score\n"
 VALIDATION = [
     _scored("v.csv", "empty", "", "the file is empty"),
-    _scored("v.csv", "a header alone", HEADER, "no sentence pairs"),
     _scored("v.csv", "one row", HEADER + "a,b,1\n", "at least two different scores"),
-    _scored("v.csv", "all scores equal", HEADER + "a,b,1\nc,d,1\n", "at least two different scores"),
     _scored("v.csv", "a word for a score", HEADER + "a,b,1\nc,d,high\n", "line 3: the score 'high' is not a number"),
-    _scored("v.csv", "no score", HEADER + "a,b,1\nc,d,\n", "line 3: the score '' is not a number"),
     _scored("v.csv", "a score that is NaN", HEADER + "a,b,1\nc,d,nan\n", "line 3: the score 'nan' is not a number"),
-    _scored("v.csv", "an infinite score", HEADER + "a,b,1\nc,d,-inf\n", "line 3: the score '-inf' is not a number"),
-    _scored("v.csv", "a score of 1e308", HEADER + "a,b,1e308\nc,d,-1e308\n", "line 2: the score '1e308'"),
-    _scored(
-        "v.jsonl", "a score of 400 digits", '{"sentence1":"a","sentence2":"b","score":' + "1" * 400 + "}", "line 1"
-    ),
-    _scored("v.jsonl", "a list for a score", '{"sentence1":"a","sentence2":"b","score":[1]}', "the score '[1]'"),
     _scored("v.csv", "a column missing", "sentence1,score\na,1\nb,2\n", "expected a header with sentence1, sentence2"),
-    _scored("v.csv", "two columns of scores", "sentence1,sentence2,score,score\na,b,1,2\n", "2 columns are called"),
     _scored("v.csv", "semicolons", "sentence1;sentence2;score\na;b;1\n", "expected a header with sentence1"),
-    _scored("v.csv", "a row too short", HEADER + "a,b,1\nc,d\n", "line 3: 2 columns under a header of 3"),
-    _scored("v.csv", "a row too long", HEADER + "a,b,1\nc,d,2,3\n", "line 3: 4 columns under a header of 3"),
     _scored("v.csv", "blank sentences", HEADER + "a,b,1\n,,2\n", "line 3: a sentence is missing"),
-    _scored("v.csv", "a NUL byte", HEADER + "a\0,b,1\nc,d,2\n", "line 2: a NUL character"),
     _scored("v.csv", "latin-1", (HEADER + "é,b,1\n").encode("latin-1"), "line 2 is not UTF-8"),
-    _scored("v.csv", "UTF-16", (HEADER + "a,b,1\n").encode("utf-16"), "line 1 is not UTF-8"),
-    _scored("v.csv.gz", "cut short", gzip.compress((HEADER + "a,b,1\n").encode())[:-6], "damaged, or not compressed"),
-    _scored("v.jsonl", "numbers for sentences", '{"sentence1":1,"sentence2":"b","score":1}', "line 1: a sentence is"),
     _scored(
         "v.tsv",
         "STS-B's layout, a word for a score",
@@ -185,7 +132,6 @@ VALIDATION = [
         "line 3: the score 'z'",
     ),
     _scored("v.tsv", "STS-B's layout, cut short", "x\tx\t0\t1\t2.0\ta\tb\nx\tx\n", "line 2: 2 tab-separated fields"),
-    _scored("v.csv.gz", "STS-B's layout, compressed", gzip.compress(b"x\tx\t0\t1\t2.0\ta\tb\n" * 2), "unpack it"),
     _scored("v.txt", "sentences alone", LINES, "line 1: 1 tab-separated fields, expected at least 7"),
     Case(
         "--eval_path: not there",

@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from safetensors import SafetensorError
 
-from mixcse import SentenceIndex, cli
-from mixcse.base.errors import UserError
+from mixcse import cli
 from mixcse.base.faults import one_line, reason
 from mixcse.base.program import run_cli
 
@@ -98,24 +96,6 @@ def test_another_process_is_stopped_in_silence_when_the_first_one_has_said_it(mo
     assert capsys.readouterr() == ("", "")
 
 
-def test_an_index_on_a_full_disk(tmp_path, monkeypatch):
-    """numpy tells of it by the bytes that it has written."""
-
-    def cut_short(*_, **__):
-        raise OSError("1000 requested and 20 written")
-
-    monkeypatch.setattr(np, "save", cut_short)
-    index = SentenceIndex(np.eye(2, dtype=np.float32), ["a", "b"], fingerprint="0" * 64)
-    with pytest.raises(UserError, match=r"cannot be written \(only a part of it was; make room\)"):
-        index.save(tmp_path / "index")
-
-
-def test_an_error_that_cannot_be_said_has_its_exit_code():
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "mixcse", "nothing"], stderr=full, check=False)
-    assert done.returncode == 2
-
-
 def test_streams_that_are_closed_are_empty_and_their_numbers_are_taken(tmp_path):
     """Else what a library prints would go into a file of ours."""
     program = f"""
@@ -128,11 +108,3 @@ def main(_):
     done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&-', "sh", *words], stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "out").read_text() == "ours"
-
-
-def test_a_pipe_is_no_place_for_arrays(tiny_bert, tmp_path, capsys):
-    (tmp_path / "lines.txt").write_text("the cat\n")
-    os.mkfifo(tmp_path / "pipe.npy")
-    arguments = ["encode", "--model", str(tiny_bert), str(tmp_path / "lines.txt")]
-    assert run_cli(cli.main, [*arguments, "--output", str(tmp_path / "pipe.npy")]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {tmp_path / 'pipe.npy'} is a pipe")

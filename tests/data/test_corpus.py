@@ -144,14 +144,6 @@ def test_bad_files_are_named(tmp_path, name, content, says):
     assert says in str(error.value)
 
 
-def test_a_field_too_many_is_an_error_wherever_it_is(tmp_path):
-    path = write(tmp_path / "a.csv", "a,b\n1,2\n1,2,3\n")
-    with pytest.raises(UserError, match="line 3: 3 columns under a header of 2"):
-        read(path, text_column="a")
-    with pytest.raises(UserError, match="line 3: 3 columns under a header of 2"):
-        list(iter_sentences(path))
-
-
 def test_the_bad_one_of_several_files_is_named(tmp_path):
     good = write(tmp_path / "good.csv", "a,b\n1,2\n")
     others = {
@@ -181,30 +173,6 @@ def test_columns_that_are_not_there(tmp_path):
     pq.write_table(pa.table({"n": [1], "t": ["x"]}), table)
     with pytest.raises(UserError, match="column 'n' holds no text"):
         read(table, text_column="n")
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"text_column": "a", "sentence1_column": "b"}, "give one"),
-        ({"sentence1_column": "a"}, "both"),
-        ({"hard_negative_column": "a"}, "both"),
-        ({"dataset_name": "x"}, "give one of them"),
-    ],
-)
-def test_options_that_contradict_each_other(options, says):
-    with pytest.raises(UserError, match=says):
-        DataArguments(["a.txt"], **options)
-
-
-def test_missing_files_folders_and_globs(tmp_path):
-    for path, says in (
-        (tmp_path / "none.txt", "no such file"),
-        (tmp_path, "not a file"),
-        (tmp_path / "*.x", "no file"),
-    ):
-        with pytest.raises(UserError, match=says):
-            read(path)
 
 
 @pytest.mark.parametrize("first", ["", "a\tb\n", "a\t\n"], ids=["alone", "after a row", "after an empty field"])

@@ -126,14 +126,6 @@ def test_any_bytes_are_read_or_refused(tmp_path, content, kind, gzipped):
     read_or_refused(iter_sentences, write(tmp_path, kind, content, compressed=gzipped))
 
 
-@given(st.binary(max_size=40), KIND)
-@examples(max_examples=60)
-def test_any_bytes_that_should_be_gzip_are_refused(tmp_path, content, kind):
-    path = tmp_path / f"some{kind}.gz"
-    path.write_bytes(content)
-    read_or_refused(iter_sentences, path)
-
-
 @st.composite
 def damaged_files(draw):
     """A good file of which a part is cut out, overwritten or repeated; (kind, whether gzipped, bytes)."""
@@ -155,12 +147,3 @@ def test_damaged_files_are_read_or_refused(tmp_path, file):
     path = tmp_path / f"some{kind}{'.gz' if compressed else ''}"
     path.write_bytes(content)
     read_or_refused(iter_sentences, path)
-
-
-@given(damaged_files())
-@examples(max_examples=30)
-def test_training_on_damaged_files_is_refused_or_works(tmp_path, file):
-    kind, compressed, content = file
-    path = tmp_path / f"some{kind}{'.gz' if compressed else ''}"
-    path.write_bytes(content)
-    read_or_refused(lambda path: load_text(DataArguments([str(path)]), overwrite_cache=True)["sentence1"], path)

@@ -5,11 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from families import make_folder
 from transformers.utils import logging
 
 from mixcse import SentenceEncoder
-from mixcse.base.errors import UserError
 from mixcse.data.batch import pad_rows
 from mixcse.encoder import sentence_encoder as encoder_module
 from mixcse.evaluate.metrics import alignment, uniformity
@@ -33,30 +31,12 @@ def test_order_is_kept_and_batches_do_not_matter(encoder):
     np.testing.assert_array_equal(together, encoder.encode(SENTENCES))
 
 
-def test_nothing_to_encode(encoder):
-    assert encoder.encode([]).shape == (0, 16)
-
-
-@pytest.mark.parametrize("wrong", ["one string", ["a", None], ["a", 0], [["a"]]])
-def test_only_lists_of_strings_are_encoded(encoder, wrong):
-    with pytest.raises(TypeError, match="string"):
-        encoder.encode(wrong)
-
-
-def test_a_batch_has_at_least_one_sentence(encoder):
-    with pytest.raises(ValueError, match="batch_size"):
-        encoder.encode(["a"], batch_size=0)
-
-
 def test_long_sentences_are_cut(encoder, tiny_bert):
     assert encoder.max_seq_length == 64
     words = ["cat"] * 500
     np.testing.assert_allclose(encoder.encode([" ".join(words)]), encoder.encode([" ".join(words[:62])]), atol=1e-6)
     short = SentenceEncoder(tiny_bert, max_seq_length=5)
     np.testing.assert_allclose(short.encode(["the cat sat on the mat"]), short.encode(["the cat sat"]), atol=1e-6)
-    for wrong in (0, 65):
-        with pytest.raises(UserError, match="outside 3 to 64"):
-            SentenceEncoder(tiny_bert, max_seq_length=wrong)
 
 
 def test_the_recorded_pooler_is_taken_and_another_one_warned_about(tiny_bert, tmp_path, capsys):
@@ -70,18 +50,6 @@ def test_the_recorded_pooler_is_taken_and_another_one_warned_about(tiny_bert, tm
     said = capsys.readouterr().err
     assert "warning" in said
     assert "tested with pooler avg" in said
-
-
-def test_unusable_poolers(tiny_bert, tmp_path, tokenizer, tiny_sizes):
-    with pytest.raises(UserError, match="'max' is not one of cls"):
-        SentenceEncoder(tiny_bert, pooler="max")
-    with pytest.raises(UserError, match="no trained head"):
-        SentenceEncoder(make_folder(tmp_path, tokenizer, tiny_sizes, "distilbert"), pooler="cls")
-
-
-def test_a_missing_model_is_named():
-    with pytest.raises(UserError, match="no/such/model"):
-        SentenceEncoder("no/such/model")
 
 
 def test_a_model_in_memory_keeps_its_mode(tiny_bert):
@@ -103,9 +71,6 @@ def test_normalised_truncated_and_as_a_tensor(encoder):
     assert isinstance(tensor, torch.Tensor)
     np.testing.assert_array_equal(tensor.numpy(), whole)
     assert encoder.encode([], convert_to_tensor=True, truncate_dim=5).shape == (0, 5)
-    for wrong in (0, 17):
-        with pytest.raises(ValueError, match="truncate_dim must be from 1 to 16"):
-            encoder.encode(["a"], truncate_dim=wrong)
 
 
 def test_equal_sentences_are_encoded_once(encoder, monkeypatch):
@@ -144,13 +109,6 @@ def test_half_precision(tiny_bert, dtype):
         np.testing.assert_allclose(halves, whole, atol=1e-2)
 
 
-def test_the_dtype_is_one_of_three_and_for_models_that_are_loaded(tiny_bert):
-    with pytest.raises(UserError, match="dtype 'int8' is not one of float32, float16, bfloat16"):
-        SentenceEncoder(tiny_bert, dtype="int8")
-    with pytest.raises(UserError, match="in memory"):
-        SentenceEncoder(SentenceModel.from_pretrained(tiny_bert), dtype="float16")
-
-
 def test_what_is_loaded_from_the_hub_is_said_to_it(monkeypatch, tiny_bert):
     asked = {}
     load = SentenceModel.from_pretrained
@@ -184,10 +142,6 @@ def test_similarity(encoder):
     expected = [[x[i] @ y[j] / np.linalg.norm(x[i]) / np.linalg.norm(y[j]) for j in range(3)] for i in range(2)]
     np.testing.assert_allclose(cosines, expected, atol=1e-5)
     np.testing.assert_allclose(encoder.similarity(x, torch.tensor(y)), expected, atol=1e-5)
-    with pytest.raises(ValueError, match="16 and of 3"):
-        encoder.similarity(a, np.ones((2, 3)))
-    with pytest.raises(ValueError, match="matrix"):
-        encoder.similarity(a, np.ones(16))
 
 
 def test_alignment_and_uniformity_by_their_definitions():

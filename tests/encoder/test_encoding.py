@@ -16,7 +16,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from mixcse import SentenceEncoder, cli
+from mixcse import SentenceEncoder
 from mixcse.base.errors import UserError
 from mixcse.encoder import batches as encoding
 from mixcse.encoder import processes as workers
@@ -62,14 +62,6 @@ def test_adapters_are_part_of_the_embedding(tiny_bert):
     encoder.model.encoder.encoder.layer[-1].attention.self.value.__class__ = Adapted
     assert not can_pack(encoder.model.encoder)
     assert np.abs(encoder.encode(["the cat sat"]) - plain).max() > 1e-3
-
-
-def test_a_failing_tokenizer_ends_it(encoder):
-    def tokenizer(sentences, **_):
-        raise RuntimeError("no tokens")
-
-    with pytest.raises(RuntimeError, match="no tokens"):
-        list(tokenised(tokenizer, ["a"], 7))
 
 
 def have_ended():
@@ -140,20 +132,6 @@ def test_processes_are_new_when_the_model_is(tiny_bert):
     assert workers.key(encoder.model, ["cpu"], "avg", 9) != before
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"processes": 0}, "at least 1"),
-        ({"processes": 2, "devices": ["cpu"]}, "not both"),
-        ({"devices": "cuda:0"}, "is a list"),
-        ({"devices": []}, "is a list"),
-    ],
-)
-def test_wrong_processes(encoder, wrong, said):
-    with pytest.raises(ValueError, match=said):
-        encoder.encode(["a"], **wrong)
-
-
 def test_processes_are_for_a_cpu():
     assert workers.devices_of(torch.device("cuda:0"), 1, None) is None
     with pytest.raises(ValueError, match="name the GPUs in devices"):
@@ -186,14 +164,6 @@ def test_a_file_into_a_file(encoder, tmp_path, lines, name):
     assert sentences in (None, lines)
     assert embeddings.dtype == np.float32
     np.testing.assert_allclose(embeddings, encoder.encode(lines, normalize=True, truncate_dim=7), atol=1e-6)
-
-
-def test_a_file_without_sentences(encoder, tmp_path):
-    (tmp_path / "header.csv").write_text("text\n")
-    for name in ("out.npy", "out.parquet", "out.jsonl"):
-        with pytest.raises(UserError, match=r"header\.csv: no sentences in it"):
-            encoder.encode_file(tmp_path / "header.csv", tmp_path / name)
-    assert [path.name for path in tmp_path.iterdir()] == ["header.csv"]
 
 
 def test_to_stdout(encoder, tmp_path, lines, monkeypatch):
@@ -233,45 +203,3 @@ def test_a_full_disk_is_said(encoder, tmp_path, lines, name):
     (tmp_path / name).symlink_to("/dev/full")
     with pytest.raises(UserError, match=f"{name} cannot be written .*No space left"):
         encoder.encode_file(tmp_path / "lines.txt", tmp_path / name)
-
-
-def test_a_file_is_not_written_over_itself(encoder, tmp_path):
-    path = tmp_path / "lines.jsonl"
-    path.write_text('{"text": "a"}\n')
-    with pytest.raises(UserError, match="is the file that is read"):
-        encoder.encode_file(path, tmp_path / "." / "lines.jsonl")
-
-
-def test_json_has_no_nan(tmp_path, lines):
-    def encode(sentences, **_):
-        return np.full((len(sentences), 2), np.nan)
-
-    with pytest.raises(UserError, match="NaN"):
-        streaming.encode_file(encode, 2, tmp_path / "lines.txt", tmp_path / "out.jsonl")
-
-
-def test_what_cannot_be_encoded_leaves_no_folder(tiny_bert, encoder, tmp_path):
-    (tmp_path / "half.jsonl").write_text('{"text": "a"}\n{"text": "\\ud83d"}\n')
-    (tmp_path / "deep.jsonl").write_text("[" * 100_000)
-    said_of = {"half": "line 2: .* half a character", "deep": "nested too deeply", "missing": "no such file"}
-    for name, said in said_of.items():
-        with pytest.raises(UserError, match=said):
-            encoder.encode_file(tmp_path / f"{name}.jsonl", tmp_path / "new" / "folder" / "out.npy")
-    for option in ("--truncate_dim", "--processes"):
-        with pytest.raises(UserError, match=f"{option} must be .*, not 0"):
-            cli.main(["encode", "--model", str(tiny_bert), str(tmp_path / "half.jsonl"), option, "0"])
-    assert not (tmp_path / "new").exists()
-    with pytest.raises(ValueError, match="half a character"):
-        encoder.encode(["a", "\ud83d"])
-
-
-def test_an_embedding_that_is_no_number_is_refused(encoder, tmp_path, lines, monkeypatch):
-    monkeypatch.setattr(encoder, "encode", lambda sentences, **_: np.full((len(sentences), 16), np.nan, np.float32))
-    with pytest.raises(UserError, match="NaN or infinity"):
-        encoder.encode_file(tmp_path / "lines.txt", tmp_path / "out.npy")
-    assert not (tmp_path / "out.npy").exists()
-
-
-def test_a_machine_is_not_filled_with_processes(tiny_bert, toy_sentences):
-    with pytest.raises(UserError, match=r"100000 processes on \d+ cores; choose at most \d+"):
-        SentenceEncoder(tiny_bert).encode(toy_sentences, processes=100_000)

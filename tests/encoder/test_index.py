@@ -1,12 +1,9 @@
 """`SentenceIndex`: finds what a loop over all sentences finds; saved, loaded, and of one encoder."""
 
-import io
-import json
-
 import numpy as np
 import pytest
 
-from mixcse import SentenceEncoder, SentenceIndex, cli
+from mixcse import SentenceEncoder, SentenceIndex
 from mixcse.base.errors import UserError
 from mixcse.encoder import index as index_module
 from mixcse.encoder.index import Hit
@@ -35,20 +32,6 @@ def positions(hits):
 def small_blocks(monkeypatch):
     monkeypatch.setattr(index_module, "BLOCK", 16)
     monkeypatch.setattr(index_module, "QUERIES", 4)
-
-
-@pytest.mark.parametrize("top_k", [1, 3, 16, 20, 99, 1000])
-@pytest.mark.parametrize("count", [99, 1])
-def test_exact_search_in_blocks(small_blocks, top_k, count):
-    rng = np.random.default_rng(0)
-    # Small integers have exact products, and many equal ones.
-    rows, queries = (rng.integers(-2, 3, size=(n, 4)).astype(np.float32) for n in (count, 11))
-    index = SentenceIndex(rows, [f"sentence {i}" for i in range(count)], fingerprint="x")
-    hits = index.search(queries, top_k)
-    assert positions(hits) == by_hand(queries, rows, top_k)
-    assert all(hit.sentence == f"sentence {hit.position}" for of_query in hits for hit in of_query)
-    assert hits[3][0].score == max(rows @ queries[3])
-    assert positions(index.search(queries, top_k, threshold=2.0)) == by_hand(queries, rows, top_k, 2.0)
 
 
 def test_faiss_finds_the_same(small_blocks):
@@ -113,18 +96,6 @@ def test_nothing_in_it(encoder, tmp_path):
     assert encoder.search(["a", "b"]) == [[], []]
 
 
-def test_wrong_searches(encoder, tiny_bert):
-    encoder.build_index(["a"])
-    with pytest.raises(ValueError, match="top_k"):
-        encoder.search("a", top_k=0)
-    with pytest.raises(ValueError, match="3 components for an index of 16"):
-        encoder.index.search(np.ones((1, 3)))
-    with pytest.raises(UserError, match="no index to search"):
-        SentenceEncoder(tiny_bert).search("a")
-    with pytest.raises(ValueError, match="1 embeddings of 2"):
-        SentenceIndex(np.ones((1, 3), dtype=np.float32), ["a", "b"], fingerprint="x")
-
-
 @pytest.mark.parametrize("faiss", [None, True, "HNSW16"])
 def test_saved_and_loaded(encoder, tiny_bert, tmp_path, toy_sentences, faiss):
     if faiss:
@@ -152,37 +123,3 @@ def test_an_index_is_of_one_encoder(encoder, tiny_bert, tmp_path):
     encoder.index = None
     with pytest.raises(UserError, match="no index"):
         encoder.search("a")
-
-
-def test_damaged_folders(encoder, tmp_path):
-    with pytest.raises(UserError, match="no index in it"):
-        SentenceIndex.load(tmp_path)
-
-    def damaged(name, content):
-        encoder.build_index(["a", "b"]).save(tmp_path)
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match=f"{tmp_path}: not a usable index"):
-            SentenceIndex.load(tmp_path)
-
-    encoder.build_index(["a"]).save(tmp_path / "other")
-    damaged("sentences.parquet", (tmp_path / "other" / "sentences.parquet").read_bytes())
-    damaged("embeddings.npy", b"")
-    damaged("sentences.parquet", b"PAR1")
-    damaged("index.json", b"{")
-    damaged("index.json", json.dumps({"version": 2}).encode())
-    damaged("index.json", b"[]")
-
-
-def test_what_cannot_be_searched(tiny_bert, tmp_path, monkeypatch):
-    (tmp_path / "none.csv").write_text("text\n")
-    search = ["search", "--model", str(tiny_bert)]
-    with pytest.raises(UserError, match=r"none\.csv: no sentences in it"):
-        cli.main([*search, "--corpus", str(tmp_path / "none.csv"), "a cat"])
-    with pytest.raises(UserError, match="leaves no queries; give some as arguments"):
-        cli.main([*search, "--corpus", "-"])
-    with pytest.raises(UserError, match="a query on the command line is not UTF-8"):
-        cli.main([*search, "--corpus", "-", "caf\udce9"])
-    (tmp_path / "some.txt").write_text("a cat\n")
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n")))
-    with pytest.raises(UserError, match="stdin: line 1 is not UTF-8"):
-        cli.main([*search, "--corpus", str(tmp_path / "some.txt")])

@@ -20,7 +20,6 @@ from batches import (
 from run_folder import logged, same_weights
 from torch.utils.checkpoint import checkpoint
 
-from mixcse.base.errors import UserError
 from mixcse.model.chunking import LENGTH_CHUNKS, SMALLEST_CHUNK, Chunking, in_chunks
 from mixcse.model.first_token import POOLERS_OF_FIRST_TOKEN, first_token_only
 from mixcse.model.pooling import POOLERS
@@ -137,18 +136,6 @@ def test_rows_come_back_in_their_places(rows, chunking):
         assert [shape[0] for shape in seen] == sizes
 
 
-def test_chunks_have_fewer_token_slots():
-    _, mask = random_rows((128,))
-
-    def slots_of_rows(mask):
-        return torch.full((len(mask),), mask.size(1))
-
-    slots = {count: in_chunks(slots_of_rows, Chunking(count=count), mask).sum() for count in (1, 2, 8)}
-    assert slots[1] == mask.numel()
-    assert mask.sum() <= slots[8] < slots[2] < slots[1]
-    assert slots[8] < 0.7 * slots[1]  # of lengths evenly over 3 to 20
-
-
 def hooked(model):
     return any(module._forward_pre_hooks for module in model.modules())
 
@@ -207,12 +194,6 @@ def test_layers_computed_again_give_the_same_gradients(kind, tiny_sizes, tokeniz
     assert_equal(loss_and_gradients(model, batch), whole)
     assert len(calls) == 2
     assert_equal(loss_and_gradients(model, batch, Chunking(rows=13)), whole)
-
-
-@pytest.mark.parametrize("option", ["embedding_chunk_size"])
-def test_no_chunks_are_refused(command, option):
-    with pytest.raises(UserError, match=f"--{option} must be at least 1, not 0"):
-        training.main([*command, f"--{option}", "0"])
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 from batches import assert_equal, checkpoint_activations
-from families import BERT, FAMILIES, LENGTH, tokenizer_of, write_family
+from families import FAMILIES, LENGTH, write_family
 from run_folder import same_weights
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+from transformers import AutoModel
 
 import senteval
 from mixcse import SentenceEncoder
-from mixcse.base.errors import UserError
 from mixcse.data.batch import ContrastiveCollator
 from mixcse.model.chunking import Chunking
 from mixcse.model.packing import can_pack
@@ -160,32 +159,3 @@ def test_a_layer_of_the_same_name_is_not_taken_for_berts(folders):
     assert can_pack(model.encoder)
     layers[-1].__class__ = kind
     assert not can_pack(model.encoder)
-
-
-SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-
-
-@pytest.mark.parametrize(
-    ("kind", "sizes", "says"),
-    [
-        ("gpt2", SMALL, r"a decoder \(gpt2\)"),
-        ("bert", SMALL | {"is_decoder": True}, r"a decoder \(bert\)"),
-        ("t5", {"d_model": 16, "d_kv": 8, "num_layers": 1, "num_heads": 2}, r"an encoder and a decoder \(t5\)"),
-        ("vit", SMALL, "ViTModel is no encoder of text"),
-    ],
-)
-def test_what_is_no_encoder_is_refused(kind, sizes, says, tmp_path):
-    tokenizer = tokenizer_of("bert")
-    AutoModel.from_config(AutoConfig.for_model(kind, vocab_size=len(tokenizer), **sizes)).save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=says) as error:
-        SentenceModel.from_pretrained(tmp_path)
-    assert "\n" not in str(error.value)
-
-
-def test_a_tokenizer_without_padding_is_refused(tmp_path):
-    folder = write_family(tmp_path, "modernbert")
-    backend = tokenizer_of("modernbert").backend_tokenizer
-    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token=BERT[1]).save_pretrained(folder)
-    with pytest.raises(UserError, match="no padding token"):
-        SentenceModel.from_pretrained(folder)

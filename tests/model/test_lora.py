@@ -169,13 +169,6 @@ def test_what_cannot_be_adapters_is_refused(tiny_bert, command, monkeypatch, cap
         training.main([*command, "--lora_rank", "2", "--lora_target_modules", "LayerNorm"])
     with pytest.raises(UserError, match="not BertModel with adapters in its last keys and values"):
         training.main([*command, "--lora_rank", "2", "--padding", "none"])
-    for option, says in (
-        (["--lora_rank", "0"], "--lora_rank must be at least 1"),
-        (["--lora_dropout", "1"], "--lora_dropout must be at least 0 and below 1"),
-        (["--lora_rank", "2", "--lora_alpha", "0"], "--lora_alpha must be above 0, not 0.0"),
-    ):
-        with pytest.raises(UserError, match=says):
-            training.main([*command, *option])
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(UserError, match=r'pip install "mixcse\[lora\]"'):
         training.main([*command, "--lora_rank", "2"])

@@ -52,16 +52,6 @@ def test_more_tokens_than_positions(tiny_sizes, tokenizer):
     assert_equal(loss_and_gradients(model, batch), padded)
 
 
-@pytest.mark.parametrize("kind", ["mpnet", "distilbert"])
-def test_other_kinds_are_padded(kind, tiny_sizes, tokenizer):
-    model = model_of(kind, tiny_sizes, tokenizer)
-    assert not can_pack(model.encoder)
-    batch = random_batch(24, 1)
-    padded = loss_and_gradients(model, batch)
-    model.packed = True
-    assert_equal(loss_and_gradients(model, batch), padded)
-
-
 def test_a_decoder_other_attention_and_checkpointing_are_padded(tiny_sizes, tokenizer):
     model = model_of("bert", tiny_sizes, tokenizer)
     assert can_pack(model.encoder)

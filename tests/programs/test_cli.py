@@ -2,15 +2,11 @@
 
 import io
 import json
-import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mixcse import cli
-from mixcse.base.errors import UserError
 from mixcse.base.program import run_cli
 from mixcse.encoder import encode_command as encode
 from mixcse.encoder import search_command as search
@@ -62,19 +58,6 @@ def test_the_version(capsys):
         (["--frobnicate"], "unknown option --frobnicate"),
         (["fetch", "now"], "unexpected argument 'now'"),
         (["train", "--no_such"], "unknown option --no_such"),
-        (["evaluate", "--mode", "x"], "invalid choice: 'x'"),
-        (["encode", "a.txt"], "--model"),
-        (["encode", "--model", "m", "a.txt", "--output", "b.csv"], "--output b.csv: expected .npy, .parquet, .jsonl"),
-        (["encode", "--model", "m", "--batch_size", "0"], "--batch_size must be at least 1"),
-        (["encode", "--model", "m", "a.txt", "--processes", "0"], "--processes must be at least 1"),
-        (["reproduce", "run", "main", "--train_file", "a.txt", "b.txt"], "--train_file: all runs of a plan"),
-        (["reproduce", "run", "main", "--dataset_name", "wiki"], "--dataset_name: all runs of a plan"),
-        (["search", "--model", "m", "--corpus", "-"], "--corpus - takes standard input"),
-        (["search", "--model", "m", "a query"], "give --corpus FILE or --index DIR"),
-        (["search", "--model", "m", "--corpus", "c", "--index", "i"], "give --corpus FILE or --index DIR"),
-        (["search", "--model", "m", "--index", "i", "--save_index", "j"], "go with --corpus"),
-        (["search", "--model", "m", "--corpus", "c", "--top_k", "0"], "--top_k must be at least 1"),
-        (["search", "--model", "m", "--corpus", "c", "--threshold", "80"], "--threshold must lie in -1 to 1"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(argv, says, capsys, stdin):
@@ -127,37 +110,3 @@ def test_search_finds_and_keeps_an_index(tiny_bert, tmp_path, toy_sentences, cap
 
     search.main([*model, "--index", str(index), asked[0], "--top_k", "40", "--threshold", "0.9999"])
     assert all(hit["score"] >= 0.9999 for hit in lines_of(capsys))
-
-
-def test_a_missing_corpus_is_said_before_anything_is_encoded(tiny_bert, tmp_path):
-    with pytest.raises(UserError, match="no such file"):
-        search.main(["--model", str(tiny_bert), "--corpus", str(tmp_path / "none.txt"), "x"])
-    with pytest.raises(UserError, match="no such file"):
-        encode.main(["--model", str(tiny_bert), str(tmp_path / "none.txt"), "--output", str(tmp_path / "x.npy")])
-    assert not Path(tmp_path / "x.npy").exists()
-
-
-@pytest.mark.parametrize("dim", ["0", "17"])
-def test_an_embedding_has_so_many_dimensions(dim, tiny_bert, stdin):
-    stdin("the cat sat")
-    with pytest.raises(UserError, match=f"--truncate_dim must be from 1 to 16, not {dim}"):
-        encode.main(["--model", str(tiny_bert), "--truncate_dim", dim])
-
-
-def test_queries_are_utf8(tiny_bert, tmp_path, monkeypatch):
-    corpus = tmp_path / "corpus.txt"
-    corpus.write_text("the cat sat")
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9"), encoding="utf-8"))
-    with pytest.raises(UserError, match="stdin: line 1 is not UTF-8"):
-        search.main(["--model", str(tiny_bert), "--corpus", str(corpus)])
-
-
-def test_a_full_disk_is_said(capfd, monkeypatch):
-    def main(_: list[str]) -> None:
-        with open("/dev/full", "w") as full:
-            full.write("x")
-
-    with open(os.devnull, "w") as stdout:
-        monkeypatch.setattr(sys, "stdout", stdout)
-        assert run_cli(main, []) == 2
-    assert "cannot be written (No space left on device)" in capfd.readouterr().err

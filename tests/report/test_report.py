@@ -45,13 +45,6 @@ def test_a_page_that_cannot_be_drawn_costs_nothing_else(command, tmp_path, monke
     assert "has no report.html: RuntimeError: no font" in capsys.readouterr().err
 
 
-def test_what_a_page_shows_is_escaped(command, tmp_path):
-    training.main([*command, "--run_name", "<script>alert(1)</script>"])
-    text = (tmp_path / "out" / "report.html").read_text()
-    assert "&lt;script&gt;alert(1)" in text
-    check_page(text)
-
-
 def test_curves_are_means_and_bands_over_runs():
     other = [entry | ({"loss": entry["loss"] + 0.2} if "loss" in entry else {}) for entry in HISTORY]
     curve = Trace("both", [HISTORY, other[:-2]]).curve("loss")

@@ -150,40 +150,6 @@ def test_a_new_task_set_reuses_the_trained_model(flags, tmp_path, in_process, to
     assert all(list(one["scores"]["headline"]) == list(tasks) for one in records.read().values())
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["run", "nothing"], "no experiment 'nothing'"),
-        (["run", "main", "--scale", "huge"], "invalid choice"),
-        (["run", "main", "--shard", "0/2"], "expected I/N"),
-        (["run", "main", "--shard", "3/2"], "expected I/N"),
-        (["run", "main", "--shard", "x"], "expected I/N"),
-        (["run", "main", "--seeds", "-1"], "--seed must lie"),
-        (["run", "main", "--seeds", "one"], "invalid int"),
-        (["run", "main", "--seed", "1"], "see --seeds"),
-        (["run", "main", "--output_dir", "x"], "decided by the plan"),
-        (["run", "lambda", "--mixing_lambda", "0.3"], "lambda varies it"),
-        (["run", "lambda", "--lambdas", "0.3"], "lambda varies it"),
-        (["run", "lambda", "--mixing-lambda", "0.3"], "lambda varies it"),
-        (["run", "stop_gradient", "--no_stop_gradient"], "stop_gradient varies it"),
-        (["run", "main", "--output-dir", "x"], "decided by the plan"),
-        (["run", "main", "--senteval_data"], "senteval_data.*expected one argument"),
-        (["run", "main", "--max_stepz", "3"], "did you mean --max_steps"),
-        (["run", "transfer"], "holds no SentEval data"),
-        (["run", "main", "--train_file", "nowhere.txt"], "nowhere.txt is not there"),
-        (["report", "--results_dir", "nowhere"], "no such folder"),
-        (["report", "extra"], "unexpected argument"),
-        (["dance"], "invalid choice"),
-        ([], "required"),
-    ],
-)
-def test_wrong_words_get_one_line(words, says, flags):
-    own = words and words[0] == "run"
-    with pytest.raises(UserError, match=says) as error:
-        cli.main([*words[:2], *flags, *words[2:]] if own else words)
-    assert "\n" not in str(error.value)
-
-
 def test_folders_that_cannot_be_written_are_said_before_anything_is_run(flags, tmp_path, in_process):
     (tmp_path / "file").write_text("")
     for option in ("--results_dir", "--work_dir"):

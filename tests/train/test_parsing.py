@@ -83,12 +83,6 @@ def test_a_model_of_the_hub_without_a_network_is_not_waited_for(monkeypatch, tin
     model.prepare_training("cls", mlm_from="me/model", cache_dir=str(tmp_path))
 
 
-def test_own_pairs_alone_ask_for_evaluation():
-    args = parse_training_arguments(["--output_dir", "x", "--eval_path", "pairs.csv"])[2]
-    assert args.do_eval
-    assert args.metric_for_best_model == "dev_spearman"
-
-
 def test_options_that_do_nothing_are_warned_of(capsys):
     warn_of_idle(*parse_training_arguments(RELEASED.split()))
     assert capsys.readouterr().err == ""

@@ -64,11 +64,6 @@ def test_the_folder_holds_the_best_step(whole, toy_senteval):
     assert score == pytest.approx(scores[best], abs=1e-6)
 
 
-def test_last_step_on_request(command, tmp_path):
-    training.main([*command, "--load_best_model_at_end", "False"])
-    assert same_weights(tmp_path / "out", tmp_path / "out" / "checkpoint-6")
-
-
 def test_training_lowers_the_loss(command, tmp_path):
     training.main([*command, "--max_steps", "30", "--learning_rate", "3e-3", "--eval_steps", "10"])
     losses = list(logged(tmp_path / "out", "loss").values())
@@ -177,21 +172,6 @@ def test_the_logged_loss_is_the_objective(command, monkeypatch):
 def test_bfloat16_keeps_the_weights_in_float32(command, tmp_path):
     training.main([*blind(command), "--max_steps", "2", "--bf16", "--use_cpu"])
     assert weights(tmp_path / "out")["embeddings.word_embeddings.weight"].dtype == torch.float32
-
-
-@pytest.mark.parametrize(
-    ("extra", "says"),
-    [
-        (["--max_seq_length", "65"], "--max_seq_length 65 is outside 3 to 64"),
-        (["--metric_for_best_model", "accuracy"], "accuracy is not scored here; choose from stsb_spearman"),
-        (["--do_train", "False"], "--do_train is off"),
-        (["--eval_transfer"], "--eval_transfer: .*rt-polarity.pos"),
-        (["--output_dir", __file__], "is a file"),
-    ],
-)
-def test_refused(command, extra, says):
-    with pytest.raises(UserError, match=says):
-        training.main([*command, *extra])
 
 
 def test_tensorboard_gets_losses_scores_and_signals(command, tmp_path):
