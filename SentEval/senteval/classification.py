@@ -27,7 +27,7 @@ NESTED_SEED = 1111  # whatever the seed: SentEval fixes it for the nested folds
 class Protocol:
     """What `params` say of classification."""
 
-    kfold: int = 10
+    kfold: int = 5  # as in the original's engine
     usepytorch: bool = True
     settings: Settings = Settings()
     fit: Callable[..., list[Any]] = fit_many

@@ -11,7 +11,7 @@ from senteval.encoding import as_array, check_rows, embed_distinct
 from senteval.errors import EncoderError
 from senteval.protocols import Scoring, score_task
 from senteval.settings import whole_number
-from senteval.tasks import get_task
+from senteval.tasks import get_task, trained_as_fair
 
 TokenLists = list[list[str]]
 
@@ -29,7 +29,7 @@ class Params(dict):
         self[key] = value
 
 
-DEFAULTS = {"usepytorch": True, "kfold": 10, "batch_size": 128, "seed": 1111, "classifier": {}}
+DEFAULTS = {"relatedness": "cosine", "usepytorch": True, "kfold": 5, "batch_size": 128, "seed": 1111, "classifier": {}}
 
 
 class SE:
@@ -39,11 +39,13 @@ class SE:
         params: a dictionary (or an object with attributes):
             task_path: the folder that holds `downstream/` (and `probing/`);
             batch_size: the most sentences a batcher gets at once (128);
-            kfold, seed: folds (10) and seed (1111) of the classifiers;
+            kfold, seed: folds (5) and seed (1111) of the classifiers;
             usepytorch: SentEval's own classifier (True) or scikit-learn's;
             classifier: see `senteval.settings.Settings`;
             device: of the classifiers (default: the GPU if there is one);
-            similarity: of two vectors, for the STS tasks (default: the cosine).
+            similarity: of two vectors, for the STS tasks (default: the cosine);
+            relatedness: `cosine`, SimCSE's STSBenchmark and SICKRelatedness (the default), or
+                `trained`, those of FAIR's SentEval.
         batcher: `batcher(params, batch) -> array or tensor (len(batch), d)`; `batch` is a
             list of token lists.
         prepare: `prepare(params, samples)`, called once a task with all its token lists.
@@ -71,6 +73,8 @@ class SE:
         whole_number("params['batch_size']", self.params.batch_size, 1)
         if not isinstance(self.params.get("task_path"), str | PathLike):
             raise ValueError("params needs 'task_path', a path: the folder that holds 'downstream/'")
+        if self.params.relatedness not in ("cosine", "trained"):
+            raise ValueError(f"params['relatedness'] is 'cosine' or 'trained', not {self.params.relatedness!r}")
         self.scoring = Scoring.from_params(self.params)
         self.params.classifier = Params(self.params.classifier or {})
         self.batcher = batcher
@@ -91,7 +95,7 @@ class SE:
             if not isinstance(name, Iterable):
                 raise TypeError(f"eval takes the name of a task or a list of them, not {name!r}")
             return {task.name: self.eval(task.name) for task in [get_task(one) for one in name]}
-        task = get_task(name)
+        task = trained_as_fair(get_task(name)) if self.params.relatedness == "trained" else get_task(name)
         datasets = task.load(Path(self.params.task_path))
         sentences = [sentence for dataset in datasets.values() for sentence in dataset.sentences()]
         self.params.current_task = name

@@ -19,7 +19,8 @@ PROTOCOLS: dict[str, str] = {
     "nested": "cross-validation in cross-validation",
     "folds": "cross-validation on the training set, then the test set",
     "splits": "the dev set chooses, the test set is scored",
-    "relatedness": "a regression trained on train, stopped by dev",
+    "relatedness": "a regression trained on train, stopped by Spearman's correlation on dev",
+    "fair": "the same, stopped by Pearson's, as in FAIR's SentEval",
 }
 
 _CLASSIFICATION: dict[str, Callable[..., dict[str, Any]]] = {
@@ -57,10 +58,8 @@ class Scoring:
             raise ValueError(f"params['classifier'] has unknown keys {unknown}; known: {sorted(known)}")
         device = params.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
         settings = Settings(**{"seed": params.get("seed", 1111), "device": device} | given)
-        return cls(
-            Protocol(kfold=params.get("kfold", 10), usepytorch=params.get("usepytorch", True), settings=settings),
-            params.get("similarity"),
-        )
+        chosen = {name: params[name] for name in ("kfold", "usepytorch") if name in params}
+        return cls(Protocol(**chosen, settings=settings), params.get("similarity"))
 
 
 def score_task(task: Task, datasets: dict[str, Dataset], embedded: Embedded, scoring: Scoring) -> dict[str, Any]:
@@ -68,8 +67,9 @@ def score_task(task: Task, datasets: dict[str, Dataset], embedded: Embedded, sco
     protocol = scoring.classification
     if task.protocol == "sts":
         return score_sts(datasets, embedded, scoring.similarity)
-    if task.protocol == "relatedness":
-        return score_relatedness(datasets, embedded, seed=protocol.settings.seed, device=protocol.settings.device)
+    if task.protocol in ("relatedness", "fair"):
+        settings, stopped_by = protocol.settings, "pearson" if task.protocol == "fair" else "spearman"
+        return score_relatedness(datasets, embedded, seed=settings.seed, device=settings.device, stopped_by=stopped_by)
     if task.linear_only:
         protocol = dataclasses.replace(protocol, settings=dataclasses.replace(protocol.settings, nhid=0))
     return _CLASSIFICATION[task.protocol](datasets, embedded, protocol)

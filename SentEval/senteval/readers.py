@@ -80,9 +80,11 @@ def _read_scored_pairs(folder: Path, name: str) -> Pairs:
     return pairs_of(rows, input_path)
 
 
-def read_sts_benchmark(downstream: Path, splits: Iterable[str] = ("train", "dev", "test")) -> dict[str, Pairs]:
-    """STSBenchmark: `sts-{train,dev,test}.csv`."""
-    folder = downstream / "STS" / "STSBenchmark"
+def read_sts_benchmark(
+    downstream: Path, splits: Iterable[str] = ("train", "dev", "test"), name: str = "STSBenchmark"
+) -> dict[str, Pairs]:
+    """STSBenchmark, or its corrected version STSBenchmark-fix: `sts-{train,dev,test}.csv`."""
+    folder = downstream / "STS" / name
     return {split: read_pairs_file(folder / f"sts-{split}.csv", GOLD) for split in splits}
 
 

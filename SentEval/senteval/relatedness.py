@@ -21,12 +21,20 @@ BATCH, ROUND, TENACITY, MAX_EPOCH = 64, 50, 3, 1000
 
 @one_thread()
 def score_relatedness(
-    datasets: dict[str, Pairs], embedded: Embedded, *, seed: int, device: str | torch.device
+    datasets: dict[str, Pairs],
+    embedded: Embedded,
+    *,
+    seed: int,
+    device: str | torch.device,
+    stopped_by: str = "spearman",
 ) -> dict[str, Any]:
     """Trains on train, stops by dev, scores test.
 
+    Args:
+        stopped_by: `spearman`, as in SimCSE's version, or `pearson`, as in FAIR's.
+
     Returns:
-        `devspearman`; on test `pearson`, `spearman`, `mse` of the expected score, and the
+        `devspearman`, or `devpearson`; on test `pearson`, `spearman`, `mse` of the expected score, and the
         expected scores themselves, `yhat` (n,); `ndev`, `ntest`.
     """
     features = {
@@ -42,6 +50,7 @@ def score_relatedness(
         model = nn.Sequential(nn.Linear(features["train"].size(1), len(CLASSES)), nn.Softmax(dim=-1)).to(device)
     optimizer = torch.optim.Adam(model.parameters())
 
+    correlate = {"spearman": spearmanr, "pearson": pearsonr}[stopped_by]
     best, best_state, not_improved, passes = -1.0, None, 0, 0
     while passes <= MAX_EPOCH:
         for _ in range(ROUND):
@@ -52,9 +61,9 @@ def score_relatedness(
                 loss.backward()
                 optimizer.step()
         passes += ROUND
-        spearman = _or_zero(spearmanr(_expected(model, features["dev"]), datasets["dev"].scores)[0])
-        if spearman > best:
-            best, best_state = spearman, {name: value.clone() for name, value in model.state_dict().items()}
+        found = _or_zero(correlate(_expected(model, features["dev"]), datasets["dev"].scores)[0])
+        if found > best:
+            best, best_state = found, {name: value.clone() for name, value in model.state_dict().items()}
         elif not_improved >= TENACITY:
             break
         else:
@@ -63,7 +72,7 @@ def score_relatedness(
     model.load_state_dict(best_state)
     expected, gold = _expected(model, features["test"]), datasets["test"].scores
     return {
-        "devspearman": best,
+        f"dev{stopped_by}": best,
         "pearson": _or_zero(pearsonr(expected, gold)[0]),
         "spearman": _or_zero(spearmanr(expected, gold)[0]),
         "mse": float(np.mean((expected - gold) ** 2)),

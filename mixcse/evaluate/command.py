@@ -1,7 +1,9 @@
 """`evaluation.py`: scores a model on SentEval's tasks and prints the papers' tables."""
 
 import argparse
+import json
 import platform
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -12,9 +14,11 @@ from mixcse import __version__
 from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say, warn
 from mixcse.base.errors import UserError
 from mixcse.base.fields import at_least, check_range
-from mixcse.base.files import check_place, write_json
+from mixcse.base.files import check_place, plain, write_json
 from mixcse.encoder.command_options import add_hub_options
 from mixcse.names import MODES, POOLERS, SHORTEST_INPUT, TASK_SETS
+
+STDOUT = "-"  # as --output_json
 
 
 def main(argv: list[str], prog: str = "evaluation.py") -> None:
@@ -26,7 +30,8 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
     from mixcse.evaluate.tables import print_report
 
     quiet_libraries()
-    finished = Finished(options.output_json)
+    to_stdout = options.output_json == STDOUT
+    finished = Finished(None if to_stdout else options.output_json)
     encoder = SentenceEncoder(
         options.model_name_or_path,
         pooler=options.pooler,
@@ -36,7 +41,7 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
         trust_remote_code=options.trust_remote_code,
     )
     start = time.perf_counter()
-    if options.output_json:
+    if finished.path:
         finished.model_key = encoder.fingerprint()
     try:
         report = evaluate(
@@ -58,10 +63,12 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
             "nothing could be scored, for the reasons above; SentEval's data: python -m mixcse.fetch gets it, "
             "--senteval_data names its folder; --validation_file scores pairs of your own"
         )
-    print_report(report, options.transfer_metric)
-    if options.output_json:
-        seconds = time.perf_counter() - start
-        write_json(options.output_json, _described(encoder, options, report) | {"seconds": seconds})
+    print_report(report, options.transfer_metric, sys.stderr if to_stdout else sys.stdout)
+    described = _described(encoder, options, report) | {"seconds": time.perf_counter() - start}
+    if to_stdout:
+        sys.stdout.write(json.dumps(plain(described), indent=2) + "\n")
+    elif options.output_json:
+        write_json(options.output_json, described)
 
 
 def _described(encoder: Any, options: argparse.Namespace, report: Any) -> dict[str, Any]:
@@ -119,7 +126,7 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     add(
         "--output_json",
         metavar="FILE",
-        help="write every number to this file; tasks already in it are not scored again",
+        help="write every number to this file, whose tasks are not scored again; -: to stdout, the table to stderr",
     )
     add("--batch_size", type=int, default=64, help="sentences of 64 tokens in a forward pass; shorter ones are more")
     add("--max_seq_length", type=int, help="tokens; longer sentences are cut (default: the model's own limit)")
@@ -130,7 +137,7 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
             raise UserError(f"--{name} is empty; give it a value, or leave it out")
     check_range("batch_size", options.batch_size, at_least(1))
     check_range("max_seq_length", options.max_seq_length, at_least(SHORTEST_INPUT))
-    if options.output_json:  # now rather than when the scores are there to be written
+    if options.output_json not in (None, STDOUT):  # now rather than when the scores are there to be written
         check_place(Path(options.output_json).parent, "--output_json, in")
         if Path(options.output_json).is_dir():
             raise UserError(f"--output_json {options.output_json} is a folder; name a file")
@@ -144,7 +151,8 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
 def _chosen_tasks(options: argparse.Namespace) -> list[str]:
     known = senteval.list_tasks()
     if unknown := [task for task in options.tasks or () if task not in known]:
-        raise UserError(f"--tasks: unknown task {unknown[0]!r}; known: {', '.join(known)}")
+        hint = "names are separated by spaces" if "," in unknown[0] else f"known: {', '.join(known)}"
+        raise UserError(f"--tasks: unknown task {unknown[0]!r}; {hint}")
     task_set = options.task_set or ("sts" if options.tasks is None else "na")
     if options.tasks is not None and task_set != "na":
         warn(f"--tasks is overridden by --task_set {task_set}; leave that out, or make it na")

@@ -148,7 +148,7 @@ def evaluate(
     for task in tqdm(remaining, desc="scoring", unit=" tasks", disable=None if remaining else True):
         start = time.perf_counter()
         results = plain(suite.score_one(task, embedded, senteval.Scoring(protocol)))
-        seconds = round(time.perf_counter() - start, 2)
+        seconds = float(f"{time.perf_counter() - start:.3g}")  # a quick task has not taken 0.0
         if TASKS[task].protocol != "sts" and not sys.stderr.isatty():
             say(f"scored {task} in {seconds:.0f} s")
         report.tasks[task] = {"key": keys[task], "results": results, "seconds": seconds}

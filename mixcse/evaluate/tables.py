@@ -1,7 +1,6 @@
-"""Results as the papers' tables, on stdout."""
+"""Results as the papers' tables."""
 
-import sys
-from typing import Any
+from typing import Any, TextIO
 
 from prettytable import PrettyTable
 
@@ -17,7 +16,7 @@ def table(columns: list[str], *rows: list[Any]) -> str:
     return drawn.get_string()
 
 
-def print_report(report: Report, transfer_metric: str) -> None:
+def print_report(report: Report, transfer_metric: str, file: TextIO) -> None:
     """Upstream's two tables, one for other tasks, what is missing, alignment and uniformity."""
     known = [*report.headline, *report.missing]
     accuracy = "dev accuracy" if transfer_metric == "devacc" else "test accuracy"
@@ -33,8 +32,7 @@ def print_report(report: Report, transfer_metric: str) -> None:
     if report.spread:
         words = "alignment {alignment:.4f}, uniformity {uniformity:.4f} (lower is better; {on})"
         lines.append(words.format(**report.spread))
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    print("\n".join(lines), file=file, flush=True)
 
 
 def _group(report: Report, title: str, tasks: list[str], *, mean: bool = True) -> list[str]:

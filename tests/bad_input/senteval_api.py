@@ -105,6 +105,7 @@ WRONG_CALLS = [
             ("kfold", 1, "kfold must be a whole number of at least 2"),
             ("seed", "x", "seed must be a whole number of at least 0"),
             ("usepytorch", "no", "usepytorch must be True or False"),
+            ("relatedness", "fair", "params['relatedness'] is 'cosine' or 'trained'"),
             ("device", "abacus", "device 'abacus' cannot be used"),
         )
     ),

@@ -40,6 +40,19 @@ def test_the_table_names_missing_tasks_and_averages_the_others(command, capsys, 
     assert saved["max_seq_length"] == 64
 
 
+def test_json_on_stdout_leaves_the_table_to_stderr(command, capsys):
+    evaluation.main([*command, "--tasks", "STSBenchmark", "--output_json", "-"])
+    out, err = capsys.readouterr()
+    saved = json.loads(out)
+    assert saved["tasks"]["STSBenchmark"]["seconds"] > 0
+    assert f"{saved['headline']['STSBenchmark']:.2f}" in err and "------ test ------" in err
+
+
+def test_names_of_tasks_between_commas(command):
+    with pytest.raises(UserError, match="unknown task 'STS12,STS13'; names are separated by spaces"):
+        evaluation.main([*command, "--tasks", "STS12,STS13"])
+
+
 def test_the_same_numbers_twice(command, capsys):
     evaluation.main(command)
     first = capsys.readouterr().out
