@@ -24,6 +24,8 @@ KNOWN = {"version": int, "count": int, "dim": int, "fingerprint": str, "faiss": 
 LARGE = 100_000  # sentences from which on faiss is used, if it is installed
 FLAT = "Flat"  # faiss' exact index
 QUERIES, BLOCK = 256, 16_384  # rows of the blocks that are multiplied: 16 MB of scores
+CANDIDATES, AT_LEAST = 10, 100  # of an approximate index: so many for each hit, whose cosines are then computed
+ROUNDING = 2e-6  # of cosines in float32
 
 
 class Hit(NamedTuple):
@@ -44,7 +46,8 @@ class SentenceIndex:
         faiss: None: exact search, by faiss from 100,000 sentences on if it is installed, else by a
             matrix product in blocks.  False: never faiss.  True: exact search by faiss.  A string: what
             faiss' `index_factory` makes of it, for millions of sentences and approximate, such as
-            `HNSW32` or `IVF4096,Flat`; `faiss_index` is there for its settings.
+            `HNSW32` or `IVF4096,Flat`; `faiss_index` is there for its settings.  It finds candidates;
+            scores are those of the embeddings.
         name: what messages call it.
 
     Raises:
@@ -112,7 +115,7 @@ class SentenceIndex:
         Args:
             queries: embeddings of length 1, (q, d).
             top_k: at most so many for each.
-            threshold: only those with at least this score.
+            threshold: only those with at least this score, up to float32's rounding.
 
         Raises:
             ValueError: `top_k` is below 1, `threshold` is NaN, or the queries have another length than
@@ -195,7 +198,7 @@ class SentenceIndex:
         elif kind is not None:
             faiss = _import_faiss()
             try:
-                self.faiss_index = faiss.read_index(str(folder / FAISS))
+                self.faiss_index = _by_inner_product(faiss.read_index(str(folder / FAISS)), str(folder / FAISS))
             except RuntimeError as error:
                 raise UserError(f"{folder / FAISS}: not a usable faiss index; build it again") from error
             if (self.faiss_index.ntotal, self.faiss_index.d) != self.embeddings.shape:
@@ -226,20 +229,24 @@ class SentenceIndex:
         return best
 
     def _search_by_faiss(self, queries: np.ndarray, top_k: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        scores, positions = self.faiss_index.search(np.ascontiguousarray(queries), top_k)
+        """As `_search_exactly`, among the candidates that faiss finds: its own scores may be of compressed vectors."""
+        wanted = top_k if self.kind == FLAT else min(len(self), max(AT_LEAST, CANDIDATES * top_k))
+        _, candidates = self.faiss_index.search(np.ascontiguousarray(queries), wanted)
         found = []
-        for row_scores, row_positions in zip(scores, positions, strict=True):
-            there = row_positions >= 0  # an approximate index may find fewer
-            row_scores, row_positions = row_scores[there], row_positions[there]
-            order = np.lexsort((row_positions, -row_scores))
-            found.append((row_scores[order], row_positions[order]))
+        for query, positions in zip(queries, candidates, strict=True):
+            positions = positions[positions >= 0]  # an approximate index may find fewer
+            scores = self.embeddings[positions] @ query
+            order = np.lexsort((positions, -scores))[:top_k]
+            found.append((scores[order], positions[order]))
         return found
 
     def _hits(self, scores: np.ndarray, positions: np.ndarray, threshold: float | None) -> list[Hit]:
+        inside = np.abs(scores) <= 1 + ROUNDING  # of rows that have another length, they are no cosines
+        scores = np.where(inside, scores.clip(-1, 1), scores)
         return [
             Hit(self.sentences[position].as_py(), score, position)
             for score, position in zip(scores.tolist(), positions.tolist(), strict=True)
-            if threshold is None or score >= threshold
+            if threshold is None or score >= threshold - ROUNDING
         ]
 
 
@@ -281,4 +288,11 @@ def _faiss_index(kind: str, embeddings: np.ndarray) -> Any:
         index.add(embeddings)
     except RuntimeError as error:
         raise UserError(f"faiss={kind!r}: faiss makes no such index of {len(embeddings)} sentences") from error
+    return _by_inner_product(index, f"faiss={kind!r}")
+
+
+def _by_inner_product(index: Any, where: str) -> Any:
+    """The index; raises UserError if it ranks by anything else, as faiss makes some kinds whatever they are asked."""
+    if index.metric_type != _import_faiss().METRIC_INNER_PRODUCT:
+        raise UserError(f"{where}: faiss makes it an index of distances, not of inner products; choose another kind")
     return index

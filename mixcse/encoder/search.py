@@ -30,7 +30,7 @@ class Searching:
         a, b = (normalized(self._embedded(either)) for either in (a, b))
         if a.shape[1] != b.shape[1]:
             raise ValueError(f"embeddings of {a.shape[1]} and of {b.shape[1]} components cannot be compared")
-        return a @ b.T
+        return (a @ b.T).clip(-1, 1)  # rounding goes beyond
 
     def build_index(
         self,

@@ -52,6 +52,40 @@ def test_faiss_finds_the_same(small_blocks):
         SentenceIndex(rows, names, fingerprint="x", faiss="nonsense")
 
 
+@pytest.mark.parametrize("kind", ["HNSW32", "PQ16x4", "PCA8,Flat", "IVF4,PQ8x4", "SQ8"])
+def test_scores_are_cosines_whatever_finds_the_candidates(encoder, toy_sentences, kind, tmp_path):
+    pytest.importorskip("faiss")
+    encoder.build_index(toy_sentences, faiss=kind)
+    encoder.index.save(tmp_path / "index")
+    encoder.load_index(tmp_path / "index")
+    exact = encoder.encode(toy_sentences, normalize=True)
+    for hits in encoder.search(toy_sentences[:20], top_k=4):
+        assert hits[0].score == pytest.approx(1, abs=1e-5)
+        scores = [hit.score for hit in hits]
+        assert scores == sorted(scores, reverse=True)
+    for query, hits in zip(exact[:20], encoder.search(toy_sentences[:20], top_k=4), strict=True):
+        assert [hit.score for hit in hits] == pytest.approx([query @ exact[hit.position] for hit in hits], abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["HNSW32_PQ24", "HNSW16_PQ16x4", "NSG16_PQ16x4"])
+def test_an_index_of_distances_is_refused(kind):
+    """faiss makes these by L2 whatever metric it is asked for: the worst hit came first."""
+    pytest.importorskip("faiss")
+    rows = np.random.default_rng(0).normal(size=(600, 48)).astype(np.float32)
+    with pytest.raises(UserError, match=f"faiss='{kind}': faiss makes it an index of distances, not of inner products"):
+        SentenceIndex(rows, [str(i) for i in range(600)], fingerprint="x", faiss=kind)
+
+
+def test_a_sentence_is_its_own_hit_at_a_threshold_of_one(encoder, toy_sentences):
+    """float32's rounding takes no hit away, and no cosine is above 1."""
+    sentences = toy_sentences[:200]
+    encoder.build_index(sentences)
+    found = encoder.search(sentences, top_k=1, threshold=1)
+    assert [hits[0].position for hits in found] == list(range(200))
+    assert all(0.999998 <= hits[0].score <= 1 for hits in found)
+    assert encoder.similarity(sentences, sentences).max() <= 1
+
+
 def test_faiss_is_for_large_sets_and_optional(monkeypatch):
     pytest.importorskip("faiss")
     monkeypatch.setattr(index_module, "LARGE", 50)
