@@ -53,6 +53,14 @@ def _own_caches(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
+def _speaks_anew():
+    """What is said once in a program is said once in a test."""
+    from mixcse.encoder import choices
+
+    choices._speak_once.cache_clear()
+
+
+@pytest.fixture(autouse=True)
 def _no_configured_data(monkeypatch):
     monkeypatch.delenv("SENTEVAL_DATA", raising=False)
 

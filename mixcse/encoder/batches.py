@@ -43,7 +43,8 @@ def embeddings_of(
     for batch in batches(tokenised(model.tokenizer, sentences, max_length), budget):
         inputs = pad_rows(model.tokenizer, [row.ids for row in batch])
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-        yield [row.position for row in batch], _embed(model, pooler=pooler, **inputs).float().cpu().numpy()
+        z = model.following(_embed(model, pooler=pooler, **inputs))
+        yield [row.position for row in batch], z.float().cpu().numpy()
 
 
 def tokenised(tokenizer: PreTrainedTokenizerBase, sentences: list[str], max_length: int) -> Iterator[Row]:

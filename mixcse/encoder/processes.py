@@ -145,7 +145,7 @@ def _encode(sentences: list[str], options: dict[str, Any]) -> np.ndarray:
         if "model" not in _own:  # the parent wrote it, for this process alone
             model = torch.load(io.BytesIO(_own.pop("copy")), map_location="cpu", weights_only=False)
             _own["model"] = model.eval().to(_own["device"])
-        embeddings = np.empty((len(sentences), _own["model"].encoder.config.hidden_size), dtype=np.float32)
+        embeddings = np.empty((len(sentences), _own["model"].dim), dtype=np.float32)
         for positions, part in embeddings_of(_own["model"], sentences, **options):
             embeddings[positions] = part
         return embeddings

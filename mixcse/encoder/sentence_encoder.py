@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mixcse.base.checks import check_count, check_listed, device_of
-from mixcse.base.console import say, warn
-from mixcse.base.errors import UserError, first_line
+from mixcse.base.checks import check_count, check_listed
+from mixcse.base.errors import UserError
 from mixcse.data.formats import half_character
 from mixcse.encoder.batches import embeddings_of
+from mixcse.encoder.choices import DEFAULT_POOLER, choose_length, choose_pooler, move
 from mixcse.encoder.processes import Workers, devices_of, key
 from mixcse.encoder.search import Searching
 from mixcse.encoder.stream import encode_file
 from mixcse.encoder.vectors import finished
 from mixcse.model.sentence_model import SentenceModel
-from mixcse.names import DTYPES, POOLERS, SHORTEST_INPUT
+from mixcse.names import DTYPES, POOLERS
 
-DEFAULT_POOLER = "cls_before_pooler"  # released script: evaluation.py --pooler cls_before_pooler
 CHARACTERS = 6  # of a token, at most, for the progress bar
 LEFT_BY_CALLS = ("truncation", "padding")  # in a tokenizer, by whoever used it last
 
@@ -47,7 +45,9 @@ class SentenceEncoder(Searching):
     Args:
         model: a folder, a Hub id, or a model in memory.
         pooler: one of `mixcse.model.pooling.POOLERS`.  Default: the one that the folder records
-            to test it with, else `cls_before_pooler`.  What is used is said on stderr.
+            to test it with, or that its `modules.json` says, else `cls_before_pooler`.  What is used is
+            said on stderr.  Of a sentence-transformers folder all else is as it says, too: what follows
+            the pooling, the length limit, a default prompt.
         device: default: the GPU if there is one.  For a model that is loaded, as are `dtype`,
             `revision` and `trust_remote_code`; one in memory stays where and as it is.
         max_seq_length: in tokens, special ones included and at least one more; longer
@@ -58,12 +58,15 @@ class SentenceEncoder(Searching):
         revision, trust_remote_code: of a Hub model, as for `AutoModel`.
 
     Attributes:
+        prompt: what a sentence-transformers folder has before each text by default.
         index: what `search` looks through; see `build_index` and `load_index`.
 
     Raises:
         UserError: the model cannot be loaded, or an argument does not fit it.
         TypeError: `model` is neither a name nor a `SentenceModel`, or a length no whole number.
     """
+
+    prompt, lower_case = "", False
 
     def __init__(
         self,
@@ -94,12 +97,25 @@ class SentenceEncoder(Searching):
             self.model = SentenceModel.from_pretrained(model, **hub)
             self.model.to(getattr(torch, dtype or DTYPES[0]))
             move(self.model, device)
-            self.pooler = _choose_pooler(str(model), pooler, self.model.recorded_pooler)
+            self.pooler = choose_pooler(str(model), pooler, self._said_by_folder())
         if self.pooler == "cls" and not self.model.has_cls_head:
             raise UserError("pooler 'cls': this model has no trained head for it; use cls_before_pooler")
-        self.max_seq_length = _choose_length(self.model, max_seq_length)
+        self.max_seq_length = choose_length(self.model, max_seq_length)
         self._lock = threading.RLock()
         self._workers: Workers | None = None
+
+    def _said_by_folder(self) -> tuple[str | None, str]:
+        """The pooler that a folder says to use, and where; what else it says is taken over."""
+        recorded, settings = self.model.recorded_pooler, self.model.settings
+        if settings is None or (recorded and settings.are_those_of(self.model, recorded)):
+            return recorded, "recorded in the model"
+        self.model.following = settings.following.to(self.device, self.model.encoder.dtype)
+        self.prompt, self.lower_case = settings.prompt, settings.lower_case
+        return settings.pooler, "as its modules.json says"
+
+    def _as_asked(self, sentence: str) -> str:
+        text = self.prompt + sentence
+        return text.lower() if self.lower_case else text
 
     @classmethod
     def from_pretrained(cls, path_or_hub_id: str | Path, **options: Any) -> "SentenceEncoder":
@@ -114,11 +130,12 @@ class SentenceEncoder(Searching):
     @property
     def dim(self) -> int:
         """The length of an embedding."""
-        return self.model.encoder.config.hidden_size
+        return self.model.dim
 
     def fingerprint(self) -> str:
         """A hash of what embeddings depend on: weights, tokenizer, pooler, length limit."""
-        digest = hashlib.sha256(repr((self.pooler, self.max_seq_length)).encode())
+        said = (self.prompt, self.lower_case) if self.prompt or self.lower_case else ()
+        digest = hashlib.sha256(repr((self.pooler, self.max_seq_length, *said)).encode())
         if self.model.tokenizer.is_fast:
             tokenizer = json.loads(self.model.tokenizer.backend_tokenizer.to_str())
             tokenizer = {name: part for name, part in tokenizer.items() if name not in LEFT_BY_CALLS}
@@ -167,7 +184,7 @@ class SentenceEncoder(Searching):
                 is not for this device.
             UserError: a device cannot be used, or a process failed.
         """
-        sentences = _checked(sentences)
+        sentences = [self._as_asked(sentence) for sentence in _checked(sentences)]
         check_count("batch_size", batch_size)
         if truncate_dim is not None:
             check_count("truncate_dim", truncate_dim, most=self.dim)
@@ -231,19 +248,6 @@ class SentenceEncoder(Searching):
         yield from self._workers.encode(sentences, batch_size)
 
 
-def move(model: SentenceModel, device: str | torch.device | None) -> None:
-    """Moves a model; without a device, to the GPU if there is one.
-
-    Raises:
-        UserError: the device cannot be used.
-    """
-    device = device_of(("cuda" if torch.cuda.is_available() else "cpu") if device is None else device)
-    try:
-        model.to(device)
-    except Exception as error:  # torch has many kinds for a device that is not there
-        raise UserError(f"device {str(device)!r} cannot be used: {first_line(error)}") from error
-
-
 def _checked(sentences: list[str]) -> list[str]:
     if isinstance(sentences, str):
         raise TypeError("encode takes a list of sentences, not one string; put it in a list")
@@ -277,24 +281,3 @@ def _progress(characters: int, show: bool) -> tqdm:
         leave=None,  # not below a file's own bar
         disable=None if show else True,
     )
-
-
-def _choose_length(model: SentenceModel, asked: int | None) -> int:
-    limit = model.max_length
-    if asked is None:
-        return limit
-    if not isinstance(asked, Integral):
-        raise TypeError(f"max_seq_length must be a whole number, not {type(asked).__name__} {asked!r}")
-    if not SHORTEST_INPUT <= asked <= limit:
-        raise UserError(f"max_seq_length {asked} is outside {SHORTEST_INPUT} to {limit}, this model's limit")
-    return asked
-
-
-def _choose_pooler(name: str, asked: str | None, recorded: str | None) -> str:
-    if asked and recorded and asked != recorded:
-        warn(f"{name} records that it is to be tested with pooler {recorded}; using {asked}, as asked")
-        return asked
-    source = "as asked" if asked else "recorded in the model" if recorded else "the default"
-    pooler = asked or recorded or DEFAULT_POOLER
-    say(f"pooler: {pooler} ({source})")
-    return pooler

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.utils import get_session
+from safetensors.torch import load_file
+from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging
@@ -83,6 +85,14 @@ def load_encoder(
             "such as bert-base-uncased"
         )
     return encoder, tokenizer, missing
+
+
+def load_heads(file: Path) -> dict[str, Tensor]:
+    """The tensors of heads that lie beside an encoder; none where there is no such file."""
+    try:
+        return load_file(file) if file.is_file() else {}
+    except Exception as error:  # safetensors has its own kinds
+        raise UserError(f"{file} is damaged ({error})") from error
 
 
 def options_for(name: str, hub: dict[str, Any]) -> dict[str, Any]:

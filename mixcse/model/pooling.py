@@ -1,4 +1,4 @@
-"""The five poolers: from an encoder's output to one vector a row."""
+"""The poolers: from an encoder's output to one vector a row."""
 
 from typing import Any
 
@@ -22,6 +22,8 @@ def pool(pooler: str, outputs: Any, attention_mask: Tensor, head: nn.Module | No
             avg_first_last: the same of the mean of the first and the last transformer
                 layer.  (`hidden_states[0]` is the embedding layer: the released code took
                 that one, which SimCSE has since corrected.)
+            max: the largest of each component over the last layer's tokens;
+            last: the sentence's last token of the last layer.
         outputs: what a Hugging Face encoder returns, with `hidden_states` for the poolers
             in `NEEDS_HIDDEN_STATES`.
         attention_mask: (rows, length), 1 for tokens and 0 for padding.
@@ -38,6 +40,11 @@ def pool(pooler: str, outputs: Any, attention_mask: Tensor, head: nn.Module | No
         return masked_mean((outputs.hidden_states[-2] + last) / 2, attention_mask)
     if pooler == "avg_first_last":
         return masked_mean((outputs.hidden_states[1] + last) / 2, attention_mask)
+    if pooler == "max":
+        return last.masked_fill(attention_mask.unsqueeze(-1) == 0, -torch.inf).amax(dim=1)
+    if pooler == "last":
+        places = attention_mask * torch.arange(attention_mask.size(1), device=last.device)
+        return last[torch.arange(len(last), device=last.device), places.argmax(dim=1)]
     raise ValueError(f"pooler must be one of {', '.join(POOLERS)}, not {pooler!r}")
 
 

@@ -22,6 +22,8 @@ TRANSFORMER_FILE = "sentence_bert_config.json"  # whatever the encoder is
 MODULE_FOLDERS = ("1_Pooling", "1_WeightedLayerPooling", "2_Pooling", "2_Dense")
 MODULE_FILES = ("config.json", "model.safetensors")
 POOLING_MODES = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")
+MODES = {"cls_before_pooler": "cls_token", "avg": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
+NO_MODULE = "pooler cls of "  # how the mode begins that it refuses, where it has none
 LIBRARY = "sentence_transformers.models"
 
 Module = tuple[str, dict[str, Any], dict[str, Tensor]]  # class, its arguments, its parameters
@@ -59,22 +61,26 @@ def write_sentence_transformers_files(
 
 def _modules(config: PreTrainedConfig, pooler: str, head: nn.Linear | None) -> list[Module]:
     dim, layers = config.hidden_size, config.num_hidden_layers
-    if pooler == "cls_before_pooler":
-        return [_pooling(dim, "cls_token")]
+    if pooler in MODES:
+        return [_pooling(dim, MODES[pooler])]
     if pooler == "cls" and head is not None:
         return [_pooling(dim, "cls_token"), _dense(head)]
     if pooler == "cls":
-        why = f"pooler cls of {config.model_type} has no module here; load it with SentenceEncoder (package mixcse)"
+        why = f"{NO_MODULE}{config.model_type} has no module here; load it with SentenceEncoder (package mixcse)"
         return [("Pooling", {"word_embedding_dimension": dim, "pooling_mode": why}, {})]
-    if pooler == "avg":
-        return [_pooling(dim, "mean_tokens")]
-    ends = [1, *[0] * (layers - 2), 1] if layers > 1 else [1]
-    return [_weighted_layers(config, [1, 1] if pooler == "avg_top2" else ends), _pooling(dim, "mean_tokens")]
+    return [_weighted_layers(config, layer_weights(pooler, layers)), _pooling(dim, MODES["avg"])]
+
+
+def layer_weights(pooler: str, layers: int) -> list[int]:
+    """Of as many of the last hidden states, for `avg_top2` and `avg_first_last`."""
+    if pooler == "avg_top2":
+        return [1, 1]
+    return [1, *[0] * (layers - 2), 1] if layers > 1 else [1]
 
 
 def _pooling(dim: int, mode: str) -> Module:
     # All modes are named: the mean is on where it is not switched off.
-    modes = {f"pooling_mode_{name}": name == mode for name in POOLING_MODES}
+    modes = {f"pooling_mode_{name}": name == mode for name in dict.fromkeys([*POOLING_MODES, mode])}
     return "Pooling", {"word_embedding_dimension": dim, **modes}, {}
 
 

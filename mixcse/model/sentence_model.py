@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -17,8 +17,9 @@ from mixcse.base.files import follow_umask
 from mixcse.base.group import sum_over_processes, world_size
 from mixcse.model.chunking import Chunking, in_chunks
 from mixcse.model.first_token import first_token_only, layers_of_berts_kind
-from mixcse.model.loading import for_weights, load_encoder, options_for
+from mixcse.model.loading import for_weights, load_encoder, load_heads, options_for
 from mixcse.model.lora import as_peft_model, load_adapters, merged, save_adapters, with_adapters
+from mixcse.model.modules import Settings, read_settings, within
 from mixcse.model.packing import can_pack, encode_packed
 from mixcse.model.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
 from mixcse.model.saving import write_sentence_transformers_files
@@ -49,6 +50,8 @@ class SentenceModel(nn.Module):
         has_cls_head: whether the weights of the `cls` head are more than random.
         chunking: how `forward` cuts a batch.
         packed: whether `forward` leaves padding out altogether, where the encoder allows it.
+        settings: how a sentence-transformers folder says that it is to be used; None of others.
+        following: what embeddings in use go through after the pooler; nothing in training.
     """
 
     def __init__(self, encoder: PreTrainedModel, tokenizer: Tokenizer, *, pooler: str = "cls_before_pooler") -> None:
@@ -61,6 +64,8 @@ class SentenceModel(nn.Module):
         self.has_cls_head = self._owns_pooler()
         self.chunking = Chunking()
         self.packed = False
+        self.settings: Settings | None = None
+        self.following = nn.Sequential()
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, *, dropout: float | None = None, **hub: Any) -> "SentenceModel":
@@ -74,10 +79,14 @@ class SentenceModel(nn.Module):
             UserError: nothing loadable is there, encoder weights are missing in it, or it is no encoder.
         """
         name = str(name_or_path)
+        settings = read_settings(name, **options_for(name, hub)) if name.strip() else None
+        if settings and settings.encoder:  # as the first versions of that library had it
+            name, hub = within(name, settings.encoder, hub)
         encoder, tokenizer, missing = load_encoder(name, dropout=dropout, **hub)
         model = cls(encoder, tokenizer)
+        model.settings = settings
         model.has_cls_head = model._owns_pooler() and not missing and getattr(encoder.config, HAS_CLS_HEAD, True)
-        heads = _load_heads(name)
+        heads = load_heads(Path(name) / HEADS_FILE)
         if any(key.startswith("head.") for key in heads):
             model.head = MLPHead(encoder.config.hidden_size)
             try:
@@ -102,7 +111,13 @@ class SentenceModel(nn.Module):
             if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
                 # RoBERTa's kind counts positions from padding_idx + 1.
                 limit = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-        return min(limit, self.tokenizer.model_max_length)
+        return min(limit, self.tokenizer.model_max_length, (self.settings and self.settings.max_length) or limit)
+
+    @property
+    def dim(self) -> int:
+        """The length of an embedding in use."""
+        made = [module.out_features for module in self.following.modules() if isinstance(module, nn.Linear)]
+        return made[-1] if made else self.encoder.config.hidden_size
 
     def gradient_checkpointing_enable(self, **options: Any) -> None:
         """The encoder's, for `--gradient_checkpointing`: the hook of older transformers."""
@@ -241,7 +256,7 @@ class SentenceModel(nn.Module):
         if heads:
             save_file(heads, Path(folder) / HEADS_FILE)
         write_sentence_transformers_files(
-            folder, self.encoder.config, max_length=self.max_length, pooler=recorded_pooler, head=self._tanh_head()
+            folder, self.encoder.config, max_length=self.max_length, pooler=recorded_pooler, head=self.tanh_head()
         )
         for file in Path(folder).rglob("*.safetensors"):
             follow_umask(file)
@@ -257,9 +272,9 @@ class SentenceModel(nn.Module):
             with torch.no_grad():
                 for name in trained.keys() & saved.state_dict().keys():
                     trained[name].copy_(saved.state_dict()[name])
-        self._load_heads(_load_heads(folder))
+        self._load_heads(load_heads(Path(folder) / HEADS_FILE))
 
-    def _tanh_head(self) -> nn.Linear | None:
+    def tanh_head(self) -> nn.Linear | None:
         """The linear layer of a trained `cls` head that is followed by tanh; None if there is no such head."""
         if not self.has_cls_head or self.head is not None:
             return self.head and self.head[0]
@@ -278,11 +293,3 @@ class SentenceModel(nn.Module):
         with torch.no_grad():
             for name, parameter in self._heads().items():
                 parameter.copy_(saved[name])
-
-
-def _load_heads(folder: str | Path) -> dict[str, Tensor]:
-    file = Path(folder) / HEADS_FILE
-    try:
-        return load_file(file) if file.is_file() else {}
-    except Exception as error:  # safetensors has its own kinds
-        raise UserError(f"{file} is damaged ({error})") from error

@@ -41,6 +41,11 @@ def announce(trainer: MixCSETrainer, checkpoint: Path | None) -> None:
                 "the best step is chosen by this loss, which is not how similarity is judged: scored pairs "
                 "(--validation_file, or STS-B by python -m mixcse.fetch) are a better judge"
             )
+    if args.eval_on_start and trainer.is_world_process_zero():
+        pooler, scores = trainer.measures.scores_as_shipped()
+        parts = [f"{name} {shown(name, scores[name])}" for name in scores if name.endswith("_spearman")]
+        if parts:
+            say(f"untrained, with pooler {pooler} as its modules.json says: {', '.join(parts)}")
     if trainer.eval_dataset is None:
         say("no dev scores (--do_eval is not given): the last step will be kept")
 

@@ -56,6 +56,22 @@ class Measures:
             raise diverged(f"the loss of held-out sentences is {loss} at step {step}", self.args.output_dir)
         return scores | {HELD_OUT_LOSS: loss}
 
+    def scores_as_shipped(self) -> tuple[str, dict[str, float]]:
+        """The pooler that the folder of a sentence-transformers model says, and dev scores of the model as it says.
+
+        None where it is that of the dev scores anyway.
+        """
+        settings = self.model.settings
+        if self.dev_sets is None or settings is None or settings.pooler == self.model_args.dev_pooler:
+            return "", {}
+        encoder = SentenceEncoder(self.model, pooler=settings.pooler)
+        was, self.model.following = self.model.following, settings.following.to(self.args.device)
+        try:
+            with preserved_rng():
+                return settings.pooler, self.dev_sets.score(encoder.encode)
+        finally:
+            self.model.following = was
+
     def cosines(self, sentences: int = 256) -> dict[str, list[int]]:
         """`cosine_histograms` of the first training examples, dropout on."""
         first = self.data.select(range(min(sentences, len(self.data))))

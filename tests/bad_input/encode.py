@@ -53,7 +53,11 @@ OPTIONS = [
     Case("an unknown option", (*GOOD, "--normalise"), ("unknown option --normalise; did you mean --normalize?",)),
     Case("two files", (*GOOD, "good.csv"), ("unexpected argument 'good.csv'",)),
     Case("an option without its value", (*GOOD, "--output"), ("--output", "expected one argument")),
-    Case("an unknown pooler", (*GOOD, "--pooler", "max"), ("--pooler", "invalid choice: 'max'", "cls_before_pooler")),
+    Case(
+        "an unknown pooler",
+        (*GOOD, "--pooler", "median"),
+        ("--pooler", "invalid choice: 'median'"),
+    ),
     Case("batch_size 0", (*GOOD, "--batch_size", "0"), ("--batch_size must be at least 1, not 0",)),
     Case("room for special tokens only", (*GOOD, "--max_seq_length", "2"), ("max_seq_length 2 is outside 3 to 64",)),
     Case("truncate_dim 0", (*GOOD, "--truncate_dim", "0"), ("--truncate_dim must be from 1 to 16, not 0",)),

@@ -47,7 +47,7 @@ CONSTRUCTION = [
         ("a folder, a Hub id or a SentenceModel, not None",),
         raises=TypeError,
     ),
-    Case("an unknown pooler", made(pooler="max"), ("pooler 'max' is not one of cls",), raises=UserError),
+    Case("an unknown pooler", made(pooler="median"), ("pooler 'median' is not one of cls",), raises=UserError),
     Case("an unknown dtype", made(dtype="float64"), ("dtype 'float64' is not one of float32",), raises=UserError),
     Case("an empty device", made(device=""), ("device '' cannot be used",), raises=UserError),
     Case("a device without numbers", made(device=torch.device("meta")), ("device 'meta'",), raises=UserError),

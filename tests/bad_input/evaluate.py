@@ -67,7 +67,7 @@ CASES = [
     _bare("a task set there is not", (*EVALUATE, "--task_set", "all"), "--task_set: invalid choice: 'all'"),
     _bare("no dev split", (*EVALUATE, "--tasks", "STS12", "--mode", "dev"), "nothing to score"),
     _wrong("--mode fast", "--mode: invalid choice: 'fast'"),
-    _wrong("--pooler max", "--pooler: invalid choice: 'max'"),
+    _wrong("--pooler median", "--pooler: invalid choice: 'median'"),
     _wrong("--batch_size 0", "--batch_size must be at least 1, not 0"),
     _wrong("--batch_size 1.5", "--batch_size: invalid int value: '1.5'"),
     _wrong("--max_seq_length 2", "--max_seq_length must be at least 3, not 2"),

@@ -113,7 +113,7 @@ def test_the_readme_command_of_upstream(tiny_bert, toy_senteval, tmp_path, capsy
     assert "cls_before_pooler" in captured.err
     evaluation.main(command)
     recorded = capsys.readouterr()
-    assert "pooler: cls_before_pooler (recorded in the model)" in recorded.err
+    assert "pooler cls_before_pooler (recorded in the model)" in recorded.err
     assert recorded.out != captured.out
 
 

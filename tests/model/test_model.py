@@ -76,9 +76,14 @@ def test_poolers_by_hand(tiny_bert):
     torch.testing.assert_close(pool("avg", outputs, mask), mean(states[-1]))
     torch.testing.assert_close(pool("avg_top2", outputs, mask), mean((states[-1] + states[-2]) / 2))
     torch.testing.assert_close(pool("avg_first_last", outputs, mask), mean((states[1] + states[-1]) / 2))
+    largest = torch.stack([states[-1][0, :3].max(0).values, states[-1][1].max(0).values])
+    torch.testing.assert_close(pool("max", outputs, mask), largest)
+    torch.testing.assert_close(pool("last", outputs, mask), torch.stack([states[-1][0, 2], states[-1][1, 3]]))
+    left = pool("last", outputs, mask.flip(1))  # wherever the padding is
+    torch.testing.assert_close(left, torch.stack([states[-1][0, 3], states[-1][1, 3]]))
     torch.testing.assert_close(masked_mean(states[-1], mask), mean(states[-1]))
     with pytest.raises(ValueError, match="pooler"):
-        pool("max", outputs, mask)
+        pool("median", outputs, mask)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra"])

@@ -1,0 +1,56 @@
+"""What a `SentenceEncoder` takes where nothing is asked for, and whether what is asked for can be."""
+
+from collections.abc import Callable
+from functools import cache
+from numbers import Integral
+
+import torch
+
+from mixcse.base.checks import device_of
+from mixcse.base.console import say, warn
+from mixcse.base.errors import UserError, first_line
+from mixcse.model.sentence_model import SentenceModel
+from mixcse.names import SHORTEST_INPUT
+
+DEFAULT_POOLER = "cls_before_pooler"  # released script: evaluation.py --pooler cls_before_pooler
+
+
+def move(model: SentenceModel, device: str | torch.device | None) -> None:
+    """Moves a model; without a device, to the GPU if there is one.
+
+    Raises:
+        UserError: the device cannot be used.
+    """
+    device = device_of(("cuda" if torch.cuda.is_available() else "cpu") if device is None else device)
+    try:
+        model.to(device)
+    except Exception as error:  # torch has many kinds for a device that is not there
+        raise UserError(f"device {str(device)!r} cannot be used: {first_line(error)}") from error
+
+
+def choose_length(model: SentenceModel, asked: int | None) -> int:
+    limit = model.max_length
+    if asked is None:
+        return limit
+    if not isinstance(asked, Integral):
+        raise TypeError(f"max_seq_length must be a whole number, not {type(asked).__name__} {asked!r}")
+    if not SHORTEST_INPUT <= asked <= limit:
+        raise UserError(f"max_seq_length {asked} is outside {SHORTEST_INPUT} to {limit}, this model's limit")
+    return asked
+
+
+def choose_pooler(name: str, asked: str | None, said: tuple[str | None, str]) -> str:
+    recorded, where = said
+    if asked and recorded and asked != recorded:
+        _speak_once(warn, f"{name} is to be used with pooler {recorded}, {where}; using {asked}, as asked")
+        return asked
+    source = "as asked" if asked else where if recorded else "the default"
+    pooler = asked or recorded or DEFAULT_POOLER
+    _speak_once(say, f"{name}: pooler {pooler} ({source})")
+    return pooler
+
+
+@cache
+def _speak_once(speak: Callable[[str], None], line: str) -> None:
+    """For a program that loads a model several times."""
+    speak(line)

@@ -1,0 +1,176 @@
+"""A sentence-transformers folder is used as it says: the embeddings are that library's."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import sentence_transformers
+from sentence_transformers.base import modules as base
+from sentence_transformers.sentence_transformer import modules
+from torch import nn
+
+from mixcse import SentenceEncoder
+from mixcse.base.errors import UserError
+from mixcse.data.demo_encoder import demo_encoder
+from mixcse.evaluate import command as evaluation
+from mixcse.model.sentence_model import SentenceModel
+from mixcse.train import run as training
+
+TEXTS = ["the cat sat on the mat", "A Dog ran", "", "the dog saw a cat " * 30, "x"]
+DIM = 16
+
+
+def save(folder, tiny_bert, *following, pooling="mean", length=20, **options):
+    transformer = base.Transformer(str(tiny_bert), max_seq_length=length)
+    parts = [transformer, modules.Pooling(DIM, pooling_mode=pooling), *following]
+    model = sentence_transformers.SentenceTransformer(modules=parts, device="cpu", **options)
+    model.save_pretrained(str(folder))
+    return model.eval()
+
+
+def assert_equal_embeddings(folder, theirs, texts=TEXTS):
+    ours = SentenceEncoder(folder)
+    expected = theirs.encode(texts)
+    assert ours.dim == expected.shape[1]
+    np.testing.assert_allclose(ours.encode(texts), expected, atol=1e-5)
+    return ours
+
+
+@pytest.mark.parametrize(
+    ("pooling", "pooler"), [("cls", "cls_before_pooler"), ("mean", "avg"), ("max", "max"), ("lasttoken", "last")]
+)
+def test_pooling_and_length(tmp_path, tiny_bert, pooling, pooler, capsys):
+    theirs = save(tmp_path, tiny_bert, pooling=pooling)
+    ours = assert_equal_embeddings(tmp_path, theirs)
+    assert (ours.pooler, ours.max_seq_length) == (pooler, 20)
+    assert f"{tmp_path}: pooler {pooler} (as its modules.json says)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        lambda: [base.Normalize()],
+        lambda: [base.Dense(DIM, 6), base.Normalize()],
+        lambda: [modules.Dropout(0.3), base.Dense(DIM, 24, bias=False, activation_function=nn.Identity())],
+    ],
+    ids=["normalize", "dense", "dropout"],
+)
+def test_what_follows_the_pooling(tmp_path, tiny_bert, following):
+    theirs = save(tmp_path, tiny_bert, *following())
+    ours = assert_equal_embeddings(tmp_path, theirs)
+    several = SentenceEncoder(tmp_path).encode(TEXTS, processes=2)
+    np.testing.assert_allclose(several, ours.encode(TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize(("weights", "start", "pooler"), [([1, 1], 2, "avg_top2"), ([1, 0, 1], 1, "avg_first_last")])
+def test_weighted_layers(tmp_path, tiny_bert, weights, start, pooler):
+    transformer = base.Transformer(str(tiny_bert), config_kwargs={"output_hidden_states": True})
+    layers = modules.WeightedLayerPooling(DIM, 3, start, nn.Parameter(__import__("torch").tensor(weights).float()))
+    theirs = sentence_transformers.SentenceTransformer(
+        modules=[transformer, layers, modules.Pooling(DIM, pooling_mode="mean")], device="cpu"
+    )
+    theirs.save_pretrained(str(tmp_path))
+    assert assert_equal_embeddings(tmp_path, theirs.eval()).pooler == pooler
+
+
+def test_a_default_prompt_and_lower_case(tmp_path, tiny_bert):
+    theirs = save(tmp_path, tiny_bert, prompts={"query": "the cat: ", "other": "x "}, default_prompt_name="query")
+    ours = assert_equal_embeddings(tmp_path, theirs)
+    assert ours.prompt == "the cat: "
+    assert ours.fingerprint() != SentenceEncoder(tiny_bert, pooler="avg", max_seq_length=20).fingerprint()
+    limits = tmp_path / "sentence_bert_config.json"
+    limits.write_text(json.dumps(json.loads(limits.read_text()) | {"do_lower_case": True}))
+    assert SentenceEncoder(tmp_path).lower_case
+
+
+def test_the_layout_of_the_first_versions(tmp_path, tiny_bert):
+    """The encoder in a folder of its own; a flag for each kind of pooling."""
+    new, old = tmp_path / "new", tmp_path / "old"
+    theirs = save(new, tiny_bert, pooling="max", length=9)
+    (old / "1_Pooling").mkdir(parents=True)
+    shutil.copytree(tiny_bert, old / "0_Transformer")
+    (old / "0_Transformer" / "sentence_bert_config.json").write_text('{"max_seq_length": 9, "do_lower_case": false}')
+    flags = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True}
+    (old / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": DIM} | flags))
+    kinds = (("0_Transformer", "Transformer"), ("1_Pooling", "Pooling"))
+    listed = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds]
+    (old / "modules.json").write_text(json.dumps(listed))
+    assert assert_equal_embeddings(old, theirs).max_seq_length == 9
+
+
+@pytest.mark.parametrize(
+    ("pooling", "following", "says"),
+    [
+        ("weightedmean", [], "1_Pooling pools by weightedmean, which is not known here"),
+        ("mean_sqrt_len_tokens", [], "pools by mean_sqrt_len_tokens"),
+        (("cls", "mean"), [], "pools by cls and mean"),
+        ("mean", [modules.LayerNorm(DIM)], "the module LayerNorm .2_LayerNorm. is not known here"),
+        ("mean", [base.Dense(DIM, 6, activation_function=nn.Softplus())], "the activation Softplus of 2_Dense"),
+    ],
+)
+def test_what_is_not_known_is_refused_by_name(tmp_path, tiny_bert, pooling, following, says):
+    save(tmp_path, tiny_bert, *following, pooling=pooling)
+    with pytest.raises(UserError, match=f"{tmp_path}: .*{says}") as error:
+        SentenceEncoder(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_lacks_what_it_names_is_refused(tmp_path, tiny_bert):
+    save(tmp_path, tiny_bert, base.Dense(DIM, 6))
+    (tmp_path / "2_Dense" / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(UserError, match="the weights of 2_Dense cannot be read"):
+        SentenceEncoder(tmp_path)
+    (tmp_path / "1_Pooling" / "config.json").unlink()
+    with pytest.raises(UserError, match="1_Pooling/config.json, which modules.json names, is not there"):
+        SentenceEncoder(tmp_path)
+    (tmp_path / "modules.json").write_text("[")
+    with pytest.raises(UserError, match="modules.json, or a file that it names, is damaged"):
+        SentenceEncoder(tmp_path)
+
+
+def test_another_pooler_is_taken_with_a_warning(tmp_path, tiny_bert, capsys):
+    save(tmp_path, tiny_bert)
+    ours = SentenceEncoder(tmp_path, pooler="cls_before_pooler")
+    expected = SentenceEncoder(tiny_bert, pooler="cls_before_pooler", max_seq_length=20)
+    np.testing.assert_allclose(ours.encode(TEXTS), expected.encode(TEXTS), atol=1e-6)
+    said = capsys.readouterr().err
+    assert f"warning: {tmp_path} is to be used with pooler avg, as its modules.json says; using cls_before" in said
+
+
+def test_a_trained_folder_that_was_trained_on_there_is_what_was_written_there(tmp_path, tiny_bert, capsys):
+    """Its config.json still records our pooler, whose head is not the one that was trained since."""
+    model = SentenceModel.from_pretrained(tiny_bert)
+    model.prepare_training("cls")
+    model.save_pretrained(tmp_path / "ours", recorded_pooler="cls")
+    assert SentenceEncoder(tmp_path / "ours").pooler == "cls"
+    theirs = sentence_transformers.SentenceTransformer(str(tmp_path / "ours"), device="cpu")
+    nn.init.normal_(theirs[2].linear.weight)
+    theirs.save_pretrained(str(tmp_path / "theirs"))
+    assert_equal_embeddings(tmp_path / "theirs", theirs.eval())
+    assert "pooler cls_before_pooler (as its modules.json says)" in capsys.readouterr().err
+
+
+def test_training_from_such_a_folder(command, bare_runs, tmp_path, tiny_bert, capsys):
+    """`--pooler_type` decides; the untrained score is given for both; no sentence is longer than the folder says."""
+    save(tmp_path / "st", tiny_bert, base.Normalize())
+    command += ["--model_name_or_path", str(tmp_path / "st"), "--max_steps", "2"]
+    with pytest.raises(UserError, match="--max_seq_length 32 is outside 3 to 20, the model's limit"):
+        training.main(command)
+    training.main([*command, "--max_seq_length", "20"])
+    said = capsys.readouterr().err
+    assert "untrained, with pooler avg as its modules.json says: stsb_spearman " in said
+    assert SentenceEncoder(tmp_path / "out").pooler == "cls_before_pooler"
+    expected = json.loads((tmp_path / "out" / "sentence_bert_config.json").read_text())
+    assert expected["max_seq_length"] == 20
+
+
+def test_the_demos_encoder_is_the_one_that_was_published(senteval_data, tmp_path, capsys):
+    """Mean of the tokens and 256 of them: 73.50 with the first token."""
+    model = str(demo_encoder())
+    data = ["--senteval_data", str(senteval_data), "--output_json", str(tmp_path / "scores.json")]
+    evaluation.main(["--model_name_or_path", model, "--tasks", "STSBenchmark", *data])
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert round(scores["headline"]["STSBenchmark"], 2) == 82.03
+    theirs = sentence_transformers.SentenceTransformer(model, device="cpu")
+    assert_equal_embeddings(demo_encoder(), theirs, ["A cat sits on the mat.", "It rains. " * 200, ""])
