@@ -4,6 +4,7 @@ Every reader takes that folder and returns `{dataset: Pairs}`; sentences are str
 of repeated white space, which is what SentEval's `str.split()` and `" ".join` do.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from senteval.errors import DataError
 
 GOLD = (0.0, 5.0)  # the scale of the tasks' scores
 ANY = (-np.inf, np.inf)
+CSV_QUOTED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')  # its own marks are doubled, which text has not
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ def fields_of(line: str, path: Path, number: int, at_least: int) -> list[str]:
     fields = line.split("\t")
     if len(fields) < at_least:
         raise DataError(f"{path}, line {number}: {len(fields)} tab-separated fields, expected at least {at_least}")
+    if quoted := next((field for field in fields if CSV_QUOTED.fullmatch(field)), None):
+        raise DataError(f"{path}, line {number}: {quoted[:40]!r} is quoted as in .csv; write it without quoting")
     return fields
 
 

@@ -10,9 +10,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TextIO
 
@@ -22,6 +23,14 @@ LONGEST = 1 << 20  # characters of a sentence; more is another kind of file
 LARGEST_JSON = 1 << 29  # bytes of a .json file, which is read as a whole
 SPACE = re.compile(r"\s*")
 UNCLOSED = "a quotation mark may lack its other one"
+# Names of columns, in small letters: what they hold whatever their order, and those that are never text.
+ANCHOR = ("anchor", "query", "sent0", "sentence1", "text", "sentence")
+POSITIVE = ("positive", "pos", "sent1", "sentence2")
+HARD_NEGATIVE = ("negative", "hard_neg", "hard_negative", "sentence3")
+ROLES = (ANCHOR, POSITIVE, HARD_NEGATIVE)
+NO_TEXT = ("label", "score", "index", "id", "idx", "")
+LOOKED_AT = 100  # rows, to tell columns of numbers
+NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
 class Format(NamedTuple):
@@ -86,17 +95,39 @@ def _lines_of(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[An
             yield number, [line]
 
 
+def role_of(name: str) -> str:
+    """A column's name as `ANCHOR` and its kin have it."""
+    return name.strip().lower()
+
+
+def is_role(name: str) -> bool:
+    """Whether it says what the column holds."""
+    return any(role_of(name) in names for names in ROLES)
+
+
 def _header(path: Path, delimiter: str) -> tuple[list[str], list[str]]:
+    """All columns, and those that are not of numbers."""
     with open_text(path, newline="") as file:
-        _, header = next(_records(file, delimiter), (1, []))
-    if any("\n" in name for name in header):
-        raise ValueError(f"line 1: a column's name goes over lines; {UNCLOSED}")
-    return header, header
+        records = _records(file, delimiter, path)
+        _, header = next(records, (1, []))
+        if any("\n" in name for name in header):
+            raise ValueError(f"line 1: a column's name goes over lines; {UNCLOSED}")
+        if len(header) == 1 and (other := next((sign for sign in (";", "\t") if sign in header[0]), None)):
+            what = f"a single column, {header[0]!r}, with {other!r} in it"
+            raise ValueError(f"line 1: {what}; is that the delimiter? write commas")
+        rows = [fields for _, fields in islice(records, LOOKED_AT) if len(fields) == len(header)]
+    columns = zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True)
+    return header, [name for name, values in columns if is_role(name) or not _are_numbers(values)]
+
+
+def _are_numbers(values: Iterable[str]) -> bool:
+    filled = [value for value in values if value.strip()]
+    return bool(filled) and all(map(NUMBER.fullmatch, filled))
 
 
 def _table_rows(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[tuple[int, list[Any]]]:
     with open_text(path, newline="") as file:
-        records = _records(file, delimiter)
+        records = _records(file, delimiter, path)
         _, header = next(records, (1, []))
         places = [header.index(name) for name in columns]
         for number, fields in records:
@@ -106,11 +137,13 @@ def _table_rows(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[
                 yield number, [fields[place] for place in places]
 
 
-def _records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _records(file: TextIO, delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     """(number of its first line, fields) of every record, blank ones among them.
 
     A quotation mark within a field, or after one that was quoted, is text, as for most programs that read tables.
+    In a .tsv it is text everywhere, unless the file was written otherwise (`is_quoted`).
     """
+    quoting = csv.QUOTE_MINIMAL if delimiter == "," or is_quoted(path) else csv.QUOTE_NONE
     ended = False
 
     def lines() -> Iterator[str]:
@@ -118,7 +151,7 @@ def _records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         yield from file
         ended = True  # a record that asks for more than there is, is within quotation marks
 
-    reader, number = csv.reader(lines(), delimiter=delimiter), 1
+    reader, number = csv.reader(lines(), delimiter=delimiter, quoting=quoting), 1
     try:
         for fields in reader:
             if ended:
@@ -127,6 +160,28 @@ def _records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             number = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(f"line {number}: {error}; {UNCLOSED}") from error
+
+
+def is_quoted(path: Path) -> bool:
+    """Whether the fields of a .tsv are quoted, as pandas does where one holds a tab, a line end or a quotation mark.
+
+    They are if they can be read so, and not otherwise, or if one of them needs it: its quotation marks are doubled,
+    or the whole header is quoted.  GLUE's files and their kind have single marks that mean nothing.
+    """
+    with open_text(path, newline="") as file:
+        if not any('"' in line for line in file):
+            return False
+    ways = {}
+    for quoting in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL):
+        with open_text(path, newline="") as file, suppress(csv.Error):
+            lengths, needed = set(), False
+            for fields in csv.reader(file, delimiter="\t", quoting=quoting, strict=True):
+                lengths.add(len(fields) or 1)
+                in_marks = [field for field in fields if len(field) > 1 and field[0] == field[-1] == '"']
+                needed |= len(lengths) == 1 and len(in_marks) == len(fields) or any('""' in f[1:-1] for f in in_marks)
+            ways[quoting] = len(lengths) == 1, needed
+    as_text, quoted = ways.get(csv.QUOTE_NONE, (False, False)), ways.get(csv.QUOTE_MINIMAL, (False, False))
+    return quoted[0] and (not as_text[0] or as_text[1])
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:

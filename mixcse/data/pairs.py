@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import senteval
+from mixcse.base.console import say, warn
 from mixcse.base.errors import UserError
 from mixcse.base.files import ROOT
 from mixcse.data.formats import is_compressed, open_text, text_fault
@@ -47,7 +48,10 @@ def read_own_pairs(path: str | Path) -> senteval.Pairs:
         raise UserError(f"--validation_file {path}: a correlation needs pairs with at least two different scores")
     low, high = pairs.scores.min(), pairs.scores.max()
     if table and not (low >= 0 and 4 < high <= 5):
+        say(f"--validation_file {path}: its scores, {low:g} to {high:g}, are brought to the scale of 0 to 5")
         pairs = dataclasses.replace(pairs, scores=5 * (pairs.scores - low) / (high - low))
+    elif not table and high <= 1:
+        warn(f"--validation_file {path}: its scores are {low:g} to {high:g}, where this layout has 0 to 5")
     return pairs
 
 

@@ -6,12 +6,15 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from mixcse.base.console import say
 from mixcse.base.errors import UserError, first_line
-from mixcse.data.formats import FORMATS, half_character, open_bytes, plain_lines, text_fault
+from mixcse.data import formats
+from mixcse.data.formats import FORMATS, NO_TEXT, half_character, is_role, open_bytes, plain_lines, role_of, text_fault
 
 KNOWN = "expected .txt, .csv, .tsv, .json, .jsonl or .parquet, each also .gz"
 SHOWN = 20  # names of columns in a message
@@ -23,7 +26,7 @@ def iter_sentences(path: str | Path, column: str | None = None) -> Iterator[str]
 
     Args:
         path: of any of `FORMATS`, also compressed (`.gz`); `-` is stdin, a sentence a line.
-        column: of a file with columns; by default the first of its one to three.
+        column: of a file with columns; by default the one whose name says so, else the first of one to three.
 
     Raises:
         UserError: the file is missing, malformed or of another kind, or has no such column; it names the line.
@@ -35,7 +38,7 @@ def iter_sentences(path: str | Path, column: str | None = None) -> Iterator[str]
         return _stdin_lines()
     path = Path(path)
     check_file(path)
-    columns = choose_columns(path, [] if column is None else [column])
+    columns = choose_columns(path, [] if column is None else [column], alone=True)
     return (values[0] for values in text_rows(path, columns[:1]))
 
 
@@ -86,8 +89,11 @@ def check_file(path: Path, *, any_kind: bool = False) -> None:
         kind_of(path)
 
 
-def choose_columns(path: Path, wanted: Sequence[str]) -> list[str]:
-    """The columns that hold a file's sentences: those wanted, else all, if they are one to three of text.
+def choose_columns(path: Path, wanted: Sequence[str], *, alone: bool = False) -> list[str]:
+    """The columns that hold a file's sentences: those wanted, those that say so, else all, if they are one to three.
+
+    Args:
+        alone: sentences by themselves are looked for, not pairs.
 
     Raises:
         UserError: there is no such column, or the file does not say by itself which ones they are.
@@ -97,13 +103,29 @@ def choose_columns(path: Path, wanted: Sequence[str]) -> list[str]:
             raise UserError(f"{path}: a .txt file has no columns, so no {wanted[0]!r}")
         return ["sentence"]
     there, text = column_names(path)
-    where = f"{path}, line 1" if kind_of(path) in (".csv", ".tsv") else str(path)
-    return choose_among(there, text, wanted, where)
+    is_table = kind_of(path) in (".csv", ".tsv")
+    if is_table and wanted:
+        text = there
+    chosen = choose_among(there, text, wanted, f"{path}, line 1" if is_table else str(path), alone=alone)
+    if alone and not wanted and len(there) > 1:
+        _say_once(f"{path}: sentences are those of the column {chosen[0]!r}")
+    return chosen
 
 
-def choose_among(there: Sequence[str], text: Sequence[str], wanted: Sequence[str], where: str) -> list[str]:
+@cache
+def _say_once(line: str) -> None:
+    """A file may be read several times."""
+    say(line)
+
+
+def choose_among(
+    there: Sequence[str], text: Sequence[str], wanted: Sequence[str], where: str, *, alone: bool = False
+) -> list[str]:
     """As `choose_columns`, of a table that has the columns `there`, those of `text` being text."""
-    chosen = list(wanted or (there if len(there) <= 3 and list(text) == list(there) else ()))
+    chosen = list(wanted or _by_name(there, text, alone=alone) or ())
+    plain = not any(is_role(name) or role_of(name) in NO_TEXT for name in there)
+    if not chosen and len(there) <= 3 and list(text) == list(there) and plain:
+        chosen = list(there)
     for name in chosen:
         if name not in there:
             raise UserError(f"{where}: no column {name!r}; there are {_some(there)}")
@@ -117,6 +139,27 @@ def choose_among(there: Sequence[str], text: Sequence[str], wanted: Sequence[str
     without = f", of which {_some(other)} hold no text" if other else ""
     what = f"{len(there)} columns ({_some(there)}){without}"
     raise UserError(f"{where}: {what}; name those with the sentences: {NAME_THEM}")
+
+
+def _by_name(there: Sequence[str], text: Sequence[str], *, alone: bool) -> list[str] | None:
+    """Anchor, positive and hard negative, where names say so; None where they do not, or leave it open.
+
+    A single anchor beside other columns of text may be meant as the first of a pair.
+    """
+    places = [[name for name in there if role_of(name) in known] for known in formats.ROLES]
+    if any(len(names) > 1 for names in places) or not places[0]:
+        return None
+    if alone:
+        return places[0]
+    chosen = [names[0] for names in places if names]
+    others = [name for name in text if name not in chosen and role_of(name) not in NO_TEXT]
+    return None if len(chosen) == 1 and others or places[2] and not places[1] else chosen
+
+
+def roles_of(columns: Sequence[str]) -> str:
+    """What was taken for what, for people."""
+    roles = ("anchor", "positive", "hard negative")
+    return ", ".join(f"{role} {column!r}" for role, column in zip(roles, columns, strict=False))
 
 
 def _some(names: Sequence[str]) -> str:

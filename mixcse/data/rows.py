@@ -16,7 +16,7 @@ from pandas.util import hash_array
 from mixcse.base.errors import UserError
 
 SHARE, MOST = 0.01, 1000  # held out when nothing is said: of the corpus, and sentences
-FINDER_VERSION = 1  # raise it when what counts changes, or old caches are taken for new ones
+FINDER_VERSION = 2  # raise it when what counts changes, or old caches are taken for new ones
 _TWO_SIGNS = re.compile(r"[^\W_].*?[^\W_]", re.DOTALL).search  # letters or digits of any script
 
 
@@ -29,11 +29,13 @@ class Found:
         duplicates: rows whose sentences, but for white space around them, an earlier row has.
         near_empty: rows with fewer than two letters or digits in their sentence, or in one of a pair;
             these are not among the duplicates.
+        shared: how many of the other rows have a second sentence that another one has, too.
     """
 
     rows: int
     duplicates: np.ndarray
     near_empty: np.ndarray
+    shared: int = 0
 
     def kept(self) -> np.ndarray:
         """The other rows."""
@@ -45,6 +47,8 @@ class Found:
         """One line for people."""
         twice, empty = len(self.duplicates), len(self.near_empty)
         line = f"{self.rows:,} sentences: {twice:,} exact duplicates, {empty:,} near-empty"
+        if self.shared:
+            line += f"; {self.shared:,} rows share their second sentence: false negatives of each other in a batch"
         if removed:
             return f"{line}; without them {self.rows - twice - empty:,} are left"
         return line + "; --dedupe leaves them out (duplicates are false negatives)" * bool(twice + empty)
@@ -59,22 +63,31 @@ def find_duplicates(text: Dataset, *, overwrite_cache: bool = False) -> Found:
     store = _store(text)
     if store is not None and store.is_file() and not overwrite_cache:
         with np.load(store, allow_pickle=False) as found:
-            return Found(len(text), found["duplicates"], found["near_empty"])
+            return Found(len(text), found["duplicates"], found["near_empty"], int(found["shared"]))
     hashes, near_empty = np.empty(len(text), dtype=np.uint64), np.zeros(len(text), dtype=bool)
+    seconds = hashes.copy() if len(text.column_names) > 1 else None
     at = 0
     for batch in text.with_format("arrow").iter(batch_size=10_000):
         columns = [[(sentence or "").strip() for sentence in column.to_pylist()] for column in batch.columns]
         rows = slice(at, at := at + batch.num_rows)
         keys = columns[0] if len(columns) == 1 else list(map("\n\0".join, zip(*columns, strict=True)))
         hashes[rows] = hash_array(np.array(keys, dtype=object), categorize=False)
+        if seconds is not None:
+            seconds[rows] = hash_array(np.array(columns[1], dtype=object), categorize=False)
         for column in columns[:2]:  # a given hard negative may be missing
             near_empty[rows] |= [_TWO_SIGNS(sentence) is None for sentence in column]
     first = np.zeros(len(text), dtype=bool)
     first[np.unique(hashes, return_index=True)[1]] = True
-    found = Found(len(text), np.flatnonzero(~first & ~near_empty), np.flatnonzero(near_empty))
+    shared = 0 if seconds is None else _repeated(seconds[first & ~near_empty])
+    found = Found(len(text), np.flatnonzero(~first & ~near_empty), np.flatnonzero(near_empty), shared)
     if store is not None:
         _keep(store, found)
     return found
+
+
+def _repeated(hashes: np.ndarray) -> int:
+    counts = np.unique(hashes, return_counts=True)[1]
+    return int(counts[counts > 1].sum())
 
 
 def _store(text: Dataset) -> Path | None:
@@ -87,7 +100,7 @@ def _store(text: Dataset) -> Path | None:
 def _keep(store: Path, found: Found) -> None:
     aside = store.with_name(f".{os.getpid()}-{store.name}")
     try:
-        np.savez(aside, duplicates=found.duplicates, near_empty=found.near_empty)
+        np.savez(aside, duplicates=found.duplicates, near_empty=found.near_empty, shared=found.shared)
         os.replace(aside, store)
     except OSError:  # a cache that cannot be written to costs the next run some seconds
         aside.unlink(missing_ok=True)

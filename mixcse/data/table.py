@@ -11,10 +11,11 @@ import pyarrow as pa
 from datasets import Dataset, Features, Value
 from datasets.table import MemoryMappedTable
 
+from mixcse.base.console import say
 from mixcse.base.errors import UserError, first_line
 from mixcse.base.faults import fault_of
 from mixcse.base.files import sha256, written_aside
-from mixcse.data.reading import check_file, choose_among, choose_columns, column_names, kind_of, text_rows
+from mixcse.data.reading import check_file, choose_among, choose_columns, column_names, kind_of, roles_of, text_rows
 
 READER_VERSION = 3  # raise it when a reader changes, or old caches are taken for new ones
 TABLE = "text.arrow"
@@ -36,6 +37,8 @@ def read_text_columns(files: Sequence[Path], wanted: Sequence[str] = (), *, over
     for path in files:
         check_file(path)
     columns = _common_columns(files, wanted)
+    if kind_of(files[0]) != ".txt":
+        say(f"{files[0]}: {roles_of(columns)}")
     before = states_of(files)
     recipe = (READER_VERSION, kind_of(files[0]), columns, [sha256(path) for path in files])
     key = hashlib.sha256(repr(recipe).encode()).hexdigest()
@@ -110,6 +113,7 @@ def read_data_set(
         column for column, kind in data.features.items() if getattr(kind, "dtype", "") in ("string", "large_string")
     ]
     columns = choose_among(data.column_names, text, wanted, f"{name}, split {split}")
+    say(f"{name}: {roles_of(columns)}")
     features = Features({f"sentence{place}": Value("string") for place in range(1, 1 + len(columns))})
     data = data.select_columns(columns).rename_columns(dict(zip(columns, features, strict=True)))
     return data if data.features == features else data.cast(features)

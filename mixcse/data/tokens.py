@@ -8,6 +8,7 @@ from datasets import Dataset, Features, Value
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
+from mixcse.base.console import warn
 from mixcse.base.errors import UserError
 from mixcse.data.caches import use_writable_cache
 from mixcse.data.reading import expand_files
@@ -46,6 +47,7 @@ def _load_training_data(
 ) -> tuple[Dataset, Found]:
     text = load_text(data_args, overwrite_cache=overwrite_cache)
     _check_text(text, data_args)
+    _warn_of_tabs(text, data_args)
     found = find_duplicates(text, overwrite_cache=overwrite_cache)
     data = tokenise(
         text,
@@ -59,6 +61,18 @@ def _load_training_data(
     if len(data) < 2:
         raise UserError(f"{data_args.source}: {len(data)} sentences; contrastive training needs at least 2")
     return data, found
+
+
+def _warn_of_tabs(text: Dataset, data_args: DataArguments) -> None:
+    files = data_args.train_file or ()
+    if not any(str(file).lower().removesuffix(".gz").endswith(".txt") for file in files):
+        return
+    chunks = text.data.column("sentence1").chunks
+    if count := sum(compute.sum(compute.match_substring(chunk, "\t")).as_py() or 0 for chunk in chunks):
+        warn(
+            f"{data_args.source}: {count:,} lines hold tabs; each line is taken as one sentence, and pairs belong in a "
+            ".tsv file with a header"
+        )
 
 
 def _check_text(text: Dataset, data_args: DataArguments) -> None:

@@ -87,6 +87,8 @@ STS = [
     broken("a score over 5", "STSBenchmark", STSB, PAIR.replace("3.0", "33"), ", line 1: the score 33 is not from 0"),
     broken("latin-1", "STSBenchmark", STSB, PAIR.replace("other", "café").encode("latin-1"),
            ", line 1: not utf-8 (unexpected end of data)"),
+    broken("quoted as in .csv", "STSBenchmark", STSB, PAIR.replace("one", '"he said ""hi"""'),
+           ", line 1: '\"he said \"\"hi\"\"\"' is quoted as in .csv; write it without quoting"),
     broken("empty", "STSBenchmark", STSB, b"", ": no sentence pairs"),
     broken("fields missing", "SICKRelatedness", SICK, SICK_HEADER + "1\ta cat\ta dog\n", ", line 2: 3 tab-separated"),
     broken("pairs without scores", "STS16", STS16.format("input"), "a\tb\n",

@@ -122,7 +122,7 @@ VALIDATION = [
     _scored("v.csv", "a word for a score", HEADER + "a,b,1\nc,d,high\n", "line 3: the score 'high' is not a number"),
     _scored("v.csv", "a score that is NaN", HEADER + "a,b,1\nc,d,nan\n", "line 3: the score 'nan' is not a number"),
     _scored("v.csv", "a column missing", "sentence1,score\na,1\nb,2\n", "expected a header with sentence1, sentence2"),
-    _scored("v.csv", "semicolons", "sentence1;sentence2;score\na;b;1\n", "expected a header with sentence1"),
+    _scored("v.csv", "semicolons", "sentence1;sentence2;score\na;b;1\n", "with ';' in it; is that the delimiter?"),
     _scored("v.csv", "blank sentences", HEADER + "a,b,1\n,,2\n", "line 3: a sentence is missing"),
     _scored("v.csv", "latin-1", (HEADER + "é,b,1\n").encode("latin-1"), "line 2 is not UTF-8"),
     _scored(

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -111,9 +112,9 @@ BAD = [
     ("a.txt.gz", gzip.compress(b"fine\ncaf\xe9\n", mtime=0), "line 2 is not UTF-8"),
     ("a.txt.gz", b"no gzip", "Not a gzipped file"),
     ("a.csv", b"a,b\nx,y\n\xff,y\n", "line 3 is not UTF-8"),
-    ("a.csv", b"a,b,c,d\n1,2,3,4\n", "line 1: 4 columns (a, b, c, d); name those with the sentences: --text_column"),
+    ("a.csv", b"a,b,c,d\nx,y,z,w\n", "line 1: 4 columns (a, b, c, d); name those with the sentences: --text_column"),
     ("a.csv", b"a,b\n1,2,3\n", "line 2: 3 columns under a header of 2"),
-    ("a.csv", b"a,a\n1,2\n", "line 1: 2 columns are called 'a'"),
+    ("a.csv", b"a,a\nx,y\n", "line 1: 2 columns are called 'a'"),
     ("a.csv", b'a\n"' + b"y\n" * 100_000, "field larger than field limit (131072); a quotation mark"),
     ("a.json", b"{}\n", "0 columns"),
     ("a.json", b"[", "line 1 is not valid JSON"),
@@ -145,11 +146,11 @@ def test_bad_files_are_named(tmp_path, name, content, says):
 
 
 def test_the_bad_one_of_several_files_is_named(tmp_path):
-    good = write(tmp_path / "good.csv", "a,b\n1,2\n")
+    good = write(tmp_path / "good.csv", "a,b\nx,y\n")
     others = {
-        "late.csv": ("a,b\n1,2\n1,2,3\n", "line 3: 3 columns under a header of 2"),
-        "names.csv": ("b,a\n1,2\n", "its columns are not those of"),
-        "bytes.csv": (b"a,b\n1,2\n\xff,2\n", "line 3 is not UTF-8"),
+        "late.csv": ("a,b\nx,y\n1,2,3\n", "line 3: 3 columns under a header of 2"),
+        "names.csv": ("b,a\nx,y\n", "its columns are not those of"),
+        "bytes.csv": (b"a,b\nx,y\n\xff,2\n", "line 3 is not UTF-8"),
         "kind.txt": ("x\n", "are of different kinds"),
     }
     for name, (content, says) in others.items():
@@ -175,11 +176,78 @@ def test_columns_that_are_not_there(tmp_path):
         read(table, text_column="n")
 
 
+FIELD = {  # of ../shared/field, and cases like them: content, columns, what is read
+    "label_text.csv": ("label,text\n1,The bus was late.\n0,I like tea.\n", ["text"], ("I like tea.",)),
+    "pair_label.csv": ("sentence1,sentence2,label\na b,c d,1\ne,f,0\n", ["sentence1", "sentence2"], ("e", "f")),
+    "sorted.jsonl": (
+        '{"anchor": "a", "negative": "n", "positive": "p"}\n{"anchor": "b", "negative": "m", "positive": "q"}\n',
+        ["anchor", "positive", "negative"],
+        ("b", "q", "m"),
+    ),
+    "unquoted.tsv": (
+        'index\tgenre\tsentence1\tsentence2\tscore\n0\tx\t" the grass\tgrass .\t1.2\n1\ty\ta dog\tthe 5" nail\t0\n',
+        ["sentence1", "sentence2"],
+        ("a dog", 'the 5" nail'),
+    ),
+    "index.csv": (",sentence\n0,a b\n1,c d\n", ["sentence"], ("c d",)),
+    "order.csv": ("hard_neg,sent1,sent0\nn,p,a\nm,q,b\n", ["sent0", "sent1", "hard_neg"], ("b", "q", "m")),
+    "query.csv": ("pos,query,id\np,a,7\nq,b,8\n", ["query", "pos"], ("b", "q")),
+    "numbers.csv": ("Sentence\n1984\n2001\n", ["Sentence"], ("2001",)),  # by its name they are sentences
+}
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_columns_are_what_their_names_say_in_any_order(tmp_path, name, capsys):
+    content, columns, last = FIELD[name]
+    path = write(tmp_path / name, content)
+    assert tuple(read(path)[-1].values()) == last
+    assert list(iter_sentences(path))[-1] == last[0]
+    roles = ("anchor", "positive", "hard negative")
+    said = ", ".join(f"{role} {column!r}" for role, column in zip(roles, columns, strict=False))
+    assert f"{path}: {said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("label_only.csv", "rating,comment\n1,a b\n2,c d\n", "2 columns (rating, comment), of which rating hold no"),
+        (
+            "semicolon.csv",
+            "id;satz\n1;Der Bus.\n",
+            "a single column, 'id;satz', with ';' in it; is that the delimiter?",
+        ),
+        ("tab.csv", "sentence\tlabel\na b\t1\n", "with '\\t' in it"),
+        ("title.csv", "text,title\na b,c d\n", "2 columns (text, title)"),
+        ("twice.csv", "sentence1,text\na b,c d\n", "2 columns (sentence1, text)"),
+        ("alone.csv", "sentence1,negative\na b,c d\n", "2 columns (sentence1, negative)"),
+        ("index.tsv", "\ta\tb\n0\tx\ty\n", "3 columns (, a, b)"),
+    ],
+)
+def test_what_names_leave_open_is_refused(tmp_path, name, content, says):
+    path = write(tmp_path / name, content)
+    with pytest.raises(UserError, match=re.escape(says)):
+        read(path)
+    if name in ("title.csv", "alone.csv"):  # whose anchor is one alone
+        assert list(iter_sentences(path)) == ["a b"]
+        return
+    with pytest.raises(UserError, match=re.escape(says)):
+        list(iter_sentences(path))
+
+
 @pytest.mark.parametrize("first", ["", "a\tb\n", "a\t\n"], ids=["alone", "after a row", "after an empty field"])
-def test_a_quotation_mark_within_a_field_is_text(tmp_path, first):
-    """As in corpora that were joined by tabs without quoting; what else the file holds does not decide."""
+def test_a_quotation_mark_in_a_tsv_is_text(tmp_path, first):
+    """As in GLUE's files: whatever stands before or behind it."""
     path = tmp_path / "said.tsv"
-    path.write_text(f'x\ty\n{first}"Hello" he said\tand "so on"\n')
+    path.write_text(f'x\ty\n{first}"Hello" he said\tand "so on"\n" one\ttwo "\n"all"\t5"\n')
     rows = [list(row) for row in zip(iter_sentences(path, "x"), iter_sentences(path, "y"), strict=True)]
-    assert rows[-1] == ["Hello he said", 'and "so on"']
+    assert rows[-3:] == [['"Hello" he said', 'and "so on"'], ['" one', 'two "'], ['"all"', '5"']]
     assert [list(row.values()) for row in read(path)] == rows
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+def test_a_tsv_that_was_written_with_quoting_is_read_with_it(tmp_path, quoting):
+    """By pandas, say, which quotes the fields that need it."""
+    rows = [["the cat", 'he said "hi"'], ["a\ttab", "two\nlines"], ['"all"', ""]]
+    with open(tmp_path / "a.tsv", "w", newline="") as file:
+        csv.writer(file, delimiter="\t", quoting=quoting).writerows([["x", "y"], *rows])
+    assert [list(row.values()) for row in read(tmp_path / "a.tsv")] == rows

@@ -32,6 +32,22 @@ def test_a_pair_is_a_duplicate_as_a_whole_and_needs_no_hard_negative():
     assert found_in(sentence1=["a b", "a"], sentence2=["c d", "b c d"]) == ([], [1])  # not run together
 
 
+def test_pairs_that_share_their_second_sentence_are_counted():
+    """They are false negatives of each other where a batch has both; whole duplicates are counted as such."""
+    first = ["when do you open", "what are your hours", "where are you", "where are you", ""]
+    second = ["at nine every day", "at nine every day", "beside the station", "beside the station", "at nine every day"]
+    found = find_duplicates(Dataset.from_dict({"sentence1": first, "sentence2": second}))
+    assert (found.duplicates.tolist(), found.near_empty.tolist(), found.shared) == ([3], [4], 2)
+    assert "; 2 rows share their second sentence: false negatives" in found.report(removed=False)
+
+
+def test_lines_with_tabs_are_warned_of(tmp_path, tokenizer, capsys):
+    path = tmp_path / "pairs.txt"
+    path.write_text("the cat\ta cat\na dog\tthe dog\na mat\n")
+    load_training_data(DataArguments([str(path)]), tokenizer)
+    assert "2 lines hold tabs; each line is taken as one sentence" in capsys.readouterr().err
+
+
 def test_a_plain_loop_finds_the_same(toy_sentences):
     drawn = np.random.default_rng(0).integers(len(toy_sentences), size=1000)
     lines = [toy_sentences[i] for i in drawn]

@@ -68,6 +68,21 @@ def test_sts_benchmarks_layout_is_known_by_its_first_line(tmp_path):
     assert as_set(read_own_pairs(bare)) == set(PAIRS)
 
 
+def test_sts_benchmarks_layout_on_another_scale_is_said(tmp_path, capsys):
+    path = tmp_path / "sts-dev.tsv"
+    path.write_text("".join(f"news\tx\t0\t{i}\t{s / 5}\t{a}\t{b}\n" for i, (a, b, s) in enumerate(PAIRS)))
+    read_own_pairs(path)
+    assert "its scores are 0.1 to 0.9, where this layout has 0 to 5" in capsys.readouterr().err
+
+
+def test_marks_in_a_tsv_of_pairs_are_text(tmp_path):
+    """As in GLUE's and KorSTS's files."""
+    rows = ['0\tx\t" the grass grows\tgrass .\t1.2', '1\tx\ta dog\tthe 5" nail\t0.2', "2\tx\ta\tb\t4.4"]
+    (tmp_path / "dev.tsv").write_text("\n".join(["index\tgenre\tsentence1\tsentence2\tscore", *rows]) + "\n")
+    pairs = read_own_pairs(tmp_path / "dev.tsv")
+    assert len(pairs) == 3 and 'the 5" nail' in pairs.second and '" the grass grows' in pairs.first
+
+
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [
@@ -79,9 +94,11 @@ def test_sts_benchmarks_layout_is_known_by_its_first_line(tmp_path):
         ([1, 3, 5], [1, 3, 5]),
     ],
 )
-def test_any_scale_is_brought_to_that_of_alignment(tmp_path, scores, expected):
+def test_any_scale_is_brought_to_that_of_alignment(tmp_path, scores, expected, capsys):
     rows = [(first, second, score) for (first, second, _), score in zip(PAIRS, scores, strict=True)]
     pairs = read_own_pairs(write_pairs(tmp_path / "a.json", rows))
+    said = f"its scores, {min(scores)} to {max(scores)}, are brought to the scale of 0 to 5"
+    assert (said in capsys.readouterr().err) == (scores != expected)
     given = {first: score for (first, _, _), score in zip(PAIRS, expected, strict=True)}
     assert dict(zip(pairs.first, pairs.scores.tolist(), strict=True)) == given
 
