@@ -14,7 +14,7 @@ i.  Their columns come in blocks (indices run modulo N):
 
     block                       entry (i, j)
     1  in-batch                 sim(z1_i, z2_j)
-    2  given hard negatives     sim(z1_i, z3_j), if num_sent is 3
+    2  given hard negatives     sim(z1_i, z3_j), and so on, for each beyond num_sent 2
     3  mixed second views       sim(z1_i, sg(lambda z2_j + (1 - lambda) z2_{j+1}))
     4  mixed first views        sim(sg(lambda z1_i + (1 - lambda) z1_{i+1}), z2_j)
 
@@ -67,8 +67,8 @@ def logit_blocks(
     """Scaled cosines of each sentence with its positive and all its negatives.
 
     Args:
-        z: embeddings, (N, num_sent, d): two views of each sentence, or a pair, and in
-            third place, if there, a hard negative.  Half precision is computed in float32.
+        z: embeddings, (N, num_sent, d): two views of each sentence, or a pair, and from
+            third place on any number of hard negatives.  Half precision is computed in float32.
         rows: which rows to compute, against all columns.  Where several processes share a
             batch, z holds the whole of it in each, and each computes the rows it encoded.
         temperature: tau, above 0.  0.05 in the released script.
@@ -81,7 +81,7 @@ def logit_blocks(
 
     Returns:
         The blocks that the variant has, in order: `in_batch`, `given`, `mixed_second` and
-        `mixed_first`, (rows, N) each, or the paper's `mixed`, (rows, 1).
+        `mixed_first`, (rows, N) each (`given` for each hard negative), or the paper's `mixed`, (rows, 1).
 
     Raises:
         ValueError: z has another shape or no floats, a name is unknown or a number out of range.
@@ -105,8 +105,8 @@ def logit_blocks(
         return mixed.detach() if stop_gradient else mixed
 
     blocks = {"in_batch": sim(z1[rows], z2)}
-    for z3 in given_negatives:
-        blocks["given"] = sim(z1[rows], z3) + w
+    if given_negatives:
+        blocks["given"] = torch.cat([sim(z1[rows], z3) + w for z3 in given_negatives], dim=1)
 
     if variant in ("released", "adaptive"):
         lam = mixing_lambda
@@ -135,8 +135,8 @@ def _check(
 ) -> None:
     if not isinstance(z, Tensor):
         raise TypeError(f"z must be a tensor, not {type(z).__name__}")
-    if z.dim() != 3 or z.size(1) not in (2, 3) or not z.numel():
-        raise ValueError(f"z must be (batch, 2 or 3 sentences, dim), not {tuple(z.shape)}")
+    if z.dim() != 3 or z.size(1) < 2 or not z.numel():
+        raise ValueError(f"z must be (batch, 2 or more sentences, dim), not {tuple(z.shape)}")
     if not z.is_floating_point():
         raise ValueError(f"z must hold floating-point numbers, not {z.dtype}")
     if rows.step not in (None, 1) or (rows.start or 0) < 0 or not range(len(z))[rows]:

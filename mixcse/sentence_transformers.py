@@ -42,11 +42,11 @@ class MixedNegativesLoss(nn.Module):
 
         sentence                            two views of it, apart by dropout alone (unsupervised)
         anchor, positive                    pairs
-        anchor, positive, hard negative     pairs with a hard negative each
+        anchor, positive, hard negatives    pairs with one or more hard negatives each
 
-    All are embedded in one forward pass.  Labels are not used.  In evaluation there is no dropout, and
-    the two views of a single sentence are one.  Another row of the batch that means the same is a
-    false negative: `BatchSamplers.NO_DUPLICATES` helps.
+    All are embedded in one forward pass, where columns can be joined.  Labels are not used.  In
+    evaluation there is no dropout, and the two views of a single sentence are one.  Another row of
+    the batch that means the same is a false negative: `BatchSamplers.NO_DUPLICATES` helps.
 
     Args:
         model: the model to train.
@@ -77,6 +77,7 @@ class MixedNegativesLoss(nn.Module):
         self.mixing_lambda = mixing_lambda
         self.variant = variant
         self.gather_across_devices = gather_across_devices
+        self._views: tuple[Features, Features] | None = None
         contrastive_loss(torch.ones(2, 2, 1), **self._objective)  # it checks names and numbers
 
     @property
@@ -90,27 +91,37 @@ class MixedNegativesLoss(nn.Module):
 
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> Tensor:
         """The loss of a batch, a scalar; one entry of `sentence_features` a text column."""
-        return self.compute_loss_from_embeddings(self._embed(_columns(sentence_features)), labels)
+        return self.compute_loss_from_embeddings(self._embed(_checked(sentence_features)), labels)
 
     def compute_loss_from_embeddings(self, embeddings: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
-        """The loss of 2 or 3 embedded columns, (batch, d) each; a scalar.  Labels are not used.
+        """The loss of 2 or more embedded columns, (batch, d) each; a scalar.  Labels are not used.
 
         Raises:
             ValueError: another number of columns, or they differ in shape.
         """
         shapes = [tuple(column.shape) for column in embeddings]
-        if len(shapes) not in (2, 3) or len(set(shapes)) > 1:
-            raise ValueError(f"the loss takes 2 or 3 embedded columns of the shape (batch, d), not {shapes}")
-        z, rows = torch.stack(list(embeddings), dim=1), ALL  # (batch, 2 or 3, d)
+        if len(shapes) < 2 or len(set(shapes)) > 1:
+            raise ValueError(f"the loss takes 2 or more embedded columns of one shape (batch, d), not {shapes}")
+        z, rows = torch.stack(list(embeddings), dim=1), ALL  # (batch, 2 or more, d)
         if self.gather_across_devices:
             z, rows = gather_rows(z)
         return contrastive_loss(z, rows=rows, **self._objective)
 
     def _embed(self, columns: list[Features]) -> list[Tensor]:
-        merged = merge_columns(columns)
+        kept_in_them = _keeps_layers(self.model)
+        columns = columns if len(columns) > 1 else [columns[0], self._second_view(columns[0], kept_in_them)]
+        merged = None if kept_in_them else merge_columns(columns)
         if merged is None:
-            return [self.model(dict(column))["sentence_embedding"] for column in columns]
+            return [self.model(column if kept_in_them else dict(column))["sentence_embedding"] for column in columns]
         return list(self.model(merged)["sentence_embedding"].chunk(len(columns)))
+
+    def _second_view(self, column: Features, kept_in_them: bool) -> Features:
+        """A column that stands for two has another one beside it, the same while layers are kept in both."""
+        if not kept_in_them:
+            return dict(column)
+        if self._views is None or self._views[0] is not column:
+            self._views = column, dict(column)
+        return self._views[1]
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
@@ -130,7 +141,8 @@ class CachedMixedNegativesLoss(MixedNegativesLoss):
     and once more, with the same dropout, for the gradient from there on.  See `mixcse.model.chunking`.
 
     Args:
-        mini_batch_size: rows in a forward pass, of all columns together.
+        mini_batch_size: rows in a forward pass, of all columns together; of each column, where they cannot be joined.
+        mini_batch_num_tokens: instead, as many rows as have so many tokens together, padding not counted.
         show_progress_bar: show one for each batch.
     """
 
@@ -145,23 +157,25 @@ class CachedMixedNegativesLoss(MixedNegativesLoss):
         gather_across_devices: bool = False,
         mini_batch_size: int = 32,
         show_progress_bar: bool = False,
+        mini_batch_num_tokens: int | None = None,
     ) -> None:
         super().__init__(model, scale, mixing_lambda, variant, gather_across_devices)
-        if not isinstance(mini_batch_size, int) or mini_batch_size < 1:
-            raise ValueError(f"mini_batch_size must be a whole number of at least 1, not {mini_batch_size!r}")
-        self.mini_batch_size = mini_batch_size
+        counts = {"mini_batch_size": mini_batch_size, "mini_batch_num_tokens": mini_batch_num_tokens}
+        for name, value in counts.items():
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        self.mini_batch_size, self.mini_batch_num_tokens = mini_batch_size, mini_batch_num_tokens
         self.show_progress_bar = show_progress_bar
 
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> Tensor:
         """As `MixedNegativesLoss.forward`."""
-        embeddings = self._embed(_columns(sentence_features))
+        embeddings = self._embed(_checked(sentence_features))
         if not torch.is_grad_enabled():
             return self.calculate_loss([[z] for z in embeddings], labels)
-        embeddings = [z.to(torch.promote_types(z.dtype, torch.float32)) for z in embeddings]
         leaves = [z.detach().requires_grad_() for z in embeddings]
         loss = self.calculate_loss([[leaf] for leaf in leaves], labels, with_backward=True).detach()
         # The gradient of the loss goes on from here, with a value of 0.
-        linear = sum((z * leaf.grad).sum() for z, leaf in zip(embeddings, leaves, strict=True))
+        linear = sum((z * leaf.grad).float().sum() for z, leaf in zip(embeddings, leaves, strict=True))
         return loss + linear - linear.detach()
 
     def calculate_loss(
@@ -179,39 +193,49 @@ class CachedMixedNegativesLoss(MixedNegativesLoss):
         return loss.detach()
 
     def _embed(self, columns: list[Features]) -> list[Tensor]:
-        merged = merge_columns(columns)
-        if merged is None:
+        columns = columns * 2 if len(columns) == 1 else columns
+        if not all(_is_padded(column) for column in columns):
             raise ValueError(
-                f"{type(self).__name__} needs a model whose inputs are padded rows with an attention mask, "
-                "the same for all columns; use MixedNegativesLoss"
+                f"{type(self).__name__} needs a model whose inputs are padded rows with an attention mask; "
+                "use MixedNegativesLoss"
             )
-        mask = merged.pop("attention_mask")
-        names = [name for name, value in merged.items() if _is_of_tokens(value, mask)]
-        chunking = Chunking(rows=self.mini_batch_size, trim=not _pads_left(mask))
-        passes = len(chunking.bounds(len(mask))) - 1
-        with tqdm(total=passes, desc="embedding mini-batches", disable=not self.show_progress_bar) as bar:
+        merged = merge_columns(columns)
+        with tqdm(desc="embedding mini-batches", disable=not self.show_progress_bar) as bar:
+            if merged is None:  # they have prompts of their own, say
+                return [self._embed_in_chunks(column, bar) for column in columns]
+            return list(self._embed_in_chunks(merged, bar).chunk(len(columns)))
 
-            def embed(attention_mask: Tensor, *others: Tensor) -> Tensor:
-                bar.update()  # the bar is closed when gradients are computed
-                features = merged | {"attention_mask": attention_mask} | dict(zip(names, others, strict=True))
-                return self.model(features)["sentence_embedding"]
+    def _embed_in_chunks(self, features: Features, bar: tqdm) -> Tensor:
+        mask = features["attention_mask"]
+        names = [name for name, value in features.items() if _is_of_tokens(value, mask) and name != "attention_mask"]
+        rows = None if self.mini_batch_num_tokens else self.mini_batch_size
+        chunking = Chunking(rows=rows, tokens=self.mini_batch_num_tokens, trim=not _pads_left(mask))
 
-            z = in_chunks(embed, chunking, mask, *(merged[name] for name in names))
-        return list(z.chunk(len(columns)))
+        def embed(attention_mask: Tensor, *others: Tensor) -> Tensor:
+            bar.update()  # the bar is closed when gradients are computed
+            chunk = features | {"attention_mask": attention_mask} | dict(zip(names, others, strict=True))
+            return self.model(chunk)["sentence_embedding"]
+
+        return in_chunks(embed, chunking, mask, *(features[name] for name in names))
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
-        return super().get_config_dict() | {"mini_batch_size": self.mini_batch_size}
+        names = ("mini_batch_size", "mini_batch_num_tokens")
+        return super().get_config_dict() | {name: getattr(self, name) for name in names}
 
 
-def _columns(sentence_features: Iterable[Features]) -> list[Features]:
-    """Two or three columns: a single one stands for two views."""
-    columns = list(sentence_features)
-    if not 1 <= len(columns) <= 3:
-        raise ValueError(
-            f"the loss takes one text column, or a pair, or a pair and one hard negative, not {len(columns)} columns"
-        )
-    return columns * 2 if len(columns) == 1 else columns
+def _checked(sentence_features: Iterable[Features]) -> list[Features]:
+    """The text columns, of which there is at least one."""
+    if columns := list(sentence_features):
+        return columns
+    raise ValueError("the loss takes one text column, or a pair, or a pair and its hard negatives, not 0 columns")
+
+
+def _keeps_layers(model: Any) -> bool:
+    """Whether `AdaptiveLayerLoss` is at work, which keeps the layers' embeddings in each column from call to call."""
+    inner = getattr(model, "module", model)  # of DistributedDataParallel
+    forward = getattr(next(iter(inner.children()), None), "forward", None)
+    return type(forward).__name__ == "TransformerDecorator"
 
 
 def merge_columns(columns: Sequence[Features]) -> Features | None:
@@ -219,9 +243,9 @@ def merge_columns(columns: Sequence[Features]) -> Features | None:
 
     That is where they are not padded rows of tokens, or differ in something that is not of tokens.
     """
-    masks = [column.get("attention_mask") for column in columns]
-    if any(not isinstance(mask, Tensor) or mask.dim() != 2 for mask in masks):
+    if not all(_is_padded(column) for column in columns):
         return None
+    masks = [column["attention_mask"] for column in columns]
     if any(column.keys() != columns[0].keys() for column in columns):
         return None
     length = max(mask.size(1) for mask in masks)
@@ -237,6 +261,11 @@ def merge_columns(columns: Sequence[Features]) -> Features | None:
         else:
             return None
     return merged
+
+
+def _is_padded(column: Features) -> bool:
+    mask = column.get("attention_mask")
+    return isinstance(mask, Tensor) and mask.dim() == 2
 
 
 def _is_of_tokens(value: Any, mask: Tensor) -> bool:

@@ -10,6 +10,7 @@ import sentence_transformers
 import torch
 from batches import assert_equal, calls_of, differ, set_dropout
 from datasets import Dataset
+from torch import nn
 
 from mixcse.model import chunking
 from mixcse.model.sentence_model import SentenceModel
@@ -139,6 +140,87 @@ def test_under_matryoshka_loss(still, columns):
     assert differ(found(still, MixedNegativesLoss(still), batch), expected)
 
 
+class OneByOne(nn.Module):
+    """What the losses come to: every column by itself, a single one twice."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.second = model, {}
+
+    def forward(self, columns, labels):
+        columns = list(columns)
+        if len(columns) == 1:
+            columns.append(self.second.setdefault(id(columns[0]), dict(columns[0])))
+        z = [self.model(column)["sentence_embedding"] for column in columns]
+        return contrastive_loss(torch.stack(z, dim=1))
+
+
+@pytest.mark.parametrize("wrapper", ["AdaptiveLayerLoss", "Matryoshka2dLoss"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_under_losses_that_take_layers_apart(wrapper, count, still, columns):
+    """They keep the layers in the columns, which therefore must not be joined."""
+    from sentence_transformers.sentence_transformer import losses
+
+    options = {"n_layers_per_step": -1} | ({"matryoshka_dims": [16, 4]} if wrapper == "Matryoshka2dLoss" else {})
+    options |= {"n_dims_per_step": -1} if wrapper == "Matryoshka2dLoss" else {}
+    ours, expected = (
+        found(still, getattr(losses, wrapper)(still, kind(still), **options), features(still, columns[:count]))
+        for kind in (MixedNegativesLoss, OneByOne)
+    )
+    assert_equal(ours, expected)
+
+
+def test_two_views_stay_two_in_every_layer(model, columns, monkeypatch):
+    from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss
+
+    seen = []
+    monkeypatch.setattr("mixcse.sentence_transformers.contrastive_loss", lambda z, **_: seen.append(z) or z.sum())
+    loss = MixedNegativesLoss(model)
+    seen.clear()
+    AdaptiveLayerLoss(model, loss, n_layers_per_step=-1)(features(model, columns[:1]), None)
+    assert len(seen) == 4  # the last layer, the two before it and the embeddings
+    assert all((z[:, 0] - z[:, 1]).abs().max() > 1e-4 for z in seen)
+
+
+@pytest.mark.parametrize("kind", [MixedNegativesLoss, CachedMixedNegativesLoss])
+def test_any_number_of_hard_negatives(kind, still, columns):
+    batch = features(still, [*columns, columns[1][::-1], columns[0][::-1]])
+    z = torch.stack([still(dict(column))["sentence_embedding"] for column in batch], dim=1)
+    assert z.shape[:2] == (11, 5)
+    assert_equal(kind(still)(batch, None), contrastive_loss(z))
+
+
+def test_a_budget_of_tokens(still, columns):
+    batch = features(still, columns[:2])
+    plain = found(still, MixedNegativesLoss(still), batch)
+    calls = calls_of(still[0].model.embeddings)
+    cached = CachedMixedNegativesLoss(still, mini_batch_num_tokens=60)
+    assert_equal(found(still, cached, batch), plain)
+    assert len({shape[0] for shape in calls}) > 1  # of longer rows fewer
+    assert max(rows * length for rows, length in calls) <= 2 * 60
+    assert cached.get_config_dict()["mini_batch_num_tokens"] == 60
+
+
+def test_under_autocast_embeddings_stay_as_they_are_and_the_loss_is_float32(folder, columns, monkeypatch):
+    model = sentence_transformers.SentenceTransformer(str(folder), device="cpu").train()
+    dtypes = []
+
+    def spy(z, **objective):
+        dtypes.append(z.dtype)
+        return contrastive_loss(z, **objective)
+
+    losses = [MixedNegativesLoss(model), CachedMixedNegativesLoss(model, mini_batch_size=5)]
+    monkeypatch.setattr("mixcse.sentence_transformers.contrastive_loss", spy)
+    for loss in losses:
+        set_dropout(model, 0)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = loss(features(model, columns[:2]), None)
+        value.backward()
+        assert value.dtype == torch.float32
+        assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert len(set(dtypes)) == 1  # whatever the model gives
+
+
 def test_columns_that_pad_to_the_left(still, columns):
     still.tokenizer.padding_side = "left"
     batch = features(still, columns[:2])
@@ -157,8 +239,9 @@ def test_columns_that_cannot_be_merged(still, columns):
     calls = calls_of(still[0].model.embeddings)
     assert_equal(MixedNegativesLoss(still)(batch, None), expected)
     assert [shape[0] for shape in calls] == [11, 11]
-    with pytest.raises(ValueError, match="padded rows.*use MixedNegativesLoss"):
-        CachedMixedNegativesLoss(still)(batch, None)
+    for cached in ({"mini_batch_size": 4}, {"mini_batch_num_tokens": 40}):  # with prompts of their own, say
+        found = CachedMixedNegativesLoss(still, **cached)(batch, None)
+        assert_equal(found, expected)
     batch[0]["prompt_length"] = 3
     assert merge_columns(batch)["prompt_length"] == 3
     batch[0]["prompt_length"] = torch.tensor([3])

@@ -28,17 +28,31 @@ class Chunking:
     Attributes:
         count: chunks a batch, unless they would be smaller than `SMALLEST_CHUNK` rows.
         rows: if given, chunks of at most this many rows instead, replayed.
+        tokens: if given, chunks of rows that have at most this many tokens together, or of one row; replayed.
         trim: pad a chunk to its own longest row, not to the batch's.
     """
 
     count: int = 1
     rows: int | None = None
     trim: bool = True
+    tokens: int | None = None
 
     def bounds(self, rows: int) -> list[int]:
         """Where chunks begin and end: count + 1 numbers from 0 to `rows`, evenly apart."""
         count = -(-rows // self.rows) if self.rows else max(1, min(self.count, rows // SMALLEST_CHUNK))
         return [rows * i // count for i in range(count + 1)]
+
+    def cut(self, lengths: list[int]) -> list[int]:
+        """As `bounds`, of rows that have so many tokens."""
+        if self.tokens is None:
+            return self.bounds(len(lengths))
+        ends, total = [0], 0
+        for row, length in enumerate(lengths):
+            if row > ends[-1] and total + length > self.tokens:
+                ends.append(row)
+                total = 0
+            total += length
+        return [*ends, len(lengths)]
 
 
 def in_chunks(function: Callable[..., Tensor], chunking: Chunking, attention_mask: Tensor, *others: Tensor) -> Tensor:
@@ -49,13 +63,14 @@ def in_chunks(function: Callable[..., Tensor], chunking: Chunking, attention_mas
         attention_mask: (rows, length); padding is at the end of rows.
         others: of the same shape.
     """
-    bounds = chunking.bounds(len(attention_mask))
-    if len(bounds) == 2 and not chunking.rows:
+    replayed = bool(chunking.rows or chunking.tokens)
+    if not replayed and len(chunking.bounds(len(attention_mask))) == 2:
         return function(attention_mask, *others)
     lengths = attention_mask.sum(dim=1)
     order = lengths.argsort(descending=True, stable=True)  # the longest first: if memory runs out, then at once
+    bounds = chunking.cut(lengths[order].tolist() if chunking.tokens else [0] * len(order))
     outputs = [
-        checkpoint(function, *chunk, use_reentrant=False) if chunking.rows else function(*chunk)
+        checkpoint(function, *chunk, use_reentrant=False) if replayed else function(*chunk)
         for chunk in _cut([attention_mask, *others], order, lengths, bounds, trim=chunking.trim)
     ]
     return torch.cat(outputs)[order.argsort()]
