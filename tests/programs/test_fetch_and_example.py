@@ -289,7 +289,7 @@ def test_an_environment_of_another_checkout_stays_its_own(tmp_path, extra):
     (info / "direct_url.json").write_text(json.dumps({"url": other.as_uri(), "dir_info": {"editable": True}}))
     script = f"""
 python() {{
-    if [ "$1 $2" = "-m pip" ]; then echo "$@" >> installed.txt; return; fi
+    if [ "$1 ${{2:-}}" = "-m pip" ]; then echo "$@" >> installed.txt; return; fi
     PYTHONPATH="{venv / "site"}" "{sys.executable}" "$@"
 }}
 . mixcse/environment.sh {extra}
