@@ -28,7 +28,8 @@ ANCHOR = ("anchor", "query", "sent0", "sentence1", "text", "sentence")
 POSITIVE = ("positive", "pos", "sent1", "sentence2")
 HARD_NEGATIVE = ("negative", "hard_neg", "hard_negative", "sentence3")
 ROLES = (ANCHOR, POSITIVE, HARD_NEGATIVE)
-NO_TEXT = ("label", "score", "index", "id", "idx", "")
+NO_TEXT = re.compile(r"|(.*[_ ])?(label|score|index|id|idx)|[dgpqu]?u?id|docid|unnamed: \d+")  # the last by pandas
+A_SENTENCE = re.compile(r".*[.!?\u3002\uff01\uff1f]\s*|(\S+\s+){4,}.*|.{40,}", re.DOTALL)  # no column is called so
 LOOKED_AT = 100  # rows, to tell columns of numbers
 NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
@@ -98,6 +99,11 @@ def _lines_of(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[An
 def role_of(name: str) -> str:
     """A column's name as `ANCHOR` and its kin have it."""
     return name.strip().lower()
+
+
+def is_no_text(name: str) -> bool:
+    """Whether a column's name says that it holds no sentences."""
+    return NO_TEXT.fullmatch(role_of(name)) is not None
 
 
 def is_role(name: str) -> bool:

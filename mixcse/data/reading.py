@@ -14,7 +14,16 @@ from typing import Any
 from mixcse.base.console import say
 from mixcse.base.errors import UserError, first_line
 from mixcse.data import formats
-from mixcse.data.formats import FORMATS, NO_TEXT, half_character, is_role, open_bytes, plain_lines, role_of, text_fault
+from mixcse.data.formats import (
+    FORMATS,
+    half_character,
+    is_no_text,
+    is_role,
+    open_bytes,
+    plain_lines,
+    role_of,
+    text_fault,
+)
 
 KNOWN = "expected .txt, .csv, .tsv, .json, .jsonl or .parquet, each also .gz"
 SHOWN = 20  # names of columns in a message
@@ -123,9 +132,12 @@ def choose_among(
 ) -> list[str]:
     """As `choose_columns`, of a table that has the columns `there`, those of `text` being text."""
     chosen = list(wanted or _by_name(there, text, alone=alone) or ())
-    plain = not any(is_role(name) or role_of(name) in NO_TEXT for name in there)
+    plain = not any(is_role(name) or is_no_text(name) for name in there)
     if not chosen and len(there) <= 3 and list(text) == list(there) and plain:
         chosen = list(there)
+        if row := next((name for name in there if formats.A_SENTENCE.fullmatch(name)), None):
+            what = f"{row[:40]!r} reads like a sentence, not like a column's name"
+            raise UserError(f"{where}: {what}; begin with a line of names, or name the column: {NAME_THEM}")
     for name in chosen:
         if name not in there:
             raise UserError(f"{where}: no column {name!r}; there are {_some(there)}")
@@ -152,7 +164,7 @@ def _by_name(there: Sequence[str], text: Sequence[str], *, alone: bool) -> list[
     if alone:
         return places[0]
     chosen = [names[0] for names in places if names]
-    others = [name for name in text if name not in chosen and role_of(name) not in NO_TEXT]
+    others = [name for name in text if name not in chosen and not is_no_text(name)]
     return None if len(chosen) == 1 and others or places[2] and not places[1] else chosen
 
 

@@ -9,6 +9,7 @@ import torch
 from mixcse.base.checks import device_of
 from mixcse.base.console import say, warn
 from mixcse.base.errors import UserError, first_line
+from mixcse.model.modules import PROMPTS_FILE, Settings
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import SHORTEST_INPUT
 
@@ -48,6 +49,13 @@ def choose_pooler(name: str, asked: str | None, said: tuple[str | None, str]) ->
     pooler = asked or recorded or DEFAULT_POOLER
     _speak_once(say, f"{name}: pooler {pooler} ({source})")
     return pooler
+
+
+def warn_of_similarity(name: str, settings: Settings | None) -> None:
+    """Says it of a model whose sentences are to be compared otherwise than by what scores are here."""
+    if settings and settings.similarity:
+        what = f"{name} was trained for another similarity, {settings.similarity}, as its {PROMPTS_FILE} says"
+        _speak_once(warn, f"{what}; scores here are cosines")
 
 
 @cache

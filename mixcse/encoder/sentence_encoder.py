@@ -17,7 +17,7 @@ from mixcse.base.checks import check_count, check_listed
 from mixcse.base.errors import UserError
 from mixcse.data.formats import half_character
 from mixcse.encoder.batches import embeddings_of
-from mixcse.encoder.choices import DEFAULT_POOLER, choose_length, choose_pooler, move
+from mixcse.encoder.choices import DEFAULT_POOLER, choose_length, choose_pooler, move, warn_of_similarity
 from mixcse.encoder.processes import Workers, devices_of, key
 from mixcse.encoder.search import Searching
 from mixcse.encoder.stream import encode_file
@@ -98,6 +98,7 @@ class SentenceEncoder(Searching):
             self.model.to(getattr(torch, dtype or DTYPES[0]))
             move(self.model, device)
             self.pooler = choose_pooler(str(model), pooler, self._said_by_folder())
+            warn_of_similarity(str(model), self.model.settings)
         if self.pooler == "cls" and not self.model.has_cls_head:
             raise UserError("pooler 'cls': this model has no trained head for it; use cls_before_pooler")
         self.max_seq_length = choose_length(self.model, max_seq_length)

@@ -48,6 +48,7 @@ class Settings(NamedTuple):
         max_length: in tokens; None if it does not say.
         prompt: before each text.
         lower_case: whether texts are.
+        similarity: that it was trained for, if that orders sentences otherwise than the cosine does.
     """
 
     encoder: str
@@ -56,6 +57,7 @@ class Settings(NamedTuple):
     max_length: int | None = None
     prompt: str = ""
     lower_case: bool = False
+    similarity: str | None = None
 
     def are_those_of(self, model: Any, recorded: str) -> bool:
         """Whether they are what `SentenceModel.save_pretrained` wrote for this pooler, and nobody has changed since."""
@@ -104,11 +106,13 @@ def read_settings(name: str, **hub: Any) -> Settings | None:
         limits = next((found for file in LENGTH_FILES if (found := read(beside + file))), {})
         said = read(PROMPTS_FILE) or {}
         prompt = (said.get("prompts") or {}).get(said.get("default_prompt_name") or "", "")
+        similarity = said.get("similarity_fn_name")
         if prompt and not pooling.get("include_prompt", True):
             raise UserError(f"{name}: {modules[at]['path']} leaves the prompt out of pooling, which is not known here")
         return Settings(
             encoder, pooler, nn.Sequential(*following), limits.get("max_seq_length"), prompt,
             bool(limits.get("do_lower_case")),
+            None if similarity == "cosine" or "Normalize" in kinds else similarity,
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise UserError(f"{name}: {MODULES_FILE}, or a file that it names, is damaged ({first_line(error)})") from error
@@ -130,7 +134,7 @@ def _file(name: str, file: str, hub: dict[str, Any]) -> Path | None:
             return Path(known) if isinstance(known, str) else None
         return Path(hf_hub_download(name, file, **where, local_files_only=hub.get("local_files_only", False)))
     except LocalEntryNotFoundError:
-        if file == MODULES_FILE:
+        if file == MODULES_FILE and isinstance(try_to_load_from_cache(name, "config.json", **where), str):
             warn(f"{name}: its {MODULES_FILE}, if it has one, is not in the cache, and the Hub is not asked")
         return None
     except EntryNotFoundError:

@@ -192,6 +192,9 @@ FIELD = {  # of ../shared/field, and cases like them: content, columns, what is 
     "index.csv": (",sentence\n0,a b\n1,c d\n", ["sentence"], ("c d",)),
     "order.csv": ("hard_neg,sent1,sent0\nn,p,a\nm,q,b\n", ["sent0", "sent1", "hard_neg"], ("b", "q", "m")),
     "query.csv": ("pos,query,id\np,a,7\nq,b,8\n", ["query", "pos"], ("b", "q")),
+    "pandas.csv": ("Unnamed: 0,sentence1,sentence2\nx,a,p\ny,b,q\n", ["sentence1", "sentence2"], ("b", "q")),
+    "beir.jsonl": ('{"_id": "d1", "text": "a"}\n{"_id": "d2", "text": "b"}\n', ["text"], ("b",)),
+    "snli.csv": ("gold_label,sentence2,sentence1,pairID\nx,p,a,1\ny,q,b,2\n", ["sentence1", "sentence2"], ("b", "q")),
     "numbers.csv": ("Sentence\n1984\n2001\n", ["Sentence"], ("2001",)),  # by its name they are sentences
 }
 
@@ -217,6 +220,13 @@ def test_columns_are_what_their_names_say_in_any_order(tmp_path, name, capsys):
             "a single column, 'id;satz', with ';' in it; is that the delimiter?",
         ),
         ("tab.csv", "sentence\tlabel\na b\t1\n", "with '\\t' in it"),
+        (
+            "no_names.csv",
+            "A cat sat.\nA dog ran.\n",
+            "line 1: 'A cat sat.' reads like a sentence, not like a column's name",
+        ),
+        ("no_names.tsv", "cats\twe like cats and dogs\na b\tc d\n", "line 1: 'we like cats and dogs' reads like"),
+        ("query_ids.csv", "qid,satz\nq1,a b\nq2,c d\n", "2 columns (qid, satz); name those"),
         ("title.csv", "text,title\na b,c d\n", "2 columns (text, title)"),
         ("twice.csv", "sentence1,text\na b,c d\n", "2 columns (sentence1, text)"),
         ("alone.csv", "sentence1,negative\na b,c d\n", "2 columns (sentence1, negative)"),
@@ -251,3 +261,27 @@ def test_a_tsv_that_was_written_with_quoting_is_read_with_it(tmp_path, quoting):
     with open(tmp_path / "a.tsv", "w", newline="") as file:
         csv.writer(file, delimiter="\t", quoting=quoting).writerows([["x", "y"], *rows])
     assert [list(row.values()) for row in read(tmp_path / "a.tsv")] == rows
+
+
+@pytest.mark.parametrize("kind", [".txt", ".csv", ".tsv", ".jsonl", ".parquet"])
+def test_words_that_programs_take_for_nothing_are_sentences(tmp_path, kind):
+    words = ["NA", "null", "None", "nan", "N/A", "true", "-", "1e5", "inf"]
+    path = tmp_path / f"words{kind}"
+    if kind == ".parquet":
+        pq.write_table(pa.table({"sentence": words}), path)
+    elif kind == ".jsonl":
+        write(path, "".join(json.dumps({"sentence": word}) + "\n" for word in words))
+    else:
+        write(path, "\n".join(["sentence"] * (kind != ".txt") + words) + "\n")
+    assert list(iter_sentences(path)) == read(path)["sentence1"][:] == words
+
+
+def test_no_row_of_mrpc_is_swallowed_by_a_quotation_mark(tmp_path):
+    """Its marks are lone ones, and a reader that pairs them joins the rows between."""
+    rows = [["1", "7", "8", '" We won , " he said', "he said we won"], ["0", "9", "10", "no mark", 'one "mark']]
+    header = ["Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"]
+    path = write(tmp_path / "msr.tsv", "".join("\t".join(row) + "\n" for row in [header, *rows, *rows]))
+    columns = {"sentence1_column": "#1 String", "sentence2_column": "#2 String"}
+    assert [list(row.values()) for row in read(path, **columns)] == [row[3:] for row in rows] * 2
+    with pytest.raises(UserError, match="of which Quality, #1 ID, #2 ID hold no text; name those"):
+        read(path)

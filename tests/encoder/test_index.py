@@ -86,6 +86,19 @@ def test_a_sentence_is_its_own_hit_at_a_threshold_of_one(encoder, toy_sentences)
     assert encoder.similarity(sentences, sentences).max() <= 1
 
 
+@pytest.mark.parametrize("faiss", [False, True])
+def test_nothing_is_like_its_opposite_or_like_zero(faiss):
+    """A row at a right angle or beyond is below every threshold above 0; nothing is NaN."""
+    if faiss:
+        pytest.importorskip("faiss")
+    rows = np.array([[1, 0], [0, 1], [-1, 0], [0, 0]], dtype=np.float32)
+    index = SentenceIndex(rows, list("abcd"), fingerprint="x", faiss=faiss)
+    (hits,) = index.search(rows[:1], 4)
+    assert [(hit.sentence, hit.score) for hit in hits] == [("a", 1), ("b", 0), ("d", 0), ("c", -1)]
+    assert positions(index.search(rows[:1], 4, threshold=0.75)) == [[0]]
+    assert {hit.score for hit in index.search(rows[3:], 4)[0]} == {0}
+
+
 def test_faiss_is_for_large_sets_and_optional(monkeypatch):
     pytest.importorskip("faiss")
     monkeypatch.setattr(index_module, "LARGE", 50)

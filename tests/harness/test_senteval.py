@@ -144,3 +144,20 @@ def test_equal_embeddings_have_no_correlation():
     pairs = senteval.Pairs(["a", "b", "c"], ["d", "e", "f"], np.array([1.0, 2.0, 3.0]))
     embedded = embed_distinct(lambda sentences: np.ones((len(sentences), 2)), pairs.sentences())
     assert np.isnan(score_sts({"x": pairs}, embedded)["x"]["spearman"].correlation)
+
+
+@pytest.mark.parametrize(
+    ("gold", "similarities", "expected"),
+    [
+        ([1, 1, 2, 3], [1, 2, 2, 3], 0.8333),
+        ([1, 1, 1, 2], [1, 2, 3, 4], 0.7746),
+        ([1, 1, 1, 1, 2], [5, 4, 3, 2, 1], -0.7071),
+    ],
+)
+def test_equal_gold_scores_share_a_rank(gold, similarities, expected):
+    """The short formula of Spearman's, for ranks without ties, gives 0.85, 0.8 and -0.25."""
+    names = [str(value) for value in similarities]
+    pairs = senteval.Pairs(names, names, np.array(gold, dtype=float))
+    embedded = embed_distinct(lambda sentences: np.array([[float(x)] for x in sentences]), pairs.sentences())
+    scores = score_sts({"x": pairs}, embedded, similarity=lambda u, v: u[0])
+    assert scores["x"]["spearman"].correlation == pytest.approx(expected, abs=1e-4)

@@ -29,6 +29,10 @@ def save(folder, tiny_bert, *following, pooling="mean", length=20, **options):
     return model.eval()
 
 
+def change(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
 def assert_equal_embeddings(folder, theirs, texts=TEXTS):
     ours = SentenceEncoder(folder)
     expected = theirs.encode(texts)
@@ -74,14 +78,50 @@ def test_weighted_layers(tmp_path, tiny_bert, weights, start, pooler):
     assert assert_equal_embeddings(tmp_path, theirs.eval()).pooler == pooler
 
 
-def test_a_default_prompt_and_lower_case(tmp_path, tiny_bert):
+def test_a_default_prompt(tmp_path, tiny_bert):
     theirs = save(tmp_path, tiny_bert, prompts={"query": "the cat: ", "other": "x "}, default_prompt_name="query")
     ours = assert_equal_embeddings(tmp_path, theirs)
     assert ours.prompt == "the cat: "
     assert ours.fingerprint() != SentenceEncoder(tiny_bert, pooler="avg", max_seq_length=20).fingerprint()
-    limits = tmp_path / "sentence_bert_config.json"
-    limits.write_text(json.dumps(json.loads(limits.read_text()) | {"do_lower_case": True}))
-    assert SentenceEncoder(tmp_path).lower_case
+    change(tmp_path / "1_Pooling" / "config.json", include_prompt=False)
+    with pytest.raises(UserError, match="1_Pooling leaves the prompt out of pooling, which is not known here"):
+        SentenceEncoder(tmp_path)
+
+
+@pytest.mark.parametrize("lower_case", [False, True])
+def test_lower_case_is_asked_for_in_two_places(tmp_path, tiny_bert, lower_case):
+    """The tokenizer's own setting holds whatever the folder's says, which is about the text before it."""
+    save(tmp_path, tiny_bert)
+    change(tmp_path / "sentence_bert_config.json", do_lower_case=lower_case)
+    theirs = sentence_transformers.SentenceTransformer(str(tmp_path), device="cpu").eval()
+    ours = assert_equal_embeddings(tmp_path, theirs, ["The CAT sat", "the cat sat"])
+    assert ours.lower_case is lower_case
+    np.testing.assert_allclose(*ours.encode(["The CAT sat", "the cat sat"]), atol=1e-6)
+
+
+def test_the_tokenizers_own_length_and_padding_are_not_the_folders(tmp_path, tiny_bert):
+    """As in all-MiniLM-L6-v2: its tokenizer.json cuts at 128 and pads to it, and its folder says 256."""
+    save(tmp_path, tiny_bert, length=24)
+    padding = {"strategy": {"Fixed": 8}, "direction": "Right", "pad_to_multiple_of": None}
+    padding |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+    cut = {"max_length": 8, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    change(tmp_path / "tokenizer.json", truncation=cut, padding=padding)
+    theirs = sentence_transformers.SentenceTransformer(str(tmp_path), device="cpu").eval()
+    ours = assert_equal_embeddings(tmp_path, theirs)
+    nine, eight = "the cat sat on the mat " * 2, "the cat sat on the mat"
+    assert np.abs(np.subtract(*ours.encode([nine, eight]))).max() > 1e-3
+
+
+def test_a_model_for_another_similarity_is_said_to_be_one(tmp_path, tiny_bert, capsys):
+    """Its dot products order sentences otherwise than cosines do, unless its embeddings have length 1."""
+    save(tmp_path / "dot", tiny_bert, similarity_fn_name="dot")
+    save(tmp_path / "unit", tiny_bert, base.Normalize(), similarity_fn_name="dot")
+    for name in ("dot", "unit"):
+        SentenceEncoder(tmp_path / name)
+    said = [line for line in capsys.readouterr().err.splitlines() if "similarity" in line]
+    file = "config_sentence_transformers.json"
+    what = f"warning: {tmp_path / 'dot'} was trained for another similarity, dot, as its {file} says"
+    assert said == [f"{what}; scores here are cosines"]
 
 
 def test_the_layout_of_the_first_versions(tmp_path, tiny_bert):

@@ -39,7 +39,7 @@ HELP = {
 WRONG = {
     "--tasks STS12 STS99": "--tasks: unknown task 'STS99'; known: STS12, ",
     "--mode dev --batch_size 0": "--batch_size must be at least 1",
-    "--pooler max": "invalid choice: 'max'",
+    "--pooler least": "invalid choice: 'least'",
     "--task-set sts": "did you mean --task_set?",
 }
 WRONG = {f"evaluation.py --model_name_or_path x {words}": says for words, says in WRONG.items()}
