@@ -30,7 +30,6 @@ import torch
 from chaos_plans import DAMAGED, EARLY, LATE, PROGRAM, cold_attempt, next_plan
 from chaos_runs import Run, make_inputs
 from machine import machine
-from prettytable import PrettyTable
 from tiny import make_bert
 from tqdm import tqdm
 
@@ -38,6 +37,7 @@ from mixcse.base.console import OneLineParser
 from mixcse.base.errors import UserError
 from mixcse.base.files import ROOT, write_json
 from mixcse.base.program import run_cli
+from mixcse.evaluate.tables import table
 from mixcse.reproduce.record import git_state
 
 MOST_ATTEMPTS = 80  # in a run
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
     """Kills, and prints what came of it."""
     options = parse(argv)
     torch.set_num_threads(1)
-    folder = Path(tempfile.mkdtemp(prefix="mixcse-chaos-", dir=options.folder))
+    folder = Path(tempfile.mkdtemp(prefix="mixcse-chaos-"))
     make_bert(folder / "bert")
     with tqdm(total=options.kills, unit="kill", smoothing=0) as bar:
         chaos = Chaos(options, folder, bar)
@@ -85,12 +85,12 @@ class Chaos:
         """What the others are compared with; it has to be what a program of its own gives."""
         for processes in self.options.processes:
             self.bar.set_description(f"undisturbed, {processes} process{'es' * (processes > 1)}")
-            run = self.whole[processes] = self._new(f"undisturbed-{processes}", processes)
+            run = self.whole[processes] = Run(self.folder / f"undisturbed-{processes}", processes, self.inputs)
             self.seen[processes] = run.attempt()["ranks"]
             if not run.finished:
                 raise UserError(f"an undisturbed run failed: {'; '.join(run.problems)}")
             if self.options.cold:
-                program = self._new(f"program-{processes}", processes)
+                program = Run(self.folder / f"program-{processes}", processes, self.inputs)
                 self.cold_seconds[processes] = cold_attempt(program)["seconds"]
                 if wrong := program.wrong(run):
                     raise UserError(f"a program of its own does not do what a forked process does: {'; '.join(wrong)}")
@@ -100,7 +100,7 @@ class Chaos:
         number = len(self.runs)
         processes = self.options.processes[number % len(self.options.processes)]
         draw = random.Random(f"{self.options.seed} {number}")
-        run = self._new(str(number), processes)
+        run = Run(self.folder / str(number), processes, self.inputs)
         self.bar.set_description(f"run {number}, {processes} process{'es' * (processes > 1)}")
         while not run.finished and len(run.events) < MOST_ATTEMPTS:
             self._attempt(run, draw)
@@ -127,9 +127,6 @@ class Chaos:
             if draw.random() < DAMAGED:
                 run.damage(draw)
 
-    def _new(self, name: str, processes: int) -> Run:
-        return Run(self.folder / name, processes, self.inputs)
-
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line."""
@@ -138,7 +135,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn: phases, moments, times, damages")
     parser.add_argument("--processes", type=int, nargs="+", choices=(1, 2), default=[1, 2], help="runs take turns")
     parser.add_argument("--cold", type=int, default=12, help="how many of the kills are of whole programs")
-    parser.add_argument("--folder", help="where temporary files go")
     parser.add_argument("--output", default=str(ROOT / "benchmarks" / "chaos.json"))
     options = parser.parse_args(argv)
     if not 0 <= options.cold <= options.kills or options.kills < 1:
@@ -149,14 +145,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def tables(results: Results) -> list[str]:
     """Of `told` results: kills by phase, what came of the runs, and the line that says it all."""
     kills, outcomes = results["kills_by_phase"], results["outcomes"]
-    phases = PrettyTable(["phase", *KINDS], align="r")
-    for phase, count in kills.items():
-        phases.add_row([phase, *count.values()], divider=phase == PROGRAM)
-    phases.add_row(["all", *map(sum, zip(*(count.values() for count in kills.values()), strict=True))])
-    of_runs = PrettyTable(["", *outcomes], align="r")
-    of_runs.add_rows([[name, *(one[name] for one in outcomes.values())] for name in outcomes[NAMES[1]]])
-    phases.align["phase"] = of_runs.align[""] = "l"
-    return [str(phases), str(of_runs), results["summary"]]
+    phases = [[phase, *count.values()] for phase, count in kills.items()]
+    whole = ["all", *map(sum, zip(*(count.values() for count in kills.values()), strict=True))]
+    of_runs = [[name, *(one[name] for one in outcomes.values())] for name in outcomes[NAMES[1]]]
+    return [table(["phase", *KINDS], *phases, whole), table(["", *outcomes], *of_runs), results["summary"]]
 
 
 def told(results: Results) -> Results:
@@ -185,7 +177,7 @@ def _kills(runs: list[Results]) -> dict[str, dict[str, int]]:
 def _outcome(runs: list[Results]) -> dict[str, Any]:
     attempts = [attempt for run in runs for attempt in run["attempts"]]
     begun = [attempt for attempt in attempts if attempt["trained"]]
-    signalled = [attempt for attempt in attempts if attempt["stopped"]]
+    codes = [code for attempt in attempts if attempt["stopped"] for code in set(attempt["codes"])]
     return {
         "runs": len(runs),
         "finished": sum(run["finished"] for run in runs),
@@ -193,8 +185,8 @@ def _outcome(runs: list[Results]) -> dict[str, Any]:
         "attempts": len(attempts),
         "from the first step": sum(attempt["resumed_from"] is None for attempt in begun),
         "continued from a checkpoint": sum(attempt["resumed_from"] is not None for attempt in begun),
-        "stopped by SIGINT, exit code 130": sum(130 in attempt["codes"] for attempt in signalled),
-        "stopped by SIGTERM, exit code 143": sum(143 in attempt["codes"] for attempt in signalled),
+        "stopped by SIGINT, exit code 130": codes.count(130),
+        "stopped by SIGTERM, exit code 143": codes.count(143),
         "checkpoints damaged": sum(attempt["damaged"] is not None for attempt in attempts),
         "skipped with a warning": sum(attempt["skipped"] for attempt in attempts),
     }

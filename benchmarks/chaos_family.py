@@ -99,13 +99,10 @@ def attempt(argv: list[str], processes: int, folder: Path, log: Path, plan: Plan
         phase = watch(family, plan, plan.get("rank", 0))
     finally:
         family.send(signal.SIGKILL)
-    ranks = [
-        {
-            name: {"moments": board.moments[i], "entered": board.entered[i], "seconds": seconds[name]}
-            for i, name in enumerate(PHASES)
-        }
-        for board, seconds in zip(family.boards, family.seconds, strict=True)
-    ]
+    ranks = []
+    for board, seconds in zip(family.boards, family.seconds, strict=True):
+        counted = zip(PHASES, board.moments, board.entered, strict=True)
+        ranks.append({name: {"moments": m, "entered": e, "seconds": seconds[name]} for name, m, e in counted})
     codes = [family.codes[rank] for rank in range(processes)]
     return {"codes": codes, "phase": phase, "at_moment": any(board.sent for board in family.boards), "ranks": ranks}
 

@@ -76,7 +76,7 @@ class Watched:
         for owner, name in LONG:
             self._wrap(owner, name, before=self._moment, after=lambda _: self._moment())
         for owner, name, place in WRITING:
-            self._wrap(owner, name, after=lambda given, place=place: self._written(given[place]))
+            self._wrap(owner, name, after=lambda given, place=place: self._moment(given[place]))
         self._wrap(*LAST_BEFORE_EXPORT, after=lambda _: self._enter("export"))
         sys.addaudithook(self._audit)
 
@@ -105,23 +105,21 @@ class Watched:
         self._board.phase = PHASES.index(phase)
         self._board.entered[self._board.phase] += 1
 
-    def _moment(self, file: str | Path | None = None) -> None:
+    def _moment(self, file: Any = None) -> None:
         phase = self._board.phase
         self._board.moments[phase] += 1
         if self._moments.get(PHASES[phase]) != self._board.moments[phase]:
             return
         self._moments = {}
         self._board.sent = phase + 1
-        if file is not None and self._plan["signal"] == signal.SIGKILL:  # as if it had come while the file was written
+        if (
+            isinstance(file, str | Path) and self._plan["signal"] == signal.SIGKILL
+        ):  # as if it had come while the file was written
             os.truncate(file, int(os.path.getsize(file) * self._plan["written"]))
         if self._plan["whole"]:
             os.killpg(os.getpgrp(), self._plan["signal"])
         else:
             os.kill(os.getpid(), self._plan["signal"])
-
-    def _written(self, file: Any) -> None:
-        if isinstance(file, str | Path):
-            self._moment(file)
 
     def _audit(self, event: str, given: tuple[Any, ...]) -> None:
         opens = event == "open" and given[2] & TO_WRITE

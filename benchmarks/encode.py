@@ -56,17 +56,15 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sentences", nargs="+", metavar="FILE", help=".txt, a sentence a line; they are shuffled")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--sentences", nargs="+", metavar="FILE", help=".txt, a sentence a line; they are shuffled")
+    what.add_argument("--startup", type=int, metavar="N", help="measure the start of the command instead, N times")
     parser.add_argument("--count", type=int, default=20_000, help="how many of them")
     parser.add_argument("--slices", type=int, default=10, help="turns that each of the ways takes")
     parser.add_argument("--model_name_or_path", default=str(demo_encoder()))
     parser.add_argument("--pooler", choices=("cls_before_pooler", "avg"), default="cls_before_pooler")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--startup", type=int, metavar="N", help="measure the start of the command instead, N times")
-    options = parser.parse_args()
-    if not (options.sentences or options.startup):
-        parser.error("--sentences FILE (or --startup N) is needed")
-    return options
+    return parser.parse_args()
 
 
 def compare(sentences: list[str], options: argparse.Namespace) -> None:
@@ -86,12 +84,10 @@ def compare(sentences: list[str], options: argparse.Namespace) -> None:
     ours = sum(seconds["ours"])
     rows = []
     for way, times in seconds.items():
-        ratios = sorted(one / mine for one, mine in zip(times, seconds["ours"], strict=True))
-        spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-        total = sum(times)
-        rows.append(
-            [way, f"{total:.1f}", f"{len(sentences) / total:.0f}", f"{total / ours:.2f}x", spread, f"{apart[way]:.1e}"]
-        )
+        ratios = [one / mine for one, mine in zip(times, seconds["ours"], strict=True)]
+        spread, total = f"{min(ratios):.2f} to {max(ratios):.2f}", sum(times)
+        numbers = [f"{total:.1f}", f"{len(sentences) / total:.0f}", f"{total / ours:.2f}x"]
+        rows.append([way, *numbers, spread, f"{apart[way]:.1e}"])
     lengths = [len(ids) for ids in encoder.model.tokenizer(sentences, truncation=True, max_length=512)["input_ids"]]
     percentiles = ", ".join(f"{int(length)}" for length in np.percentile(lengths, (0, 5, 50, 95, 100)))
     print(machine(options.threads))

@@ -16,6 +16,7 @@ import random
 import statistics
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 from ways import MAX_LENGTH, trainer_of
 
-from mixcse.base.console import quiet_libraries, say
+from mixcse.base.console import quiet_libraries
 from mixcse.base.files import write_json
 from mixcse.evaluate.tables import table
 from mixcse.train import gpu_recipe
@@ -53,15 +54,16 @@ def main() -> None:
         measured = {way: measure(way, model, sentences, options) for way in levers(gpu)}
         show(measured)
         results = {"machine": machine(), "steps": measured}
-        _write(results, options)  # what is measured is safe
+        if options.output_json:
+            write_json(options.output_json, results)  # what is measured is safe
         seconds = whole_recipe(model, folder, options, gpu)
         steps = options.lines // BATCH
         print(f"recipe: {options.lines:,} lines, {steps:,} steps, {steps // PERIOD} evaluations in {seconds:.0f} s")
-        for way, one in measured.items():
-            if way.startswith("released"):
-                scaled = one["ms"] / 1000 * steps
-                print(f"  {scaled / seconds:.1f}x {way}: {scaled:.0f} s for its steps alone (scaled)")
-        _write(results | {"recipe_seconds": seconds}, options)
+        for way in filter(lambda way: way.startswith("released"), measured):
+            scaled = measured[way]["ms"] / 1000 * steps
+            print(f"  {scaled / seconds:.1f}x {way}: {scaled:.0f} s for its steps alone (scaled)")
+        if options.output_json:
+            write_json(options.output_json, results | {"recipe_seconds": seconds})
 
 
 def show(measured: dict[str, dict[str, float]]) -> None:
@@ -73,11 +75,6 @@ def show(measured: dict[str, dict[str, float]]) -> None:
     seconds, gain = compiled["start_seconds"] - fixed["start_seconds"], (fixed["ms"] - compiled["ms"]) / 1000
     pays = f"pays from {seconds / gain:,.0f} steps" if gain > 0 else "does not pay here"
     print(f"compiling: {seconds:.0f} s; it {pays} (done from {gpu_recipe.COMPILE_FROM_STEPS:,})")
-
-
-def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
-    if options.output_json:
-        write_json(options.output_json, results)
 
 
 def _parse() -> argparse.Namespace:
@@ -123,37 +120,30 @@ def make_sentences(count: int, seed: int = 0) -> list[str]:
 
 
 class _Clock(TrainerCallback):
-    """Seconds between steps; the GPU is waited for every ten, so that it can be fed in between."""
+    """Seconds between steps; the GPU is waited for now and then, so that it can be fed in between."""
 
-    EVERY = 10
-
-    def __init__(self) -> None:
-        self.marks: list[float] = []
+    def __init__(self, every: int) -> None:
+        self.every, self.marks = every, []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step % self.EVERY == 0:
+        if state.global_step % self.every == 0:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             self.marks.append(time.perf_counter())
 
     def milliseconds(self, warm_up: int) -> float:
-        marks = self.marks[warm_up // self.EVERY :]
-        return 1000 * statistics.median(b - a for a, b in zip(marks, marks[1:], strict=False)) / self.EVERY
+        return 1000 * statistics.median(b - a for a, b in pairwise(self.marks[warm_up // self.every :])) / self.every
 
 
 def measure(way: str, model: str, sentences: list[str], options: argparse.Namespace) -> dict[str, float]:
     """Milliseconds a step and peak memory of one row of the table."""
-    lever = dict(levers(torch.cuda.is_available())[way])
-    trainer = _trainer(lever, model, sentences)
-    clock = _Clock()
-    clock.EVERY = 2 if options.tiny else clock.EVERY
+    trainer = _trainer(model, sentences, **levers(torch.cuda.is_available())[way])
+    clock = _Clock(2 if options.tiny else 10)
     trainer.add_callback(clock)
     start = time.perf_counter()
     with peak_memory() as peak:
         trainer.train()
-    result = {
-        "ms": clock.milliseconds(options.warm_up), "mb": peak(), "start_seconds": clock.marks[0] - start,
-    }  # fmt: skip
+        result = {"ms": clock.milliseconds(options.warm_up), "mb": peak(), "start_seconds": clock.marks[0] - start}
     del trainer, clock
     gc.collect()  # a trainer and its callbacks know each other; the next row's memory begins without them
     torch.cuda.empty_cache()
@@ -161,16 +151,13 @@ def measure(way: str, model: str, sentences: list[str], options: argparse.Namesp
     return result
 
 
-def _trainer(lever: dict[str, Any], model: str, sentences: list[str]) -> Trainer:
-    training_options = {name: value for name, value in lever.items() if name not in ("way", "fixed")}
-    if torch.cuda.is_available():
-        training_options["dataloader_num_workers"] = gpu_recipe.LOADER_WORKERS
-    else:
-        training_options["use_cpu"] = True
-    trainer = trainer_of(lever["way"], model, sentences, BATCH, **training_options)
-    if lever["way"] == "released":
+def _trainer(model: str, sentences: list[str], way: str, fixed: bool = False, **options: Any) -> Trainer:
+    gpu = torch.cuda.is_available()
+    options |= {"dataloader_num_workers": gpu_recipe.LOADER_WORKERS} if gpu else {"use_cpu": True}
+    trainer = trainer_of(way, model, sentences, BATCH, **options)
+    if way == "released":
         trainer.model.encoder.set_attn_implementation("eager")  # as in 2022
-    elif lever.get("fixed"):
+    elif fixed:
         trainer.data_collator.pad_to = MAX_LENGTH
         trainer.model.packed = False
     return trainer
@@ -178,7 +165,6 @@ def _trainer(lever: dict[str, Any], model: str, sentences: list[str]) -> Trainer
 
 def whole_recipe(model: str, folder: Path, options: argparse.Namespace, gpu: bool) -> float:
     """Seconds of the recipe from its command line to the last step's scores; data made before, not counted."""
-    say(f"writing {options.lines:,} lines")
     corpus, pairs = folder / "corpus.txt", folder / "pairs.csv"
     corpus.write_text("\n".join(make_sentences(options.lines)) + "\n")
     texts = make_sentences(4000, seed=1)

@@ -20,13 +20,13 @@ from typing import Any
 
 import psutil
 from machine import machine
-from prettytable import PrettyTable
 from tiny import make_bert, make_corpus, sentences
 
 from mixcse.base.console import OneLineParser, quiet_libraries
 from mixcse.base.errors import UserError
 from mixcse.base.files import write_json
 from mixcse.base.program import run_cli
+from mixcse.evaluate.tables import table
 
 SAMPLES = 20  # along the steps, and along the calls of each kind
 WARM_UP = 0.2  # of the steps, or of the calls
@@ -148,21 +148,15 @@ def growth(rows: list[Row]) -> Row:
 def report(results: Row) -> str:
     """The tables as text."""
     training, using = results["training"], results["using"]
-    table = PrettyTable(list(training[0]), align="r")
-    table.add_rows([[_shown(value) for value in row.values()] for row in training])
-    counts = ("objects", "open files", "threads", "cache (kB)")
-    summary = PrettyTable(["growth after the warm-up, at most", "memory", *counts])
-    summary.align["growth after the warm-up, at most"] = "l"
+    counts, rows = ("objects", "open files", "threads", "cache (kB)"), []
     for title, measures in results["growth"].items():
         count = f"{(using.get(title) or training)[-1]['step']:,} {'calls' if title in using else 'steps'} of {title}"
         first, most = measures["memory (MB)"]
-        differences = [_shown(most - first) for first, most in map(measures.get, counts)]
-        summary.add_row([count, f"{100 * (most / first - 1):.2f} %", *differences])
-    return f"{results['machine']}\n{table}\n{summary}"
-
-
-def _shown(value: float) -> str:
-    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+        differences = [most - first for first, most in map(measures.get, counts)]
+        rows.append([count, f"{100 * (most / first - 1):.2f} %", *differences])
+    along = table(list(training[0]), *(list(row.values()) for row in training))
+    growths = table(["growth after the warm-up, at most", "memory", *counts], *rows)
+    return f"{results['machine']}\n{along}\n{growths}"
 
 
 if __name__ == "__main__":

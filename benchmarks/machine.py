@@ -4,7 +4,8 @@ import platform
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ INTERVAL = 0.02  # seconds between looks at the memory
 def machine(threads: int | None = None) -> str:
     """Processor or GPU, Python and library versions, in a line."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
-    packages = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES if find_spec(name.replace("-", "_")))
     return f"{device}, {threads or torch.get_num_threads()} threads; Python {platform.python_version()}, {packages}"
 
 
@@ -65,10 +66,3 @@ def peak_memory(look: Callable[[], int] = own_memory, unit: float = 2**20) -> It
 def _processor() -> str:
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return names[0].split(":")[1].strip() if names else platform.processor()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

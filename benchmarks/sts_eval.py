@@ -60,16 +60,11 @@ def original(encoder: SentenceEncoder, folder: Path) -> dict[str, float]:
     """The scores as the original comes to them: nothing is shared between datasets."""
     scores = {}
     for task in STS_TASKS:
-        datasets = in_file_order(task, folder)
-        similarities = {
-            name: np.concatenate(
-                [
-                    cosine_rows(*(encode_batch(encoder, side[i : i + BATCH]) for side in (pairs.first, pairs.second)))
-                    for i in range(0, len(pairs), BATCH)
-                ]
-            )
-            for name, pairs in datasets.items()
-        }
+        datasets, similarities = in_file_order(task, folder), {}
+        for name, pairs in datasets.items():
+            batches = [slice(start, start + BATCH) for start in range(0, len(pairs), BATCH)]
+            both = ([encode_batch(encoder, side[part]) for part in batches] for side in (pairs.first, pairs.second))
+            similarities[name] = cosine_rows(*map(np.concatenate, both))
         reported = ["test"] if TASKS[task].splits else list(datasets)
         gold = np.concatenate([datasets[name].scores for name in reported])
         scores[task] = 100 * float(spearmanr(np.concatenate([similarities[name] for name in reported]), gold)[0])

@@ -15,9 +15,10 @@ costs both the same and is left out.  Peak memory is that of a process that runs
 
 import argparse
 import statistics
-import subprocess
-import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -45,16 +46,14 @@ def main() -> None:
     options = _parse()
     quiet_libraries()
     torch.set_num_threads(options.threads)
-    if options.memory_of:
-        _train_alone(options)
-        return
     sentences = _sentences(options)
     trainers = {way: trainer_of(way, options.model_name_or_path, sentences, options.batch) for way in WAYS}
     seconds = take_turns(trainers, options.steps)
     steps = {way: statistics.median(times[WARM_UP:]) for way, times in seconds.items()}
-    peaks = {way: _memory_of(way) for way in WAYS}
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        peaks = dict(zip(WAYS, pool.map(_memory_of, WAYS, repeat(options)), strict=True))
     ours, released = _evaluation_ours(trainers["ours"], options), _evaluation_released(trainers["released"], options)
-    forward = _logging_forward(trainers["released"], options)
+    forward = _logging_forward(trainers["released"])
     periods = {"ours": PERIOD * steps["ours"] + ours, "released": PERIOD * steps["released"] + forward + released}
     rows = [
         [way, f"{steps[way]:.2f}", f"{min(seconds[way][WARM_UP:]):.2f} to {max(seconds[way][WARM_UP:]):.2f}",
@@ -85,7 +84,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=15, help="counted steps of each way")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--sample", type=int, default=8, help="measure every n-th batch of the released evaluation")
-    parser.add_argument("--memory_of", choices=WAYS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -159,26 +157,24 @@ def _evaluation_released(trainer: ReleasedTrainer, options: argparse.Namespace) 
     return (time.perf_counter() - start) / share
 
 
-def _logging_forward(trainer: ReleasedTrainer, options: argparse.Namespace) -> float:
+@torch.no_grad()
+def _logging_forward(trainer: ReleasedTrainer) -> float:
+    """The whole forward pass again, which the released way makes every 125 steps to log similarities."""
     trainer.model.train()
     batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
     start = time.perf_counter()
-    trainer.logging_forward(batch)
+    trainer.compute_loss(trainer.model, batch)
     return time.perf_counter() - start
 
 
-def _memory_of(way: str) -> float:
-    """Peak memory, in MB, of this program running one way alone."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--memory_of", way]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
-
-
-def _train_alone(options: argparse.Namespace) -> None:
+def _memory_of(way: str, options: argparse.Namespace) -> float:
+    """Peak memory, in MB, of a process that makes a few steps of one way alone."""
+    torch.set_num_threads(options.threads)
     options.steps = 2
-    trainer = trainer_of(options.memory_of, options.model_name_or_path, _sentences(options), options.batch)
+    trainer = trainer_of(way, options.model_name_or_path, _sentences(options), options.batch)
     with peak_memory() as peak:
         trainer.train()
-    print(peak())
+        return peak()
 
 
 if __name__ == "__main__":

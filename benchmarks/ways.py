@@ -81,14 +81,14 @@ def _sentence_transformers(model: str, sentences: list[str], common: dict[str, A
     pooling = modules.Pooling(transformer.get_embedding_dimension(), pooling_mode="cls")
     encoder = SentenceTransformer(modules=[transformer, pooling])
     encoder.float()
-    args = SentenceTransformerTrainingArguments(**common, batch_sampler=_in_order)
+
+    def in_order(dataset: Dataset, batch_size: int, drop_last: bool, **_: Any) -> BatchSampler:
+        return BatchSampler(SequentialSampler(dataset), batch_size, drop_last)
+
+    args = SentenceTransformerTrainingArguments(**common, batch_sampler=in_order)
     data = Dataset.from_dict({"anchor": sentences, "positive": sentences})
     loss = losses.MultipleNegativesRankingLoss(encoder, scale=1 / TEMPERATURE)
     return SentenceTransformerTrainer(encoder, args, train_dataset=data, loss=loss)
-
-
-def _in_order(dataset: Dataset, batch_size: int, drop_last: bool, **_: Any) -> BatchSampler:
-    return BatchSampler(SequentialSampler(dataset), batch_size, drop_last)
 
 
 def _released(model: str, sentences: list[str], common: dict[str, Any]) -> Trainer:
@@ -129,8 +129,3 @@ class ReleasedTrainer(Trainer):
         """One forward pass over sentences as they come, padded to the longest."""
         tokens = self.model.tokenizer(batch, padding=True, return_tensors="pt", return_token_type_ids=False)
         self.model.encoder(**tokens.to(self.args.device)).last_hidden_state[:, 0].cpu()
-
-    def logging_forward(self, inputs: dict[str, Tensor]) -> None:
-        """What it does every 125 steps to log similarities: the whole forward pass again."""
-        with torch.no_grad():
-            self.compute_loss(self.model, inputs)

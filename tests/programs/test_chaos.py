@@ -109,7 +109,7 @@ def rewrite(file, **values):
 
 
 CHANGES = {
-    "model.safetensors: other weights": lambda out: flip(out / "model.safetensors"),
+    "model.safetensors differs": lambda out: flip(out / "model.safetensors"),
     "log": lambda out: rewrite(out / "trainer_state.json", log_history=[]),
     "best_metric is 1, not": lambda out: rewrite(out / "trainer_state.json", best_metric=1),
     "best_global_step is 1, not": lambda out: rewrite(out / "trainer_state.json", best_global_step=1),
@@ -144,4 +144,4 @@ def test_the_best_checkpoint_is_compared(finished, tmp_path):
     other, best = tmp_path / "other", Path(read_json(finished / "trainer_state.json")["best_model_checkpoint"]).name
     shutil.copytree(finished, other)
     flip(other / best / "model.safetensors")
-    assert differences(other, finished) == [f"{best}/model.safetensors: other weights"]
+    assert differences(other, finished) == [f"{best}/model.safetensors differs"]
