@@ -81,8 +81,7 @@ def compare(sentences: list[str], options: argparse.Namespace) -> None:
     for encode in ways.values():
         encode(slices[0][:64])  # warm
     seconds, apart = take_turns(ways, slices)
-    ours = sum(seconds["ours"])
-    rows = []
+    ours, rows = sum(seconds["ours"]), []
     for way, times in seconds.items():
         ratios = [one / mine for one, mine in zip(times, seconds["ours"], strict=True)]
         spread, total = f"{min(ratios):.2f} to {max(ratios):.2f}", sum(times)
@@ -100,14 +99,15 @@ def compare(sentences: list[str], options: argparse.Namespace) -> None:
 
 
 def sentence_transformer(model: str, pooler: str, max_seq_length: int) -> Any:
-    """The same encoder in sentence-transformers."""
+    """The same encoder in sentence-transformers, with what its folder has after the pooling."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import modules
 
-    transformer = modules.Transformer(model, max_seq_length=max_seq_length)
-    mode = {"cls_before_pooler": "cls", "avg": "mean"}[pooler]
-    pooling = modules.Pooling(transformer.get_embedding_dimension(), pooling_mode=mode)
-    return SentenceTransformer(modules=[transformer, pooling], device="cpu").float()
+    other = SentenceTransformer(model, device="cpu").float()
+    mode = "mean" if pooler == "avg" else "cls"
+    other[1] = modules.Pooling(other[0].get_embedding_dimension(), pooling_mode=mode)
+    other.max_seq_length = max_seq_length
+    return other
 
 
 def fastest(other: Any, sentences: list[str]) -> int:
