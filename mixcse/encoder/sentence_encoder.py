@@ -22,6 +22,7 @@ from mixcse.encoder.processes import Workers, devices_of, key
 from mixcse.encoder.search import Searching
 from mixcse.encoder.stream import encode_file
 from mixcse.encoder.vectors import finished
+from mixcse.model.modules import Settings
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import DTYPES, POOLERS
 
@@ -110,9 +111,13 @@ class SentenceEncoder(Searching):
         recorded, settings = self.model.recorded_pooler, self.model.settings
         if settings is None or (recorded and settings.are_those_of(self.model, recorded)):
             return recorded, "recorded in the model"
+        self.follow(settings)
+        return settings.pooler, "as its modules.json says"
+
+    def follow(self, settings: Settings) -> None:
+        """Takes over what a sentence-transformers folder says besides the pooler; the length is its model's."""
         self.model.following = settings.following.to(self.device, self.model.encoder.dtype)
         self.prompt, self.lower_case = settings.prompt, settings.lower_case
-        return settings.pooler, "as its modules.json says"
 
     def _as_asked(self, sentence: str) -> str:
         text = self.prompt + sentence

@@ -59,14 +59,15 @@ class Measures:
     def scores_as_shipped(self) -> tuple[str, dict[str, float]]:
         """The pooler that the folder of a sentence-transformers model says, and dev scores of the model as it says.
 
-        None where it is that of the dev scores anyway.
+        Nothing where it is that of the dev scores anyway.
         """
         settings = self.model.settings
         if self.dev_sets is None or settings is None or settings.pooler == self.model_args.dev_pooler:
             return "", {}
         encoder = SentenceEncoder(self.model, pooler=settings.pooler)
-        was, self.model.following = self.model.following, settings.following.to(self.args.device)
+        was = self.model.following
         try:
+            encoder.follow(settings)
             with preserved_rng():
                 return settings.pooler, self.dev_sets.score(encoder.encode)
         finally:

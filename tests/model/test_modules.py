@@ -14,6 +14,7 @@ from mixcse import SentenceEncoder
 from mixcse.base.errors import UserError
 from mixcse.data.demo_encoder import demo_encoder
 from mixcse.evaluate import command as evaluation
+from mixcse.evaluate.dev import DevSets
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.train import run as training
 
@@ -191,15 +192,17 @@ def test_a_trained_folder_that_was_trained_on_there_is_what_was_written_there(tm
     assert "pooler cls_before_pooler (as its modules.json says)" in capsys.readouterr().err
 
 
-def test_training_from_such_a_folder(command, bare_runs, tmp_path, tiny_bert, capsys):
+def test_training_from_such_a_folder(command, bare_runs, tmp_path, tiny_bert, toy_senteval, capsys):
     """`--pooler_type` decides; the untrained score is given for both; no sentence is longer than the folder says."""
-    save(tmp_path / "st", tiny_bert, base.Normalize())
+    save(tmp_path / "st", tiny_bert, base.Normalize(), prompts={"q": "a dog: "}, default_prompt_name="q")
     command += ["--model_name_or_path", str(tmp_path / "st"), "--max_steps", "2"]
     with pytest.raises(UserError, match="--max_seq_length 32 is outside 3 to 20, the model's limit"):
         training.main(command)
     training.main([*command, "--max_seq_length", "20"])
     said = capsys.readouterr().err
-    assert "untrained, with pooler avg as its modules.json says: stsb_spearman " in said
+    as_shipped = DevSets.load(str(toy_senteval), None).score(SentenceEncoder(tmp_path / "st").encode)
+    score = f"{100 * as_shipped['stsb_spearman']:.2f}"
+    assert f"untrained, with pooler avg as its modules.json says: stsb_spearman {score}," in said
     assert SentenceEncoder(tmp_path / "out").pooler == "cls_before_pooler"
     expected = json.loads((tmp_path / "out" / "sentence_bert_config.json").read_text())
     assert expected["max_seq_length"] == 20
