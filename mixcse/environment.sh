@@ -1,8 +1,9 @@
 # Sourced by run_unsup_example.sh and tests/run.sh, from the repository root:
 #   . mixcse/environment.sh 'an extra of pyproject.toml, or nothing'
 # An active virtual environment is used as it is: what it already satisfies of pyproject.toml is
-# left alone, and so is a mixcse in it that belongs to another checkout: this one then goes before it.  Otherwise .venv is made or reused, with requirements.txt's pins.  Nothing is
-# installed again until requirements.txt or pyproject.toml change.
+# left alone, and so is a mixcse in it that belongs to another checkout: this one then goes before
+# it.  Otherwise .venv is made or reused, with requirements.txt's pins.  Nothing is installed again
+# until requirements.txt or pyproject.toml change.
 
 extra="${1:-}"
 active="${VIRTUAL_ENV:-}"

@@ -2,15 +2,8 @@
 
 VARIANTS = ("released", "adaptive", "paper", "simcse")  # explained in mixcse/objective.py
 MIXED_VIEWS = ("both", "first", "second")
-POOLERS = (
-    "cls",
-    "cls_before_pooler",
-    "avg",
-    "avg_top2",
-    "avg_first_last",
-    "max",
-    "last",
-)  # mixcse/model/pooling.py
+# Explained in mixcse/model/pooling.py.
+POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "max", "last")
 PADDING = ("auto", "none", "chunks", "batch")  # of a training batch; explained in mixcse/train/run.py
 DTYPES = ("float32", "float16", "bfloat16")  # of an encoder in use
 HELD_OUT_LOSS = "held_out_loss"  # a metric that selects; lower is better

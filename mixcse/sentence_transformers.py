@@ -109,16 +109,15 @@ class MixedNegativesLoss(nn.Module):
 
     def _embed(self, columns: list[Features]) -> list[Tensor]:
         kept_in_them = _keeps_layers(self.model)
-        columns = columns if len(columns) > 1 else [columns[0], self._second_view(columns[0], kept_in_them)]
+        if len(columns) == 1:
+            columns = [columns[0], self._second_view(columns[0]) if kept_in_them else columns[0]]
         merged = None if kept_in_them else merge_columns(columns)
         if merged is None:
             return [self.model(column if kept_in_them else dict(column))["sentence_embedding"] for column in columns]
         return list(self.model(merged)["sentence_embedding"].chunk(len(columns)))
 
-    def _second_view(self, column: Features, kept_in_them: bool) -> Features:
-        """A column that stands for two has another one beside it, the same while layers are kept in both."""
-        if not kept_in_them:
-            return dict(column)
+    def _second_view(self, column: Features) -> Features:
+        """For layers to be kept in, beside those of a column that stands for two; the same from call to call."""
         if self._views is None or self._views[0] is not column:
             self._views = column, dict(column)
         return self._views[1]

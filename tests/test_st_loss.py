@@ -240,8 +240,7 @@ def test_columns_that_cannot_be_merged(still, columns):
     assert_equal(MixedNegativesLoss(still)(batch, None), expected)
     assert [shape[0] for shape in calls] == [11, 11]
     for cached in ({"mini_batch_size": 4}, {"mini_batch_num_tokens": 40}):  # with prompts of their own, say
-        found = CachedMixedNegativesLoss(still, **cached)(batch, None)
-        assert_equal(found, expected)
+        assert_equal(CachedMixedNegativesLoss(still, **cached)(batch, None), expected)
     batch[0]["prompt_length"] = 3
     assert merge_columns(batch)["prompt_length"] == 3
     batch[0]["prompt_length"] = torch.tensor([3])

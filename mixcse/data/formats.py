@@ -11,25 +11,19 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TextIO
 
 from mixcse.base.errors import first_line
+from mixcse.data.columns import is_role
 
 LONGEST = 1 << 20  # characters of a sentence; more is another kind of file
 LARGEST_JSON = 1 << 29  # bytes of a .json file, which is read as a whole
 SPACE = re.compile(r"\s*")
 UNCLOSED = "a quotation mark may lack its other one"
-# Names of columns, in small letters: what they hold whatever their order, and those that are never text.
-ANCHOR = ("anchor", "query", "sent0", "sentence1", "text", "sentence")
-POSITIVE = ("positive", "pos", "sent1", "sentence2")
-HARD_NEGATIVE = ("negative", "hard_neg", "hard_negative", "sentence3")
-ROLES = (ANCHOR, POSITIVE, HARD_NEGATIVE)
-NO_TEXT = re.compile(r"|(.*[_ ])?(label|score|index|id|idx)|[dgpqu]?u?id|docid|unnamed: \d+")  # the last by pandas
-A_SENTENCE = re.compile(r".*[.!?\u3002\uff01\uff1f]\s*|(\S+\s+){4,}.*|.{40,}", re.DOTALL)  # no column is called so
 LOOKED_AT = 100  # rows, to tell columns of numbers
 NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
@@ -96,21 +90,6 @@ def _lines_of(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[An
             yield number, [line]
 
 
-def role_of(name: str) -> str:
-    """A column's name as `ANCHOR` and its kin have it."""
-    return name.strip().lower()
-
-
-def is_no_text(name: str) -> bool:
-    """Whether a column's name says that it holds no sentences."""
-    return NO_TEXT.fullmatch(role_of(name)) is not None
-
-
-def is_role(name: str) -> bool:
-    """Whether it says what the column holds."""
-    return any(role_of(name) in names for names in ROLES)
-
-
 def _header(path: Path, delimiter: str) -> tuple[list[str], list[str]]:
     """All columns, and those that are not of numbers."""
     with open_text(path, newline="") as file:
@@ -169,6 +148,13 @@ def _records(file: TextIO, delimiter: str, path: Path) -> Iterator[tuple[int, li
 
 
 def is_quoted(path: Path) -> bool:
+    """`_is_quoted` of a file as it is now: it is asked for every time that the file is opened."""
+    state = path.stat()
+    return _is_quoted(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache
+def _is_quoted(path: Path, *_: int) -> bool:
     """Whether the fields of a .tsv are quoted, as pandas does where one holds a tab, a line end or a quotation mark.
 
     They are if they can be read so, and not otherwise, or if one of them needs it: its quotation marks are doubled,

@@ -13,21 +13,10 @@ from typing import Any
 
 from mixcse.base.console import say
 from mixcse.base.errors import UserError, first_line
-from mixcse.data import formats
-from mixcse.data.formats import (
-    FORMATS,
-    half_character,
-    is_no_text,
-    is_role,
-    open_bytes,
-    plain_lines,
-    role_of,
-    text_fault,
-)
+from mixcse.data.columns import choose_among
+from mixcse.data.formats import FORMATS, half_character, open_bytes, plain_lines, text_fault
 
 KNOWN = "expected .txt, .csv, .tsv, .json, .jsonl or .parquet, each also .gz"
-SHOWN = 20  # names of columns in a message
-NAME_THEM = "--text_column (of pairs to train on: --sentence1_column, --sentence2_column, --hard_negative_column)"
 
 
 def iter_sentences(path: str | Path, column: str | None = None) -> Iterator[str]:
@@ -99,14 +88,7 @@ def check_file(path: Path, *, any_kind: bool = False) -> None:
 
 
 def choose_columns(path: Path, wanted: Sequence[str], *, alone: bool = False) -> list[str]:
-    """The columns that hold a file's sentences: those wanted, those that say so, else all, if they are one to three.
-
-    Args:
-        alone: sentences by themselves are looked for, not pairs.
-
-    Raises:
-        UserError: there is no such column, or the file does not say by itself which ones they are.
-    """
+    """`choose_among` the columns of a file."""
     if kind_of(path) == ".txt":
         if wanted:
             raise UserError(f"{path}: a .txt file has no columns, so no {wanted[0]!r}")
@@ -125,58 +107,6 @@ def choose_columns(path: Path, wanted: Sequence[str], *, alone: bool = False) ->
 def _say_once(line: str) -> None:
     """A file may be read several times."""
     say(line)
-
-
-def choose_among(
-    there: Sequence[str], text: Sequence[str], wanted: Sequence[str], where: str, *, alone: bool = False
-) -> list[str]:
-    """As `choose_columns`, of a table that has the columns `there`, those of `text` being text."""
-    chosen = list(wanted or _by_name(there, text, alone=alone) or ())
-    plain = not any(is_role(name) or is_no_text(name) for name in there)
-    if not chosen and len(there) <= 3 and list(text) == list(there) and plain:
-        chosen = list(there)
-        if row := next((name for name in there if formats.A_SENTENCE.fullmatch(name)), None):
-            what = f"{row[:40]!r} reads like a sentence, not like a column's name"
-            raise UserError(f"{where}: {what}; begin with a line of names, or name the column: {NAME_THEM}")
-    for name in chosen:
-        if name not in there:
-            raise UserError(f"{where}: no column {name!r}; there are {_some(there)}")
-        if there.count(name) > 1:
-            raise UserError(f"{where}: {there.count(name)} columns are called {name!r}; rename one")
-        if name not in text:
-            raise UserError(f"{where}: column {name!r} holds no text")
-    if chosen:
-        return chosen
-    other = [name for name in there if name not in text]
-    without = f", of which {_some(other)} hold no text" if other else ""
-    what = f"{len(there)} columns ({_some(there)}){without}"
-    raise UserError(f"{where}: {what}; name those with the sentences: {NAME_THEM}")
-
-
-def _by_name(there: Sequence[str], text: Sequence[str], *, alone: bool) -> list[str] | None:
-    """Anchor, positive and hard negative, where names say so; None where they do not, or leave it open.
-
-    A single anchor beside other columns of text may be meant as the first of a pair.
-    """
-    places = [[name for name in there if role_of(name) in known] for known in formats.ROLES]
-    if any(len(names) > 1 for names in places) or not places[0]:
-        return None
-    if alone:
-        return places[0]
-    chosen = [names[0] for names in places if names]
-    others = [name for name in text if name not in chosen and not is_no_text(name)]
-    return None if len(chosen) == 1 and others or places[2] and not places[1] else chosen
-
-
-def roles_of(columns: Sequence[str]) -> str:
-    """What was taken for what, for people."""
-    roles = ("anchor", "positive", "hard negative")
-    return ", ".join(f"{role} {column!r}" for role, column in zip(roles, columns, strict=False))
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
 
 
 def column_names(path: Path) -> tuple[list[str], list[str]]:

@@ -15,7 +15,8 @@ from mixcse.base.console import say
 from mixcse.base.errors import UserError, first_line
 from mixcse.base.faults import fault_of
 from mixcse.base.files import sha256, written_aside
-from mixcse.data.reading import check_file, choose_among, choose_columns, column_names, kind_of, roles_of, text_rows
+from mixcse.data.columns import choose_among, roles_of
+from mixcse.data.reading import check_file, choose_columns, column_names, kind_of, text_rows
 
 READER_VERSION = 3  # raise it when a reader changes, or old caches are taken for new ones
 TABLE = "text.arrow"
@@ -54,11 +55,11 @@ def read_text_columns(files: Sequence[Path], wanted: Sequence[str] = (), *, over
 
 
 def _common_columns(files: Sequence[Path], wanted: Sequence[str]) -> list[str]:
-    columns = choose_columns(files[0], wanted)
+    columns, (there, _) = choose_columns(files[0], wanted), column_names(files[0])
     in_order = kind_of(files[0]) in (".csv", ".tsv")
     for path in files[1:]:
         others = choose_columns(path, wanted)
-        if (column_names(path)[0] != column_names(files[0])[0]) if in_order else (others != columns):
+        if (column_names(path)[0] != there) if in_order else (others != columns):
             raise UserError(f"{path}: its columns are not those of {files[0]}; train on files of the same columns")
     return columns
 

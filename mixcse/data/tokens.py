@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from mixcse.base.console import warn
 from mixcse.base.errors import UserError
 from mixcse.data.caches import use_writable_cache
-from mixcse.data.reading import expand_files
+from mixcse.data.reading import expand_files, kind_of
 from mixcse.data.rows import Found, find_duplicates
 from mixcse.data.table import cache_fault, read_data_set, read_text_columns, states_of
 from mixcse.options import DataArguments
@@ -64,11 +64,9 @@ def _load_training_data(
 
 
 def _warn_of_tabs(text: Dataset, data_args: DataArguments) -> None:
-    files = data_args.train_file or ()
-    if not any(str(file).lower().removesuffix(".gz").endswith(".txt") for file in files):
+    if not data_args.train_file or kind_of(expand_files(data_args.train_file)[0]) != ".txt":
         return
-    chunks = text.data.column("sentence1").chunks
-    if count := sum(compute.sum(compute.match_substring(chunk, "\t")).as_py() or 0 for chunk in chunks):
+    if count := compute.sum(compute.match_substring(text.data.column("sentence1"), "\t")).as_py():
         warn(
             f"{data_args.source}: {count:,} lines hold tabs; each line is taken as one sentence, and pairs belong in a "
             ".tsv file with a header"

@@ -42,12 +42,12 @@ class Chunking:
         count = -(-rows // self.rows) if self.rows else max(1, min(self.count, rows // SMALLEST_CHUNK))
         return [rows * i // count for i in range(count + 1)]
 
-    def cut(self, lengths: list[int]) -> list[int]:
-        """As `bounds`, of rows that have so many tokens."""
+    def cut(self, lengths: Tensor) -> list[int]:
+        """As `bounds`, of rows that have so many tokens, (rows,)."""
         if self.tokens is None:
             return self.bounds(len(lengths))
         ends, total = [0], 0
-        for row, length in enumerate(lengths):
+        for row, length in enumerate(lengths.tolist()):
             if row > ends[-1] and total + length > self.tokens:
                 ends.append(row)
                 total = 0
@@ -68,7 +68,7 @@ def in_chunks(function: Callable[..., Tensor], chunking: Chunking, attention_mas
         return function(attention_mask, *others)
     lengths = attention_mask.sum(dim=1)
     order = lengths.argsort(descending=True, stable=True)  # the longest first: if memory runs out, then at once
-    bounds = chunking.cut(lengths[order].tolist() if chunking.tokens else [0] * len(order))
+    bounds = chunking.cut(lengths[order])
     outputs = [
         checkpoint(function, *chunk, use_reentrant=False) if replayed else function(*chunk)
         for chunk in _cut([attention_mask, *others], order, lengths, bounds, trim=chunking.trim)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.utils import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.utils import LocalEntryNotFoundError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -137,9 +137,7 @@ def _file(name: str, file: str, hub: dict[str, Any]) -> Path | None:
         if file == MODULES_FILE and isinstance(try_to_load_from_cache(name, "config.json", **where), str):
             warn(f"{name}: its {MODULES_FILE}, if it has one, is not in the cache, and the Hub is not asked")
         return None
-    except EntryNotFoundError:
-        return None
-    except Exception:  # of the network, or no such model: what loads the encoder says so
+    except Exception:  # no such file; or of the network, or no such model: what loads the encoder says so
         return None
 
 

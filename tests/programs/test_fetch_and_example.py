@@ -2,11 +2,7 @@
 
 import hashlib
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -256,49 +252,3 @@ def test_the_demo_table_adds_up():
     assert rows[1][1:] == ["80.00", "50.00", "60.00", "55.00"]
     assert rows[3] == ["gain", "-1.00", "+1.00", "+3.50", "+2.25"]
     assert rows[4] == ["other", "90.00", "70.00", "80.00", "75.00"]
-
-
-def test_the_first_option_is_no_extra_to_install(tmp_path):
-    """A sourced script without arguments has those of the script that sources it."""
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("needs bash")
-    for script in ("run_unsup_example.sh", "tests/run.sh", "mixcse/environment.sh"):
-        subprocess.run([bash, "-n", str(fetch.ROOT / script)], check=True)
-    shutil.copy(fetch.ROOT / "run_unsup_example.sh", tmp_path)
-    (tmp_path / "mixcse").mkdir()
-    (tmp_path / "mixcse" / "environment.sh").write_text('python() { :; }; echo "extra: [${1:-}]"; exit 0\n')
-    script = str(tmp_path / "run_unsup_example.sh")
-    run = subprocess.run([bash, script, "--profile", "demo"], capture_output=True, text=True, check=True)
-    assert run.stdout == "extra: []\n"
-
-
-@pytest.mark.parametrize("extra", ["", "lora"])
-def test_an_environment_of_another_checkout_stays_its_own(tmp_path, extra):
-    """Its editable mixcse is not moved here; this checkout goes before it, and what is missing is installed."""
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("needs bash")
-    clone, venv, other = (tmp_path / name for name in ("clone", "venv", "other"))
-    (clone / "mixcse").mkdir(parents=True)
-    for name in ("mixcse/environment.sh", "pyproject.toml", "requirements.txt"):
-        shutil.copy(fetch.ROOT / name, clone / name)
-    info = venv / "site" / "mixcse-0.1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mixcse\nVersion: 0.1.0\n")
-    (info / "direct_url.json").write_text(json.dumps({"url": other.as_uri(), "dir_info": {"editable": True}}))
-    script = f"""
-python() {{
-    if [ "$1 ${{2:-}}" = "-m pip" ]; then echo "$@" >> installed.txt; return; fi
-    PYTHONPATH="{venv / "site"}" "{sys.executable}" "$@"
-}}
-. mixcse/environment.sh {extra}
-echo "path: $PYTHONPATH"
-"""
-    env = {"PATH": os.environ["PATH"], "VIRTUAL_ENV": str(venv)}
-    run = subprocess.run([bash, "-euc", script], cwd=clone, env=env, capture_output=True, text=True, check=True)
-    assert f"the active environment's mixcse is that of {other}, and stays it; here this checkout is used" in run.stderr
-    assert run.stdout == f"path: {clone}:{clone / 'SentEval'}\n"
-    installed = (clone / "installed.txt").read_text()
-    assert "--editable" not in installed
-    assert ("peft" in installed) == (extra == "lora")
