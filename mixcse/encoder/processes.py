@@ -1,8 +1,9 @@
 """Several processes that encode, each on its device."""
 
-import io
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import weakref
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,10 @@ from mixcse.model.sentence_model import SentenceModel
 
 CHUNKS_EACH = 8  # a process that had short sentences takes more of them
 SMALLEST_CHUNK, LARGEST_CHUNK = 32, 2048  # sentences
+COPY = "model.pt"  # of the model, in a temporary folder
 A_CORE = 4  # processes at most: each has a copy of the model, and memory ends before the operating system says no
 
-_own: dict[str, Any] = {}  # of a process that encodes: its device, and its copy of the model
+_own: dict[str, Any] = {}  # of a process that encodes: its device, and its model or where the copy lies
 
 
 class Workers:
@@ -50,13 +53,14 @@ class Workers:
         queue = context.SimpleQueue()
         for device in devices:
             queue.put(device)
-        copy = io.BytesIO()
-        torch.save(model, copy)
+        # Not among `initargs`: a start waits for ever for a process that ends before it has read them.
+        folder = tempfile.TemporaryDirectory(prefix="mixcse-")
+        torch.save(model, Path(folder.name) / COPY)
         threads = max(1, torch.get_num_threads() // len(devices))
-        initial = (queue, copy.getvalue(), threads)
+        initial = (queue, folder.name, threads)
         self._pool = ProcessPoolExecutor(len(devices), context, initializer=_begin, initargs=initial)
         self._started: list[BaseProcess] = []
-        self.close = weakref.finalize(self, _close, self._pool, self._started)
+        self.close = weakref.finalize(self, _close, self._pool, self._started, folder)
 
     def encode(self, sentences: list[str], batch_size: int) -> Iterator[tuple[list[int], np.ndarray]]:
         """Positions of sentences and their embeddings, as they come, longest sentences first.
@@ -126,24 +130,25 @@ def key(model: SentenceModel, devices: list[str], pooler: str, max_length: int) 
     return pooler, max_length, tuple(devices), *weights
 
 
-def _begin(queue: Any, copy: bytes, threads: int) -> None:
+def _begin(queue: Any, folder: str, threads: int) -> None:
     """What a process does first; it loads its model with its first sentences, where what fails is said."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes; the parent sees to it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=[folder], daemon=True).start()
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # the tokenizer's
     torch.set_num_threads(threads)
-    _own.update(device=queue.get(), copy=copy)
+    _own.update(device=queue.get(), copy=Path(folder) / COPY)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(folder: str) -> None:
     parent_process().join()  # else a pool's processes outlive a parent that was killed
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
 def _encode(sentences: list[str], options: dict[str, Any]) -> np.ndarray:
     try:
         if "model" not in _own:  # the parent wrote it, for this process alone
-            model = torch.load(io.BytesIO(_own.pop("copy")), map_location="cpu", weights_only=False)
+            model = torch.load(_own["copy"], map_location="cpu", weights_only=False)
             _own["model"] = model.eval().to(_own["device"])
         embeddings = np.empty((len(sentences), _own["model"].dim), dtype=np.float32)
         for positions, part in embeddings_of(_own["model"], sentences, **options):
@@ -153,9 +158,10 @@ def _encode(sentences: list[str], options: dict[str, Any]) -> np.ndarray:
         raise UserError(f"a process on {_own['device']}: {first_line(error)}") from error
 
 
-def _close(pool: ProcessPoolExecutor, processes: list[BaseProcess]) -> None:
+def _close(pool: ProcessPoolExecutor, processes: list[BaseProcess], copy: tempfile.TemporaryDirectory) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:  # rather than wait for what they are at
         process.terminate()
     for process in processes:
         process.join()
+    copy.cleanup()
