@@ -23,7 +23,14 @@ class ModelArguments:
     model_revision: str = option("main", "Branch, tag or commit of a Hub model.")
     cache_dir: str | None = option(None, "Where Hub models are cached.", metavar="DIR")
     trust_remote_code: bool = option(False, "Run the code that a Hub model brings along.")
-    pooler_type: str = option("cls", "Pooler in training; cls has an MLP head.", choices=POOLERS)
+    pooler_type: str = option("cls", "Pooler in training; cls has an MLP head; last is for decoders.", choices=POOLERS)
+    prompt: str | None = option(
+        None,
+        "Text before each sentence, such as an instruction; recorded, and used with the trained model (default: what "
+        "the model's folder says).",
+        metavar="TEXT",
+        may_be_empty=True,
+    )
     mlp_only_train: bool = option(
         False, "With pooler cls: score the dev sets without the MLP head.", needs=("pooler_type", "cls")
     )
@@ -53,15 +60,15 @@ class ModelArguments:
     mlm_weight: float = option(0.1, "Weight of the masked-LM loss.", range=at_least(0), needs=("do_mlm",))
     dropout: float | None = option(
         None,
-        "The encoder's dropout probability, which makes the two views of a sentence differ (default: its own, 0.1 for "
-        "BERT; ModernBERT has none).",
+        "The encoder's dropout probability, which makes the two views of a sentence differ (default: its own, or 0.1 "
+        "where none is switched on, as in ModernBERT and most decoders).",
         range=BELOW_ONE,
     )
     lora_rank: int | None = option(
         None,
         "Train adapters of this rank (LoRA, with peft) and the cls head, in place of the encoder's weights; they want "
-        "a larger --learning_rate, about ten times.",
-        range=at_least(1),
+        "a larger --learning_rate, about ten times (default: 16 for a decoder; 0: all weights).",
+        range=at_least(0),
     )
     lora_alpha: float | None = option(
         None, "Scale of the adapters, over their rank (default: twice the rank).", range=above(0), needs=("lora_rank",)

@@ -4,7 +4,8 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from mixcse.model.chunking import Chunking
-from mixcse.model.sentence_model import IGNORED, SentenceModel
+from mixcse.model.masked_lm import IGNORED
+from mixcse.model.sentence_model import SentenceModel
 from mixcse.objective import contrastive_loss
 
 DIRECT = Chunking()

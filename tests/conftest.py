@@ -55,9 +55,9 @@ def _own_caches(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _speaks_anew():
     """What is said once in a program is said once in a test."""
-    from mixcse.encoder import choices
+    from mixcse.base import console
 
-    choices._speak_once.cache_clear()
+    console.once.cache_clear()
 
 
 @pytest.fixture(autouse=True)

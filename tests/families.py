@@ -1,4 +1,4 @@
-"""Tiny random encoders of eight families, each with its own kind of tokenizer."""
+"""Tiny random encoders of eight families and decoders of five, each with its own kind of tokenizer."""
 
 import string
 from pathlib import Path
@@ -30,6 +30,7 @@ WORDS = ["the", "cat", "dog", "sat", "ran", "mat"]
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "the")]
 BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+NAMED = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 MPNET = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
 
 SIZES = {
@@ -60,6 +61,14 @@ OTHER_SIZES = {
     "modernbert": {"global_attn_every_n_layers": 2, "local_attention": 8},
 }
 FAMILIES = ("bert", "distilbert", "electra", "mpnet", "roberta", "modernbert", "xlm-roberta", "deberta-v2")
+# Of each decoder's tokenizer: the special tokens that it has, and what it puts around a text.
+DECODERS = {
+    "gpt2": ({"eos_token": "</s>"}, "$A"),
+    "llama": ({"bos_token": "<s>", "eos_token": "</s>"}, "<s> $A"),
+    "mistral": ({"bos_token": "<s>", "eos_token": "</s>", "padding_side": "left"}, "<s> $A"),
+    "qwen3": ({"eos_token": "</s>", "pad_token": "<pad>", "padding_side": "left"}, "$A </s>"),
+    "gemma": ({"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}, "<s> $A"),
+}
 
 
 def tokenizer_of(family: str) -> PreTrainedTokenizerBase:
@@ -74,7 +83,8 @@ def tokenizer_of(family: str) -> PreTrainedTokenizerBase:
     if family == "deberta-v2":
         return DebertaV2Tokenizer(vocab=_scores(BERT), **options)
     if family == "modernbert":
-        return _bpe_of_modernbert(**options)
+        ends = {name: f"[{name.partition('_')[0].upper()}]" for name in NAMED}
+        return byte_level(ends | {"model_input_names": ["input_ids", "attention_mask"]}, "[CLS] $A [SEP]", BERT)
     return BertTokenizer(vocab=_pieces(BERT), **options)
 
 
@@ -106,14 +116,25 @@ def _scores(special: list[str]) -> list[tuple[str, float]]:
     return [*((piece, 0.0) for piece in special), *words, ("▁", -4.0), *((letter, -5.0) for letter in LETTERS)]
 
 
-def _bpe_of_modernbert(**options: object) -> PreTrainedTokenizerBase:
-    backend = Backend(models.BPE(vocab=_bytes(BERT), merges=MERGES, unk_token="[UNK]"))
+def byte_level(names: dict[str, object], around: str, special: list[str]) -> PreTrainedTokenizerBase:
+    """As ModernBERT's and most decoders': `names` of special tokens, and what stands around a text."""
+    backend = Backend(models.BPE(vocab=_bytes(special), merges=MERGES))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    ends = [(token, BERT.index(token)) for token in ("[CLS]", "[SEP]")]
-    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), BERT, strict=True))
-    names["model_input_names"] = ["input_ids", "attention_mask"]
-    return PreTrainedTokenizerFast(tokenizer_object=backend, **names, **options)
+    ends = [(token, special.index(token)) for token in around.split() if token != "$A"]
+    backend.post_processor = processors.TemplateProcessing(single=around, special_tokens=ends)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=LENGTH, **names)
+
+
+def write_decoder(folder: Path, family: str, **changes: object) -> Path:
+    """A folder with a random decoder of the family."""
+    names, around = DECODERS[family]
+    tokenizer = byte_level(names, around, ROBERTA)
+    sizes = SIZES | {"vocab_size": len(tokenizer), "head_dim": 8, "num_key_value_heads": 1}
+    special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
+    torch.manual_seed(0)
+    AutoModel.from_config(AutoConfig.for_model(family, **sizes | special | changes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def make_folder(folder: Path, tokenizer: PreTrainedTokenizerBase, sizes: dict[str, int], kind: str) -> Path:

@@ -15,7 +15,8 @@ from transformers import TrainerCallback
 from mixcse.base.errors import Terminated
 from mixcse.base.group import from_main_process, gather_rows, leave, rank, sum_over_processes, world_size
 from mixcse.model.chunking import Chunking
-from mixcse.model.sentence_model import IGNORED, SentenceModel
+from mixcse.model.masked_lm import IGNORED
+from mixcse.model.sentence_model import SentenceModel
 from mixcse.objective import logit_blocks, loss_of_logits
 from mixcse.train import ending
 from mixcse.train import run as training

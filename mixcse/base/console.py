@@ -5,7 +5,8 @@ import difflib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 from mixcse.base.errors import UserError
@@ -24,6 +25,12 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Something worth noticing that does not stop the work."""
     say(f"warning: {message}")
+
+
+@cache
+def once(speak: Callable[[str], None], message: str) -> None:
+    """Says or warns of what a program that loads a model several times is told a single time."""
+    speak(message)
 
 
 class WithExamples(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from mixcse.base.console import warn
 from mixcse.base.errors import UserError
 
-CHECKED = ("range", "needs")  # in a field's metadata, for us; the rest is for argparse
+CHECKED = ("range", "needs", "may_be_empty")  # in a field's metadata, for us; the rest is for argparse
 
 
 class Range(NamedTuple):
@@ -37,15 +37,26 @@ FINITE = Range("be a finite number", lambda value: True)
 BELOW_ONE = Range("be at least 0 and below 1", lambda value: 0 <= value < 1)
 
 
-def option(default: Any, help: str, *, range: Range | None = None, needs: tuple[str, ...] = (), **shown: Any) -> Any:
+def option(
+    default: Any,
+    help: str,
+    *,
+    range: Range | None = None,
+    needs: tuple[str, ...] = (),
+    may_be_empty: bool = False,
+    **shown: Any,
+) -> Any:
     """A field of a dataclass of options.
 
     Args:
         range: of its values, where they are numbers.
         needs: the option without which it does nothing, and the values that it does something with; none: any.
+        may_be_empty: whether an empty text means something.
         shown: what else argparse is to know of it, such as `metavar`, `choices` and `aliases`.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "range": range, "needs": needs, **shown})
+    return dataclasses.field(
+        default=default, metadata={"help": help, "range": range, "needs": needs, "may_be_empty": may_be_empty, **shown}
+    )
 
 
 def check_range(name: str, value: float | None, range: Range) -> None:
@@ -66,7 +77,7 @@ def check_fields(options: Any, ranges: Mapping[str, Range] | None = None) -> Non
     """
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if value in ("", [""]) and field.default != value:
+        if value in ("", [""]) and field.default != value and not field.metadata.get("may_be_empty"):
             raise UserError(f"--{field.name} is empty; give it a value, or leave it out")
         if range := field.metadata.get("range") or (ranges or {}).get(field.name):
             check_range(field.name, value, range)

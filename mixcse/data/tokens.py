@@ -20,14 +20,14 @@ TOKENISER_VERSION = 1  # raise it when `_tokenize` changes, or old caches are ta
 
 
 def load_training_data(
-    data_args: DataArguments, tokenizer: PreTrainedTokenizerBase, *, overwrite_cache: bool = False
+    data_args: DataArguments, tokenizer: PreTrainedTokenizerBase, *, prompt: str = "", overwrite_cache: bool = False
 ) -> tuple[Dataset, Found]:
     """Rows of `input_ids`: one, two or three token lists, cut to `max_seq_length`; and the corpus's duplicates.
 
-    An empty sentence is a single space, as released.  Both the text and the tokens live in
-    the `datasets` cache on disk: memory does not grow with the corpus, and a second run with
-    the same data and tokenizer reads them back.  A cache that cannot be written to is replaced by a
-    temporary one, with a warning.  With `dedupe` the rows found are left out, the others keep their order.
+    The prompt stands before each sentence.  An empty sentence is a single space, as released.  Both the
+    text and the tokens live in the `datasets` cache on disk: memory does not grow with the corpus, and
+    a second run with the same data and tokenizer reads them back.  A cache that cannot be written to is
+    replaced by a temporary one, with a warning.  With `dedupe` the rows found are left out, the others keep their order.
 
     Raises:
         UserError: a file is missing, of another kind, not UTF-8, malformed or too short; a data set cannot be had;
@@ -35,7 +35,7 @@ def load_training_data(
     """
     use_writable_cache()
     try:
-        return _load_training_data(data_args, tokenizer, overwrite_cache)
+        return _load_training_data(data_args, tokenizer, prompt, overwrite_cache)
     except Exception as error:  # the libraries' own for a full disk; all others go on
         if not isinstance(error, UserError) and (said := cache_fault(error)):
             raise UserError(said) from error
@@ -43,7 +43,7 @@ def load_training_data(
 
 
 def _load_training_data(
-    data_args: DataArguments, tokenizer: PreTrainedTokenizerBase, overwrite_cache: bool
+    data_args: DataArguments, tokenizer: PreTrainedTokenizerBase, prompt: str, overwrite_cache: bool
 ) -> tuple[Dataset, Found]:
     text = load_text(data_args, overwrite_cache=overwrite_cache)
     _check_text(text, data_args)
@@ -53,6 +53,7 @@ def _load_training_data(
         text,
         tokenizer,
         data_args.max_seq_length,
+        prompt=prompt,
         num_workers=data_args.preprocessing_num_workers,
         overwrite_cache=overwrite_cache,
     )
@@ -117,14 +118,15 @@ def tokenise(
     tokenizer: PreTrainedTokenizerBase,
     max_seq_length: int,
     *,
+    prompt: str = "",
     num_workers: int | None = None,
     overwrite_cache: bool = False,
 ) -> Dataset:
     """`input_ids` of every row: a token list for each of the text's columns; cached by all that they depend on."""
-    recipe = (text._fingerprint, _identity(tokenizer), max_seq_length, TOKENISER_VERSION)
+    recipe = (text._fingerprint, _identity(tokenizer), max_seq_length, prompt, TOKENISER_VERSION)
     return text.map(
         _tokenize,
-        fn_kwargs={"tokenizer": tokenizer, "max_seq_length": max_seq_length},
+        fn_kwargs={"tokenizer": tokenizer, "max_seq_length": max_seq_length, "prompt": prompt},
         batched=True,
         remove_columns=text.column_names,
         features=Features({"input_ids": datasets.List(datasets.List(Value("int32")))}),
@@ -136,11 +138,11 @@ def tokenise(
 
 
 def _tokenize(
-    batch: dict[str, list[str | None]], tokenizer: PreTrainedTokenizerBase, max_seq_length: int
+    batch: dict[str, list[str | None]], tokenizer: PreTrainedTokenizerBase, max_seq_length: int, prompt: str
 ) -> dict[str, list[list[list[int]]]]:
     columns = [
         tokenizer(
-            [sentence or " " for sentence in sentences],
+            [prompt + (sentence or "") or " " for sentence in sentences],
             truncation=True,
             max_length=max_seq_length,
             return_attention_mask=False,

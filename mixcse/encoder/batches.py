@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 @torch.inference_mode()
 def embeddings_of(
-    model: SentenceModel, sentences: list[str], *, pooler: str, max_length: int, batch_size: int
+    model: SentenceModel, sentences: list[str], *, pooler: str, max_length: int, batch_size: int, unpooled: int = 0
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Positions of sentences and their embeddings, float32 (positions, d), longest sentences first.
 
@@ -36,6 +36,7 @@ def embeddings_of(
         model: in evaluation mode.
         max_length: in tokens.
         batch_size: sentences of `BUDGET_LENGTH` tokens in a forward pass; a CPU takes `CPU_BUDGET` tokens at most.
+        unpooled: as for `pool`.
     """
     device = next(model.encoder.parameters()).device
     budget = batch_size * BUDGET_LENGTH
@@ -43,7 +44,7 @@ def embeddings_of(
     for batch in batches(tokenised(model.tokenizer, sentences, max_length), budget):
         inputs = pad_rows(model.tokenizer, [row.ids for row in batch])
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-        z = model.following(_embed(model, pooler=pooler, **inputs))
+        z = model.following(_embed(model, pooler=pooler, unpooled=unpooled, **inputs))
         yield [row.position for row in batch], z.float().cpu().numpy()
 
 
@@ -94,10 +95,10 @@ def batches(rows: Iterable[Row], budget: int) -> Iterator[list[Row]]:
         yield batch
 
 
-def _embed(model: SentenceModel, input_ids: Tensor, attention_mask: Tensor, pooler: str) -> Tensor:
+def _embed(model: SentenceModel, input_ids: Tensor, attention_mask: Tensor, pooler: str, unpooled: int) -> Tensor:
     """As `SentenceModel.embed`, without padding where that is faster: in float32 on a CPU."""
     plain = model.encoder.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     if input_ids.device.type != "cpu" or not plain or not can_pack(model.encoder):
-        return model.embed(input_ids, attention_mask, pooler)
+        return model.embed(input_ids, attention_mask, pooler, unpooled)
     outputs = encode_packed(model.encoder, input_ids, attention_mask, pooler)
-    return pool(pooler, outputs, attention_mask, model.head)
+    return pool(pooler, outputs, attention_mask, model.head, unpooled=unpooled)

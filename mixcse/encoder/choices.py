@@ -1,19 +1,16 @@
 """What a `SentenceEncoder` takes where nothing is asked for, and whether what is asked for can be."""
 
-from collections.abc import Callable
-from functools import cache
 from numbers import Integral
 
 import torch
 
 from mixcse.base.checks import device_of
-from mixcse.base.console import say, warn
+from mixcse.base.console import once, say, warn
 from mixcse.base.errors import UserError, first_line
-from mixcse.model.modules import PROMPTS_FILE, Settings
+from mixcse.model.modules import Settings
+from mixcse.model.saving import PROMPTS_FILE
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import SHORTEST_INPUT
-
-DEFAULT_POOLER = "cls_before_pooler"  # released script: evaluation.py --pooler cls_before_pooler
 
 
 def move(model: SentenceModel, device: str | torch.device | None) -> None:
@@ -40,14 +37,19 @@ def choose_length(model: SentenceModel, asked: int | None) -> int:
     return asked
 
 
-def choose_pooler(name: str, asked: str | None, said: tuple[str | None, str]) -> str:
+def default_pooler(model: SentenceModel) -> str:
+    """What a model is pooled by that says nothing of it: the last token of a decoder, the first one of others."""
+    return "last" if model.is_causal else "cls_before_pooler"  # released script: --pooler cls_before_pooler
+
+
+def choose_pooler(name: str, asked: str | None, said: tuple[str | None, str], default: str) -> str:
     recorded, where = said
     if asked and recorded and asked != recorded:
-        _speak_once(warn, f"{name} is to be used with pooler {recorded}, {where}; using {asked}, as asked")
+        once(warn, f"{name} is to be used with pooler {recorded}, {where}; using {asked}, as asked")
         return asked
     source = "as asked" if asked else where if recorded else "the default"
-    pooler = asked or recorded or DEFAULT_POOLER
-    _speak_once(say, f"{name}: pooler {pooler} ({source})")
+    pooler = asked or recorded or default
+    once(say, f"{name}: pooler {pooler} ({source})")
     return pooler
 
 
@@ -55,10 +57,4 @@ def warn_of_similarity(name: str, settings: Settings | None) -> None:
     """Says it of a model whose sentences are to be compared otherwise than by what scores are here."""
     if settings and settings.similarity:
         what = f"{name} was trained for another similarity, {settings.similarity}, as its {PROMPTS_FILE} says"
-        _speak_once(warn, f"{what}; scores here are cosines")
-
-
-@cache
-def _speak_once(speak: Callable[[str], None], line: str) -> None:
-    """For a program that loads a model several times."""
-    speak(line)
+        once(warn, f"{what}; scores here are cosines")

@@ -1,4 +1,4 @@
-"""What `encode` and `search` have in common, and how `evaluate` as well finds a model."""
+"""Which model `encode`, `search` and `evaluate` run, and how."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -15,18 +15,18 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     add = group.add_argument
     add("--model", "--model_name_or_path", dest="model", required=True, help="a trained folder or a Hub id")
-    add_hub_options(group)
-    add("--pooler", choices=POOLERS, help="default: the one that the model records, else cls_before_pooler")
+    add("--model_revision", metavar="REVISION", help="branch, tag or commit of a Hub model")
+    add("--trust_remote_code", action="store_true", help="run the code that the model brings along")
+    add(
+        "--pooler",
+        choices=POOLERS,
+        help="default: the one that the model records, else cls_before_pooler, or last for a decoder",
+    )
     add("--max_seq_length", type=int, metavar="N", help="tokens; longer sentences are cut (default: the model's limit)")
     add("--batch_size", type=int, default=64, metavar="N", help="sentences of 64 tokens in a forward pass")
     add("--device", help="such as cpu or cuda:1 (default: the GPU if there is one)")
+    add("--prompt", metavar="TEXT", help="text before each sentence (default: the one that the model records, if any)")
     add("--dtype", choices=DTYPES, default=DTYPES[0], help="precision of the model")
-
-
-def add_hub_options(parser: argparse._ActionsContainer) -> None:
-    """Which state of a Hub model, and whether its own code may be run."""
-    parser.add_argument("--model_revision", metavar="REVISION", help="branch, tag or commit of a Hub model")
-    parser.add_argument("--trust_remote_code", action="store_true", help="run the code that the model brings along")
 
 
 def load_encoder(options: argparse.Namespace) -> "SentenceEncoder":
@@ -43,4 +43,5 @@ def load_encoder(options: argparse.Namespace) -> "SentenceEncoder":
         dtype=options.dtype,
         revision=options.model_revision,
         trust_remote_code=options.trust_remote_code,
+        prompt=options.prompt,
     )

@@ -38,16 +38,14 @@ class Workers:
     Args:
         model: copied as it is now.
         devices: one for each process, such as `cuda:1`; some may be the same.
-        pooler, max_length: as for `embeddings_of`.
 
     Raises:
         UserError: they are too many.
     """
 
-    def __init__(self, model: SentenceModel, devices: list[str], *, pooler: str, max_length: int) -> None:
+    def __init__(self, model: SentenceModel, devices: list[str]) -> None:
         _check_how_many(len(devices))
-        self.key = key(model, devices, pooler, max_length)
-        self._options = {"pooler": pooler, "max_length": max_length}
+        self.key = key(model, devices)
         self._count = len(devices)
         context = get_context("spawn")  # a forked process cannot use CUDA, and inherits locks of threads
         queue = context.SimpleQueue()
@@ -62,10 +60,10 @@ class Workers:
         self._started: list[BaseProcess] = []
         self.close = weakref.finalize(self, _close, self._pool, self._started, folder)
 
-    def encode(self, sentences: list[str], batch_size: int) -> Iterator[tuple[list[int], np.ndarray]]:
+    def encode(self, sentences: list[str], **options: Any) -> Iterator[tuple[list[int], np.ndarray]]:
         """Positions of sentences and their embeddings, as they come, longest sentences first.
 
-        Interrupted or failing, it ends all processes.
+        `options` are those of `embeddings_of`.  Interrupted or failing, it ends all processes.
 
         Raises:
             UserError: a device cannot be used, or a process failed or was killed.
@@ -78,7 +76,7 @@ class Workers:
             for start in range(0, len(order), size):
                 chunk = order[start : start + size]
                 texts = [sentences[position] for position in chunk]
-                chunks[self._pool.submit(_encode, texts, self._options | {"batch_size": batch_size})] = chunk
+                chunks[self._pool.submit(_encode, texts, options)] = chunk
             self._started += [process for process in active_children() if process not in before]
             for future in as_completed(list(chunks)):
                 yield chunks.pop(future), future.result()
@@ -124,10 +122,10 @@ def _check_how_many(processes: int) -> None:
         raise UserError(f"{processes} processes on {os.cpu_count()} cores; choose at most {most}")
 
 
-def key(model: SentenceModel, devices: list[str], pooler: str, max_length: int) -> tuple:
+def key(model: SentenceModel, devices: list[str]) -> tuple:
     """Changes when copies of the model would no longer be what it is."""
     weights = ((tensor.data_ptr(), tensor._version) for tensor in model.state_dict(keep_vars=True).values())
-    return pooler, max_length, tuple(devices), *weights
+    return tuple(devices), *weights
 
 
 def _begin(queue: Any, folder: str, threads: int) -> None:

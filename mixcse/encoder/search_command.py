@@ -33,7 +33,9 @@ def main(argv: list[str], prog: str = "mixcse search") -> None:
     if options.index is not None:
         encoder.load_index(options.index)
     else:
-        encoder.build_index(options.corpus, text_column=options.text_column, show_progress=True)
+        encoder.build_index(
+            options.corpus, text_column=options.text_column, show_progress=True, prompt=options.corpus_prompt
+        )
         if not any(sentence.as_py().strip() for sentence in encoder.index.sentences):
             raise UserError(f"--corpus {options.corpus}: no sentences in it")
     if options.save_index:
@@ -86,6 +88,11 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     )
     parser.add_argument("--corpus", metavar="FILE", help="sentences to search: .txt, .csv, .jsonl, .parquet, …, or .gz")
     parser.add_argument("--text_column", metavar="NAME", help="of --corpus (default: the first)")
+    parser.add_argument(
+        "--corpus_prompt",
+        metavar="TEXT",
+        help="before its sentences, where --prompt is for queries alone (default: --prompt)",
+    )
     parser.add_argument("--index", metavar="DIR", help="an index that --save_index wrote, instead of --corpus")
     parser.add_argument("--save_index", metavar="DIR", help="keep the index of --corpus for the next time")
     parser.add_argument("--top_k", type=int, default=5, metavar="K", help="hits for a query at most")
@@ -101,8 +108,8 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
         raise UserError("a query on the command line is empty; give a sentence to look for")
     if (options.corpus is None) == (options.index is None):
         raise UserError("give --corpus FILE or --index DIR: one of the two says what to search")
-    if options.index and (options.save_index or options.text_column):
-        raise UserError("--save_index and --text_column go with --corpus, not with --index")
+    if options.index and (options.save_index or options.text_column or options.corpus_prompt is not None):
+        raise UserError("--save_index, --text_column and --corpus_prompt go with --corpus, not with --index")
     if options.corpus == "-" and not options.queries and not options.save_index:
         raise UserError("--corpus - takes standard input, which leaves no queries; give some as arguments")
     if fault := half_character(options.queries):

@@ -17,12 +17,14 @@ from mixcse.base.checks import check_count, check_listed
 from mixcse.base.errors import UserError
 from mixcse.data.formats import half_character
 from mixcse.encoder.batches import embeddings_of
-from mixcse.encoder.choices import DEFAULT_POOLER, choose_length, choose_pooler, move, warn_of_similarity
+from mixcse.encoder.choices import choose_length, choose_pooler, default_pooler, move, warn_of_similarity
 from mixcse.encoder.processes import Workers, devices_of, key
 from mixcse.encoder.search import Searching
 from mixcse.encoder.stream import encode_file
 from mixcse.encoder.vectors import finished
 from mixcse.model.modules import Settings
+from mixcse.model.pooling import check_pooler
+from mixcse.model.prompts import left_out_of_pooling
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import DTYPES, POOLERS
 
@@ -57,9 +59,9 @@ class SentenceEncoder(Searching):
             float32 all the same.  For GPUs; a CPU takes all three, the halves more slowly.
             Default: float32.
         revision, trust_remote_code: of a Hub model, as for `AutoModel`.
+        prompt: text before each sentence.  Default: what the folder says, as sentence-transformers has it.
 
     Attributes:
-        prompt: what a sentence-transformers folder has before each text by default.
         index: what `search` looks through; see `build_index` and `load_index`.
 
     Raises:
@@ -67,7 +69,7 @@ class SentenceEncoder(Searching):
         TypeError: `model` is neither a name nor a `SentenceModel`, or a length no whole number.
     """
 
-    prompt, lower_case = "", False
+    lower_case = False
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class SentenceEncoder(Searching):
         dtype: str | None = None,
         revision: str | None = None,
         trust_remote_code: bool = False,
+        prompt: str | None = None,
     ) -> None:
         if pooler is not None and pooler not in POOLERS:
             raise UserError(f"pooler {pooler!r} is not one of {', '.join(POOLERS)}")
@@ -89,7 +92,7 @@ class SentenceEncoder(Searching):
             if name := next((name for name, value in given.items() if value not in (None, False)), None):
                 raise UserError(f"{name} is for a model that is loaded; this one is in memory, and stays as it is")
             self.model = model
-            self.pooler = pooler or model.recorded_pooler or DEFAULT_POOLER
+            self.pooler = pooler or model.recorded_pooler or default_pooler(model)
         elif not isinstance(model, str | Path):
             raise TypeError(f"model is a folder, a Hub id or a SentenceModel, not {type(model).__name__}")
         else:
@@ -98,11 +101,13 @@ class SentenceEncoder(Searching):
             self.model = SentenceModel.from_pretrained(model, **hub)
             self.model.to(getattr(torch, dtype or DTYPES[0]))
             move(self.model, device)
-            self.pooler = choose_pooler(str(model), pooler, self._said_by_folder())
+            self.pooler = choose_pooler(str(model), pooler, self._said_by_folder(), default_pooler(self.model))
             warn_of_similarity(str(model), self.model.settings)
+        check_pooler(self.pooler, self.model.encoder, is_causal=self.model.is_causal)
         if self.pooler == "cls" and not self.model.has_cls_head:
             raise UserError("pooler 'cls': this model has no trained head for it; use cls_before_pooler")
         self.max_seq_length = choose_length(self.model, max_seq_length)
+        self.prompt = self.model.prompt if prompt is None else prompt
         self._lock = threading.RLock()
         self._workers: Workers | None = None
 
@@ -115,13 +120,9 @@ class SentenceEncoder(Searching):
         return settings.pooler, "as its modules.json says"
 
     def follow(self, settings: Settings) -> None:
-        """Takes over what a sentence-transformers folder says besides the pooler; the length is its model's."""
+        """Takes over what follows the pooling in a sentence-transformers folder, and whether texts are lower case."""
         self.model.following = settings.following.to(self.device, self.model.encoder.dtype)
-        self.prompt, self.lower_case = settings.prompt, settings.lower_case
-
-    def _as_asked(self, sentence: str) -> str:
-        text = self.prompt + sentence
-        return text.lower() if self.lower_case else text
+        self.lower_case = settings.lower_case
 
     @classmethod
     def from_pretrained(cls, path_or_hub_id: str | Path, **options: Any) -> "SentenceEncoder":
@@ -139,8 +140,8 @@ class SentenceEncoder(Searching):
         return self.model.dim
 
     def fingerprint(self) -> str:
-        """A hash of what embeddings depend on: weights, tokenizer, pooler, length limit."""
-        said = (self.prompt, self.lower_case) if self.prompt or self.lower_case else ()
+        """A hash of what embeddings depend on: weights, tokenizer, pooler, length limit, prompt."""
+        said = (self.prompt, self.model.include_prompt, self.lower_case) if self.prompt or self.lower_case else ()
         digest = hashlib.sha256(repr((self.pooler, self.max_seq_length, *said)).encode())
         if self.model.tokenizer.is_fast:
             tokenizer = json.loads(self.model.tokenizer.backend_tokenizer.to_str())
@@ -163,6 +164,7 @@ class SentenceEncoder(Searching):
         truncate_dim: int | None = None,
         processes: int | None = None,
         devices: list[str] | None = None,
+        prompt: str | None = None,
     ) -> np.ndarray | torch.Tensor:
         """Embeddings of sentences, in their order: float32, (n, d).
 
@@ -182,15 +184,19 @@ class SentenceEncoder(Searching):
             devices: encode in a process for each of these, such as `["cuda:0", "cuda:1"]`.
                 Values are those of one process, up to rounding.  Processes are started
                 once, for later calls too, until `close()`.
+            prompt: text before each of these sentences, instead of the encoder's own.
 
         Raises:
             TypeError: `sentences` is one string or has no order, or holds something that is no
                 string; or a number is no whole one.
             ValueError: a number is out of its range, a sentence has a lone surrogate, or `processes`
                 is not for this device.
-            UserError: a device cannot be used, or a process failed.
+            UserError: a device cannot be used, a process failed, or the prompt leaves no room for a sentence.
         """
-        sentences = [self._as_asked(sentence) for sentence in _checked(sentences)]
+        prompt = self.prompt if prompt is None else prompt
+        sentences = [prompt + sentence for sentence in _checked(sentences)]
+        if self.lower_case:
+            prompt, sentences = prompt.lower(), [sentence.lower() for sentence in sentences]
         check_count("batch_size", batch_size)
         if truncate_dim is not None:
             check_count("truncate_dim", truncate_dim, most=self.dim)
@@ -198,9 +204,13 @@ class SentenceEncoder(Searching):
         unique = {sentence: position for position, sentence in enumerate(dict.fromkeys(sentences))}
         embeddings = np.empty((len(unique), self.dim), dtype=np.float32)
         costs = [min(len(sentence) or 1, CHARACTERS * self.max_seq_length) for sentence in unique]
-        encode = self._encode_here if devices is None else partial(self._encode_elsewhere, devices)
+        encode = partial(embeddings_of, self.model) if devices is None else partial(self._encode_elsewhere, devices)
         with self._lock, _evaluating(self.model), _progress(sum(costs), show_progress) as bar:
-            for positions, part in encode(list(unique), batch_size):
+            how = {"pooler": self.pooler, "max_length": self.max_seq_length}
+            how["unpooled"] = left_out_of_pooling(
+                prompt, self.model.tokenizer, include_prompt=self.model.include_prompt, **how
+            )
+            for positions, part in encode(list(unique), batch_size=batch_size, **how):
                 embeddings[positions] = part
                 bar.update(sum(costs[position] for position in positions))
         if len(unique) < len(sentences):
@@ -238,20 +248,13 @@ class SentenceEncoder(Searching):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _encode_here(self, sentences: list[str], batch_size: int) -> Encoded:
-        return embeddings_of(
-            self.model, sentences, pooler=self.pooler, max_length=self.max_seq_length, batch_size=batch_size
-        )
-
-    def _encode_elsewhere(self, devices: list[str], sentences: list[str], batch_size: int) -> Encoded:
+    def _encode_elsewhere(self, devices: list[str], sentences: list[str], **options: Any) -> Encoded:
         if not sentences:
             return
-        options = {"pooler": self.pooler, "max_length": self.max_seq_length}
-        now = key(self.model, devices, **options)
-        if self._workers is None or not self._workers.close.alive or self._workers.key != now:
+        if self._workers is None or not self._workers.close.alive or self._workers.key != key(self.model, devices):
             self.close()
-            self._workers = Workers(self.model, devices, **options)
-        yield from self._workers.encode(sentences, batch_size)
+            self._workers = Workers(self.model, devices)
+        yield from self._workers.encode(sentences, **options)
 
 
 def _checked(sentences: list[str]) -> list[str]:

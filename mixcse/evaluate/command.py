@@ -15,8 +15,8 @@ from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, sa
 from mixcse.base.errors import UserError
 from mixcse.base.fields import at_least, check_range
 from mixcse.base.files import check_place, plain, write_json
-from mixcse.encoder.command_options import add_hub_options
-from mixcse.names import MODES, POOLERS, SHORTEST_INPUT, TASK_SETS
+from mixcse.encoder.command_options import add_encoder_options, load_encoder
+from mixcse.names import MODES, SHORTEST_INPUT, TASK_SETS
 
 STDOUT = "-"  # as --output_json
 
@@ -25,21 +25,13 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
     """Evaluates as the command line says; raises UserError for what the user can put right."""
     options = _parse(argv, prog)
     from mixcse.data.pairs import find_senteval_data
-    from mixcse.encoder.sentence_encoder import SentenceEncoder
     from mixcse.evaluate.scores import Finished, evaluate
     from mixcse.evaluate.tables import print_report
 
     quiet_libraries()
     to_stdout = options.output_json == STDOUT
     finished = Finished(None if to_stdout else options.output_json)
-    encoder = SentenceEncoder(
-        options.model_name_or_path,
-        pooler=options.pooler,
-        device=options.device,
-        max_seq_length=options.max_seq_length,
-        revision=options.model_revision,
-        trust_remote_code=options.trust_remote_code,
-    )
+    encoder = load_encoder(options)
     start = time.perf_counter()
     if finished.path:
         finished.model_key = encoder.fingerprint()
@@ -55,7 +47,7 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
             device=encoder.device,
         )
     except senteval.EncoderError as error:
-        raise UserError(f"{options.model_name_or_path} gives no usable embeddings: {error}") from error
+        raise UserError(f"{options.model} gives no usable embeddings: {error}") from error
     if not report.headline and not report.own:
         for task, reason in report.missing.items():
             say(f"not scored: {task} ({reason})")
@@ -77,10 +69,11 @@ def _described(encoder: Any, options: argparse.Namespace, report: Any) -> dict[s
 
     libraries = ("torch", "transformers", "numpy", "scipy", "scikit-learn")
     return {
-        "model_name_or_path": options.model_name_or_path,
-        "model_commit": hub_commit(options.model_name_or_path, options.model_revision),
+        "model_name_or_path": options.model,
+        "model_commit": hub_commit(options.model, options.model_revision),
         "pooler": encoder.pooler,
         "max_seq_length": encoder.max_seq_length,
+        "prompt": encoder.prompt,
         "device": str(encoder.device),
         "versions": {"mixcse": __version__, "python": platform.python_version()}
         | {name: version(name) for name in libraries},
@@ -105,9 +98,6 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--model_name_or_path", required=True, help="a trained folder or a Hub id")
-    add_hub_options(parser)
-    add("--pooler", choices=POOLERS, help="default: the one that the model records, else cls_before_pooler")
     add("--mode", choices=MODES, default="test", help="test: 10 folds, test scores; fasttest: 5; dev: dev scores")
     add("--task_set", choices=(*TASK_SETS, "na"), help="na: what --tasks names (default: sts, or na with --tasks)")
     add("--tasks", nargs="*", metavar="TASK", help="names out of senteval.list_tasks()")
@@ -128,12 +118,10 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
         metavar="FILE",
         help="write every number to this file, whose tasks are not scored again; -: to stdout, the table to stderr",
     )
-    add("--batch_size", type=int, default=64, help="sentences of 64 tokens in a forward pass; shorter ones are more")
-    add("--max_seq_length", type=int, help="tokens; longer sentences are cut (default: the model's own limit)")
-    add("--device", help="such as cpu or cuda:1 (default: the GPU if there is one)")
+    add_encoder_options(parser)
     options = parser.parse_args(argv)
     for name, value in vars(options).items():
-        if value == "":
+        if value == "" and name != "prompt":
             raise UserError(f"--{name} is empty; give it a value, or leave it out")
     check_range("batch_size", options.batch_size, at_least(1))
     check_range("max_seq_length", options.max_seq_length, at_least(SHORTEST_INPUT))

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig,
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging
 
+from mixcse.base.console import once, say
 from mixcse.base.errors import UserError, first_line
 from mixcse.names import SHORTEST_INPUT
 
@@ -23,22 +24,26 @@ from mixcse.names import SHORTEST_INPUT
 NO_REMOTE_CODE = {"trust_remote_code": False}
 # Probabilities in a config.json that act within the encoder, not in a classifier on top of it.
 DROPOUT = re.compile(r"(?!.*(classif|qa_|summary|pooler)).*(dropout(_prob)?|_pdrop)")
+PADDING_TOKEN = "<pad>"
 HUB_TIMEOUT = 10  # seconds, as its client's for a request
 
 
 def load_encoder(
-    name: str, *, dropout: float | None = None, **hub: Any
+    name: str, *, dropout: float | None = None, usual_dropout: float | None = None, **hub: Any
 ) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
     """The encoder in float32, its tokenizer, and the names of its pooler's weights if they are not there.
 
+    A decoder without a padding token pads with the one that ends a text, or with a new one; that is said.
+
     Args:
         dropout: the probability of all its dropout; None leaves it as it is.
+        usual_dropout: the same where none is asked for and the encoder has none switched on; that is said.
         hub: `revision`, `cache_dir`, `trust_remote_code`, as for `AutoModel`; code that the model brings along
             is not run unless this says so.
 
     Raises:
         UserError: nothing loadable is there, weights are missing that are not the pooler's or are not finite, the
-            tokenizer is another model's, or it is no encoder whose tokens see each other, or needs code of its own.
+            tokenizer is another model's, or it is no encoder of text, or needs code of its own.
     """
     if not name.strip():
         raise UserError("the name of the model is empty; give a folder or the name of a Hub model")
@@ -54,9 +59,10 @@ def load_encoder(
         tokenizer = AutoTokenizer.from_pretrained(name, **hub)
         what = ""
         if config.is_encoder_decoder:
-            raise UserError(f"{name}: an encoder and a decoder ({config.model_type}); only encoders can be used")
-        if dropout is not None:
-            _set_dropout(name, config, dropout)
+            raise UserError(
+                f"{name}: an encoder and a decoder ({config.model_type}); a model that is one of them can be used"
+            )
+        _set_dropout(name, config, dropout, usual_dropout)
         with _without_loading_bar():
             encoder, info = AutoModel.from_pretrained(
                 name, config=config, dtype=torch.float32, output_loading_info=True, **for_weights(hub)
@@ -73,16 +79,13 @@ def load_encoder(
             f"{name}: {len(lost)} of the encoder's weights are not in it, such as {lost[0]}; does its config.json "
             f"({config.model_type}) belong to these weights?"
         )
+    if tokenizer.pad_token is None and is_causal(encoder):
+        _add_padding(name, tokenizer, encoder)
     _check_tokenizer(name, tokenizer, encoder)
     if bad := next((key for key, tensor in encoder.named_parameters() if not tensor.isfinite().all()), None):
         raise UserError(
             f"{name}: its weights hold NaN or infinity, first in {bad}; the file is damaged, or its training "
             "diverged: take another checkpoint"
-        )
-    if _is_causal(name, encoder):
-        raise UserError(
-            f"{name}: a decoder ({config.model_type}), whose tokens see only what is before them; choose an encoder, "
-            "such as bert-base-uncased"
         )
     return encoder, tokenizer, missing
 
@@ -161,25 +164,48 @@ def _without_loading_bar() -> Iterator[None]:
         logging.set_tqdm_hook(before)
 
 
-def _set_dropout(name: str, config: PreTrainedConfig, probability: float) -> None:
+def _set_dropout(name: str, config: PreTrainedConfig, asked: float | None, usual: float | None) -> None:
     fields = [field for field in config.to_dict() if DROPOUT.fullmatch(field)]
-    if not fields:
+    if asked is not None and not fields:
         raise UserError(f"--dropout: the config.json of {name} has no dropout probability; leave it out")
-    for field in fields:
-        setattr(config, field, probability)
+    if asked is None and usual and fields and not any(getattr(config, field) for field in fields):
+        say(f"{name} has no dropout switched on; it is trained with --dropout {usual}, so that two views differ")
+        asked = usual
+    for field in fields if asked is not None else ():
+        setattr(config, field, asked)
 
 
-def _is_causal(name: str, encoder: PreTrainedModel) -> bool:
-    """Whether a first token is the same whatever follows it: poolers would read nothing from it."""
+def is_causal(encoder: PreTrainedModel) -> bool:
+    """Whether it is a decoder, whose first token is the same whatever follows it.
+
+    Raises:
+        UserError: it takes no tokens.
+    """
     pad = getattr(encoder.config, "pad_token_id", None)
     one, other, *_ = (token for token in range(4) if token != pad)
-    ids = torch.tensor([[one, one, one], [one, one, other]])
+    ids = torch.tensor([[one, one, one], [one, one, other]], device=encoder.device)
+    in_training = [module for module in encoder.modules() if module.training]
     try:
         with torch.no_grad():
-            first = encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
+            first = encoder.eval()(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
     except Exception as error:  # of whatever takes no tokens
-        raise UserError(f"{name}: {type(encoder).__name__} is no encoder of text ({first_line(error)})") from error
+        what = f"{encoder.name_or_path}: {type(encoder).__name__} is no encoder of text"
+        raise UserError(f"{what} ({first_line(error)})") from error
+    finally:
+        for module in in_training:
+            module.training = True
     return torch.allclose(first[0], first[1], rtol=1e-6, atol=1e-6)
+
+
+def _add_padding(name: str, tokenizer: Tokenizer, encoder: PreTrainedModel) -> None:
+    if tokenizer.eos_token is None:
+        tokenizer.add_special_tokens({"pad_token": PADDING_TOKEN})
+        if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
+            encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        once(say, f"{name}: its tokenizer has no padding token; {PADDING_TOKEN} is added")
+    else:
+        tokenizer.pad_token = tokenizer.eos_token
+        once(say, f"{name}: its tokenizer has no padding token; {tokenizer.eos_token}, which ends a text, is taken")
 
 
 def _tokenizer_files(tokenizer: Tokenizer) -> list[str]:

@@ -111,6 +111,11 @@ def load_adapters(adapters: "PeftModel", folder: str | Path) -> None:
     set_peft_model_state_dict(adapters, load_file(Path(folder) / ADAPTER_WEIGHTS))
 
 
+def adapted_layers(adapters: "PeftModel") -> list[str]:
+    """The names of the layers that have adapters."""
+    return sorted({name.rpartition(".")[2] for name, layer in adapters.named_modules() if hasattr(layer, "lora_A")})
+
+
 def trained_share(model: nn.Module) -> str:
     """How many of the model's parameters are trained, in words."""
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

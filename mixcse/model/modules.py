@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from mixcse.base.console import warn
 from mixcse.base.errors import UserError, first_line
 from mixcse.base.files import read_json
-from mixcse.model.saving import MODULES_FILE, NO_MODULE, layer_weights
+from mixcse.model.saving import MODULES_FILE, NO_MODULE, PROMPTS_FILE, layer_weights
 
-PROMPTS_FILE = "config_sentence_transformers.json"
 LENGTH_FILES = tuple(f"sentence_{kind}_config.json" for kind in ("bert", "roberta", "distilbert", "xlm-roberta"))
 # That library's names of pooling -> ours; before its version 5.1 each was a flag of its own.
 POOLING = {"cls": "cls_before_pooler", "mean": "avg", "max": "max", "lasttoken": "last"}
@@ -47,6 +46,7 @@ class Settings(NamedTuple):
         following: what pooled embeddings go through.
         max_length: in tokens; None if it does not say.
         prompt: before each text.
+        include_prompt: whether its tokens are pooled too.
         lower_case: whether texts are.
         similarity: that it was trained for, if that orders sentences otherwise than the cosine does.
     """
@@ -56,6 +56,7 @@ class Settings(NamedTuple):
     following: nn.Sequential
     max_length: int | None = None
     prompt: str = ""
+    include_prompt: bool = True
     lower_case: bool = False
     similarity: str | None = None
 
@@ -107,11 +108,9 @@ def read_settings(name: str, **hub: Any) -> Settings | None:
         said = read(PROMPTS_FILE) or {}
         prompt = (said.get("prompts") or {}).get(said.get("default_prompt_name") or "", "")
         similarity = said.get("similarity_fn_name")
-        if prompt and not pooling.get("include_prompt", True):
-            raise UserError(f"{name}: {modules[at]['path']} leaves the prompt out of pooling, which is not known here")
         return Settings(
             encoder, pooler, nn.Sequential(*following), limits.get("max_seq_length"), prompt,
-            bool(limits.get("do_lower_case")),
+            pooling.get("include_prompt", True), bool(limits.get("do_lower_case")),
             None if similarity == "cosine" or "Normalize" in kinds else similarity,
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:

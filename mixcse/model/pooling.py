@@ -5,12 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixcse.base.errors import UserError
+from mixcse.model.first_token import POOLERS_OF_FIRST_TOKEN
 from mixcse.names import POOLERS
 
 NEEDS_HIDDEN_STATES = ("avg_top2", "avg_first_last")
 
 
-def pool(pooler: str, outputs: Any, attention_mask: Tensor, head: nn.Module | None = None) -> Tensor:
+def pool(
+    pooler: str, outputs: Any, attention_mask: Tensor, head: nn.Module | None = None, *, unpooled: int = 0
+) -> Tensor:
     """One vector a row, (rows, d).
 
     Args:
@@ -28,7 +32,11 @@ def pool(pooler: str, outputs: Any, attention_mask: Tensor, head: nn.Module | No
             in `NEEDS_HIDDEN_STATES`.
         attention_mask: (rows, length), 1 for tokens and 0 for padding.
         head: for `cls` when the encoder has no pooler of its own.
+        unpooled: tokens at the start of each row that the poolers of several tokens leave out.
     """
+    if unpooled:
+        attention_mask = attention_mask.clone()
+        attention_mask[:, :unpooled] = 0
     last = outputs.last_hidden_state  # (rows, length, d)
     if pooler == "cls":
         return head(last[:, 0]) if head is not None else outputs.pooler_output
@@ -46,6 +54,15 @@ def pool(pooler: str, outputs: Any, attention_mask: Tensor, head: nn.Module | No
         places = attention_mask * torch.arange(attention_mask.size(1), device=last.device)
         return last[torch.arange(len(last), device=last.device), places.argmax(dim=1)]
     raise ValueError(f"pooler must be one of {', '.join(POOLERS)}, not {pooler!r}")
+
+
+def check_pooler(pooler: str, encoder: Any, *, is_causal: bool) -> None:
+    """Raises UserError for a pooler that would read nothing of a sentence: the first token of a decoder."""
+    if is_causal and pooler in POOLERS_OF_FIRST_TOKEN:
+        raise UserError(
+            f"{encoder.name_or_path}: a decoder ({encoder.config.model_type}), whose first token sees nothing of a "
+            f"sentence: pooler {pooler} has nothing to read; choose last (--pooler_type last in training) or avg"
+        )
 
 
 def masked_mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from mixcse.base.files import write_json
 
 MODULES_FILE = "modules.json"
 TRANSFORMER_FILE = "sentence_bert_config.json"  # whatever the encoder is
+PROMPTS_FILE = "config_sentence_transformers.json"
 MODULE_FOLDERS = ("1_Pooling", "1_WeightedLayerPooling", "2_Pooling", "2_Dense")
 MODULE_FILES = ("config.json", "model.safetensors")
 POOLING_MODES = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")
@@ -30,7 +31,14 @@ Module = tuple[str, dict[str, Any], dict[str, Tensor]]  # class, its arguments, 
 
 
 def write_sentence_transformers_files(
-    folder: str | Path, config: PreTrainedConfig, *, max_length: int, pooler: str, head: nn.Linear | None
+    folder: str | Path,
+    config: PreTrainedConfig,
+    *,
+    max_length: int,
+    pooler: str,
+    head: nn.Linear | None,
+    prompt: str = "",
+    include_prompt: bool = True,
 ) -> None:
     """Has `SentenceTransformer(folder)` embed as `SentenceEncoder(folder)` does; removes what another pooler left.
 
@@ -43,8 +51,13 @@ def write_sentence_transformers_files(
         max_length: in tokens.
         pooler: one of `mixcse.names.POOLERS`: the one to test the model with.
         head: the linear layer of a trained `cls` head that is followed by tanh, if there is one.
+        prompt: before each text.
+        include_prompt: whether its tokens are pooled too.
     """
     folder = Path(folder)
+    (folder / PROMPTS_FILE).unlink(missing_ok=True)
+    if prompt:
+        write_json(folder / PROMPTS_FILE, {"prompts": {"default": prompt}, "default_prompt_name": "default"})
     for name in MODULE_FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
     layered = {"config_args": {"output_hidden_states": True}} if pooler in ("avg_top2", "avg_first_last") else {}
@@ -52,6 +65,8 @@ def write_sentence_transformers_files(
     listed = [{"idx": 0, "name": "0", "path": "", "type": f"{LIBRARY}.Transformer"}]
     for number, (kind, arguments, parameters) in enumerate(_modules(config, pooler, head), 1):
         path = f"{number}_{kind}"
+        if kind == "Pooling" and not include_prompt:
+            arguments["include_prompt"] = False
         write_json(folder / path / "config.json", arguments)
         if parameters:
             save_file(parameters, folder / path / "model.safetensors")

@@ -1,30 +1,28 @@
 """The one model class: any Hugging Face encoder with a pooler, and the heads that training adds."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoModelForMaskedLM, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from mixcse.base.console import warn
 from mixcse.base.errors import UserError
 from mixcse.base.files import follow_umask
-from mixcse.base.group import sum_over_processes, world_size
 from mixcse.model.chunking import Chunking, in_chunks
 from mixcse.model.first_token import first_token_only, layers_of_berts_kind
-from mixcse.model.loading import for_weights, load_encoder, load_heads, options_for
+from mixcse.model.loading import is_causal, load_encoder, load_heads, options_for
 from mixcse.model.lora import as_peft_model, load_adapters, merged, save_adapters, with_adapters
+from mixcse.model.masked_lm import losses_of_rows, masked_lm_over, mean_over_masked
 from mixcse.model.modules import Settings, read_settings, within
 from mixcse.model.packing import can_pack, encode_packed
 from mixcse.model.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
 from mixcse.model.saving import write_sentence_transformers_files
 
-IGNORED = -100  # as a label: not masked; transformers' number
 HEADS_FILE = "mixcse_heads.safetensors"
 # Keys in a trained folder's config.json: the pooler to test it with, and whether the weights of
 # its `cls` head are more than the random ones of a checkpoint that came without.
@@ -50,6 +48,10 @@ class SentenceModel(nn.Module):
         has_cls_head: whether the weights of the `cls` head are more than random.
         chunking: how `forward` cuts a batch.
         packed: whether `forward` leaves padding out altogether, where the encoder allows it.
+        is_causal: whether it is a decoder, whose tokens see only what is before them.
+        prompt: before each text, in training and in use.
+        include_prompt: whether the prompt's tokens are pooled too.
+        unpooled: how many tokens at the start of a row `forward` leaves out of pooling.
         settings: how a sentence-transformers folder says that it is to be used; None of others.
         following: what embeddings in use go through after the pooler; nothing in training.
     """
@@ -57,6 +59,7 @@ class SentenceModel(nn.Module):
     def __init__(self, encoder: PreTrainedModel, tokenizer: Tokenizer, *, pooler: str = "cls_before_pooler") -> None:
         super().__init__()
         self._set_encoder(encoder)
+        self.is_causal = is_causal(self.encoder)
         self.tokenizer = tokenizer
         self.pooler = pooler
         self.head: MLPHead | None = None
@@ -64,27 +67,31 @@ class SentenceModel(nn.Module):
         self.has_cls_head = self._owns_pooler()
         self.chunking = Chunking()
         self.packed = False
+        self.prompt, self.include_prompt, self.unpooled = "", True, 0
         self.settings: Settings | None = None
         self.following = nn.Sequential()
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, *, dropout: float | None = None, **hub: Any) -> "SentenceModel":
-        """Loads a folder or a Hub id in float32, silently.
+    def from_pretrained(cls, name_or_path: str | Path, **options: Any) -> "SentenceModel":
+        """Loads a folder or a Hub id in float32.
 
         Args:
-            dropout: the probability of all the encoder's dropout; None leaves it as it is.
-            hub: `revision`, `cache_dir`, `trust_remote_code`, as for `AutoModel`.
+            options: `dropout`, `usual_dropout`, `revision`, `cache_dir`, `trust_remote_code`, as for `load_encoder`.
 
         Raises:
             UserError: nothing loadable is there, encoder weights are missing in it, or it is no encoder.
         """
+        dropout = {key: options.pop(key) for key in ("dropout", "usual_dropout") if key in options}
+        hub = options
         name = str(name_or_path)
         settings = read_settings(name, **options_for(name, hub)) if name.strip() else None
         if settings and settings.encoder:  # as the first versions of that library had it
             name, hub = within(name, settings.encoder, hub)
-        encoder, tokenizer, missing = load_encoder(name, dropout=dropout, **hub)
+        encoder, tokenizer, missing = load_encoder(name, **dropout, **hub)
         model = cls(encoder, tokenizer)
         model.settings = settings
+        if settings:
+            model.prompt, model.include_prompt = settings.prompt, settings.include_prompt
         model.has_cls_head = model._owns_pooler() and not missing and getattr(encoder.config, HAS_CLS_HEAD, True)
         heads = load_heads(Path(name) / HEADS_FILE)
         if any(key.startswith("head.") for key in heads):
@@ -147,18 +154,7 @@ class SentenceModel(nn.Module):
         elif self._owns_pooler():
             self.encoder.pooler.requires_grad_(False)
         if mlm_from is not None:
-            options = for_weights(options_for(mlm_from, hub))
-            try:
-                self.masked_lm, info = AutoModelForMaskedLM.from_pretrained(
-                    mlm_from, dtype=torch.float32, output_loading_info=True, **options
-                )
-            except ValueError as error:
-                raise UserError(f"--do_mlm: {mlm_from} has no masked-LM head in transformers; drop the flag") from error
-            inside = f"{self.masked_lm.base_model_prefix}."
-            if any(not key.startswith(inside) for key in info["missing_keys"]):
-                warn(f"--do_mlm: {mlm_from} brings no masked-LM head; a fresh one is trained")
-            setattr(self.masked_lm, self.masked_lm.base_model_prefix, self.encoder)
-            self.masked_lm.tie_weights()
+            self.masked_lm = masked_lm_over(self.encoder, mlm_from, **hub)
 
     def add_adapters(self, **options: Any) -> None:
         """From now on, adapters and heads alone are trained; `options` are those of `with_adapters`."""
@@ -171,20 +167,21 @@ class SentenceModel(nn.Module):
         object.__setattr__(self, "adapters", as_peft_model(encoder))
         self.encoder = encoder if self.adapters is None else encoder.get_base_model()
 
-    def embed(self, input_ids: Tensor, attention_mask: Tensor, pooler: str) -> Tensor:
-        """Embeddings of rows: (rows, length) twice -> (rows, d)."""
+    def embed(self, input_ids: Tensor, attention_mask: Tensor, pooler: str, unpooled: int = 0) -> Tensor:
+        """Embeddings of rows: (rows, length) twice -> (rows, d); `unpooled` as for `pool`."""
         with first_token_only(self.encoder, pooler):
             outputs = self.encoder(
                 input_ids=input_ids,
                 attention_mask=self._mask(attention_mask),
                 output_hidden_states=pooler in NEEDS_HIDDEN_STATES,
+                **({"use_cache": False} if self.is_causal else {}),  # of keys and values, to go on writing
             )
-        return pool(pooler, outputs, attention_mask, self.head)
+        return pool(pooler, outputs, attention_mask, self.head, unpooled=unpooled)
 
     def _mask(self, attention_mask: Tensor) -> Tensor:
         """As the encoder takes it without a look at its content, for which the host would wait for the GPU."""
         known = layers_of_berts_kind(self.encoder) is not None and self.encoder.config._attn_implementation == "sdpa"
-        if attention_mask.device.type != "cuda" or not known:
+        if attention_mask.device.type != "cuda" or not known or self.is_causal:
             return attention_mask
         return attention_mask.bool()[:, None, None].expand(-1, 1, attention_mask.size(1), -1)
 
@@ -215,26 +212,17 @@ class SentenceModel(nn.Module):
 
         def embed(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
             if not packed:
-                return self.embed(input_ids, attention_mask, self.pooler)
+                return self.embed(input_ids, attention_mask, self.pooler, self.unpooled)
             outputs = encode_packed(self.encoder, input_ids, attention_mask, self.pooler)
-            return pool(self.pooler, outputs, attention_mask, self.head)
+            return pool(self.pooler, outputs, attention_mask, self.head, unpooled=self.unpooled)
 
         z = in_chunks(embed, chunking, rows(attention_mask), rows(input_ids))
         outputs = {"embeddings": z.view(num_sent, batch, -1).transpose(0, 1)}
         if mlm_input_ids is not None:
-            losses = in_chunks(
-                self._masked_lm_losses, self.chunking, rows(attention_mask), rows(mlm_input_ids), rows(mlm_labels)
-            )
-            # The mean over masked tokens of all processes, whose gradients will be averaged.
-            masked = sum_over_processes((mlm_labels != IGNORED).sum()).clamp(min=1)
-            outputs["mlm_loss"] = losses.sum() * world_size() / masked
+            predict = partial(losses_of_rows, self.masked_lm, self._mask)
+            losses = in_chunks(predict, self.chunking, *map(rows, (attention_mask, mlm_input_ids, mlm_labels)))
+            outputs["mlm_loss"] = mean_over_masked(losses, mlm_labels)
         return outputs
-
-    def _masked_lm_losses(self, attention_mask: Tensor, input_ids: Tensor, labels: Tensor) -> Tensor:
-        """The summed masked-LM loss of each row: (rows, length) -> (rows,)."""
-        logits = self.masked_lm(input_ids=input_ids, attention_mask=self._mask(attention_mask)).logits
-        losses = F.cross_entropy(logits.float().transpose(1, 2), labels, reduction="none", ignore_index=IGNORED)
-        return losses.sum(dim=1)
 
     def save_pretrained(self, folder: str | Path, *, recorded_pooler: str) -> None:
         """Writes a plain Hugging Face folder that sentence-transformers loads too, and heads without a place there.
@@ -256,8 +244,9 @@ class SentenceModel(nn.Module):
         if heads:
             save_file(heads, Path(folder) / HEADS_FILE)
         write_sentence_transformers_files(
-            folder, self.encoder.config, max_length=self.max_length, pooler=recorded_pooler, head=self.tanh_head()
-        )
+            folder, self.encoder.config, max_length=self.max_length, pooler=recorded_pooler, head=self.tanh_head(),
+            prompt=self.prompt, include_prompt=self.include_prompt,
+        )  # fmt: skip
         for file in Path(folder).rglob("*.safetensors"):
             follow_umask(file)
 

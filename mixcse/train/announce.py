@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mixcse.base.console import say, warn
-from mixcse.model.lora import trained_share
+from mixcse.model.lora import adapted_layers, trained_share
 from mixcse.names import HELD_OUT_LOSS
 from mixcse.train.callbacks import shown
 from mixcse.train.folder import REPORT_FILE
@@ -26,11 +26,14 @@ def announce(trainer: MixCSETrainer, checkpoint: Path | None) -> None:
     if checkpoint is not None:
         say(f"continuing from {checkpoint}")
     if trainer.model.adapters is not None:
-        say(f"adapters and heads alone are trained: {trained_share(trainer.model)}")
+        where = ", ".join(adapted_layers(trainer.model.adapters))
+        say(f"adapters and heads alone are trained: {trained_share(trainer.model)}; adapters are in {where}")
+    if trainer.model.prompt:
+        say(f"before each sentence: {trainer.model.prompt!r}")
     if trainer.measures.views_are_equal():
         warn(
             "without dropout the two views of a sentence are the same, and nothing is learned from them; "
-            "give the encoder some, such as --dropout 0.1"
+            "give the encoder some, such as --dropout 0.1, or adapters, which have their own (--lora_rank 16)"
         )
     if trainer.measures.held_out is not None:
         if trainer.eval_dataset.missing:

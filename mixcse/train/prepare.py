@@ -6,8 +6,8 @@ import torch
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, TrainerCallback
 
+from mixcse.base.console import say
 from mixcse.base.errors import UserError
-from mixcse.base.fields import warn_of_idle
 from mixcse.data.batch import ContrastiveCollator
 from mixcse.data.reading import expand_files
 from mixcse.data.rows import hold_out
@@ -15,6 +15,8 @@ from mixcse.evaluate.dev import DevSets
 from mixcse.model.chunking import LENGTH_CHUNKS, Chunking
 from mixcse.model.fast_dropout import use_fast_dropout
 from mixcse.model.packing import can_pack
+from mixcse.model.pooling import check_pooler
+from mixcse.model.prompts import left_out_of_pooling
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import HELD_OUT_LOSS, SHORTEST_INPUT
 from mixcse.options import DataArguments, ModelArguments
@@ -23,9 +25,12 @@ from mixcse.train.gpu_recipe import compile_where_it_pays
 from mixcse.train.hub import check_hub
 from mixcse.train.trainer import MixCSETrainer
 
+USUAL_DROPOUT = 0.1  # BERT's
+RANK_OF_DECODERS = 16  # of adapters; their weights in full seldom fit a GPU
+
 
 def check_options(model_args: ModelArguments, data_args: DataArguments, args: TrainArguments) -> None:
-    """Raises UserError for options that cannot be run; warns of those that do nothing."""
+    """Raises UserError for options that cannot be run."""
     if not args.do_train:
         raise UserError("--do_train is off: nothing to do; evaluation.py scores a trained folder")
     if not data_args.train_file and not data_args.dataset_name:
@@ -38,7 +43,6 @@ def check_options(model_args: ModelArguments, data_args: DataArguments, args: Tr
     check_hub(args)
     if args.gpu_recipe:
         data_args.pad_to_max_length = True  # one shape
-    warn_of_idle(model_args, data_args, args)
 
 
 def check_devices(args: TrainArguments) -> None:
@@ -82,11 +86,26 @@ def load_dev_sets(data_args: DataArguments, args: TrainArguments) -> DevSets | N
 
 def load_model(model_args: ModelArguments, data_args: DataArguments) -> SentenceModel:
     """The model that training starts from, with the heads it needs; raises UserError if options do not fit it."""
-    model = SentenceModel.from_pretrained(model_args.model_name_or_path, dropout=model_args.dropout, **model_args.hub)
+    model = SentenceModel.from_pretrained(
+        model_args.model_name_or_path, dropout=model_args.dropout, usual_dropout=USUAL_DROPOUT, **model_args.hub
+    )
+    check_pooler(model_args.pooler_type, model.encoder, is_causal=model.is_causal)
     if not SHORTEST_INPUT <= data_args.max_seq_length <= model.max_length:
         raise UserError(
             f"--max_seq_length {data_args.max_seq_length} is outside {SHORTEST_INPUT} to {model.max_length}, "
             "the model's limit"
+        )
+    if model_args.prompt is not None:
+        model.prompt = model_args.prompt
+    model.unpooled = left_out_of_pooling(
+        model.prompt, model.tokenizer, pooler=model_args.pooler_type, max_length=data_args.max_seq_length,
+        include_prompt=model.include_prompt,
+    )  # fmt: skip
+    if model.is_causal and model_args.lora_rank is None:
+        model_args.lora_rank = min(RANK_OF_DECODERS, model.encoder.config.hidden_size)
+        say(
+            f"a decoder: adapters of rank {model_args.lora_rank} are trained (--lora_rank 0: all its weights); they "
+            "want a larger --learning_rate than an encoder's weights, such as 3e-4"
         )
     if (model_args.lora_rank or 0) > model.encoder.config.hidden_size:
         raise UserError(
@@ -97,7 +116,7 @@ def load_model(model_args: ModelArguments, data_args: DataArguments) -> Sentence
         raise UserError(f"--do_mlm: the tokenizer of {model_args.model_name_or_path} has no mask token; drop the flag")
     mlm_from = model_args.model_name_or_path if model_args.do_mlm else None
     model.prepare_training(model_args.pooler_type, mlm_from=mlm_from, **model_args.hub)
-    if model_args.lora_rank is not None:
+    if model_args.lora_rank:
         model.add_adapters(
             rank=model_args.lora_rank,
             alpha=model_args.lora_alpha,

@@ -6,13 +6,15 @@ from pathlib import Path
 from time import perf_counter
 
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
+from transformers import TrainerCallback, set_seed
 
 from mixcse.base.console import quiet_libraries, say
 from mixcse.base.errors import UserError
+from mixcse.base.fields import warn_of_idle
 from mixcse.base.group import from_main_process, leave
 from mixcse.data.reading import expand_files
 from mixcse.data.tokens import corpus_states, load_training_data
+from mixcse.model.sentence_model import SentenceModel
 from mixcse.options import DataArguments, ModelArguments
 from mixcse.train import ending
 from mixcse.train.announce import announce
@@ -65,7 +67,8 @@ def train(
             return
         set_seed(args.seed)
         model = load_model(model_args, data_args)
-        data = _load_data(data_args, args, model.tokenizer, states)
+        warn_of_idle(model_args, data_args, args)
+        data = _load_data(data_args, args, model, states)
         args.eval_on_start = args.eval_on_start and checkpoint is None
         start, taken = perf_counter(), TakeFolder(folder, checkpoint)
         with ending.unless_it_began(taken):
@@ -98,13 +101,11 @@ def _where_it_stands(
     return from_main_process((folder.finished, newest_usable(folder.path)) if args.should_save else None)
 
 
-def _load_data(
-    data_args: DataArguments, args: TrainArguments, tokenizer: PreTrainedTokenizerBase, states: list
-) -> Dataset:
+def _load_data(data_args: DataArguments, args: TrainArguments, model: SentenceModel, states: list) -> Dataset:
     """The token ids of the training sentences; raises UserError if the files are no longer in these states."""
     with args.main_process_first(desc="tokenising"):  # the others read what it has cached
         overwrite = data_args.overwrite_cache and args.should_save
-        data, found = load_training_data(data_args, tokenizer, overwrite_cache=overwrite)
+        data, found = load_training_data(data_args, model.tokenizer, prompt=model.prompt, overwrite_cache=overwrite)
     if corpus_states(data_args) != states:
         raise UserError(f"{data_args.source}: it changed while it was read; run the same command again")
     say(found.report(removed=data_args.dedupe))

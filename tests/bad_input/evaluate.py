@@ -59,8 +59,8 @@ def _truncated(content: bytes) -> bytes:
 
 
 CASES = [
-    _bare("no model", ("evaluate",), "the following arguments are required: --model_name_or_path"),
-    _bare("a model without a name", (*EVALUATE, "--model_name_or_path", ""), "--model_name_or_path is empty"),
+    _bare("no model", ("evaluate",), "the following arguments are required: --model/--model_name_or_path"),
+    _bare("a model without a name", (*EVALUATE, "--model_name_or_path", ""), "--model is empty"),
     _bare("a model there is not", (*EVALUATE, "--model_name_or_path", "nobody-has-this"), "nobody-has-this: no such"),
     _bare("a task there is not", (*EVALUATE, "--tasks", "NoTask"), "--tasks: unknown task 'NoTask'; known: STS12"),
     _bare("no tasks", (*EVALUATE, "--tasks"), "nothing to score: name tasks with --task_set or --tasks"),

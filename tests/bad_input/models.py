@@ -185,7 +185,7 @@ KINDS = [
     _broken(
         "a decoder",
         _architecture(GPT2Model, GPT2Config(vocab_size=100, n_embd=16, n_layer=1, n_head=2, n_positions=64)),
-        "a decoder (gpt2), whose tokens see only what is before them; choose an encoder",
+        "a decoder (gpt2), whose first token sees nothing of a sentence: pooler cls has nothing to read; choose last",
     ),
     _broken(
         "an encoder and a decoder: T5",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from properties import examples
 
 from mixcse.data.batch import ContrastiveCollator, pad_rows
-from mixcse.model.sentence_model import IGNORED
+from mixcse.model.masked_lm import IGNORED
 
 CLS, SEP, MASK = 2, 3, 4  # of the tokenizer in conftest.py
 WORDS = st.integers(5, 40)

@@ -124,12 +124,12 @@ def test_what_a_process_cannot_do_is_said(encoder, in_threads, monkeypatch):
 
 def test_processes_are_new_when_the_model_is(tiny_bert):
     encoder = SentenceEncoder(SentenceModel.from_pretrained(tiny_bert))
-    before = workers.key(encoder.model, ["cpu"], "avg", 9)
-    assert workers.key(encoder.model, ["cpu"], "avg", 9) == before
-    assert workers.key(encoder.model, ["cpu", "cpu"], "avg", 9) != before
+    before = workers.key(encoder.model, ["cpu"])
+    assert workers.key(encoder.model, ["cpu"]) == before
+    assert workers.key(encoder.model, ["cpu", "cpu"]) != before
     with torch.no_grad():
         encoder.model.encoder.embeddings.word_embeddings.weight.mul_(2)
-    assert workers.key(encoder.model, ["cpu"], "avg", 9) != before
+    assert workers.key(encoder.model, ["cpu"]) != before
 
 
 def test_processes_are_for_a_cpu():

@@ -122,10 +122,15 @@ def test_dropout_is_what_is_asked_for(family, folders):
 def test_views_without_dropout_are_spoken_of(folders, command, capsys, tmp_path):
     command += ["--model_name_or_path", str(folders["modernbert"]), "--max_steps", "2", "--max_seq_length", "20"]
     training.main(command)
+    said = capsys.readouterr().err
+    assert "has no dropout switched on; it is trained with --dropout 0.1" in said
+    assert "warning: without dropout" not in said
+    command += ["--overwrite_output_dir", "--dropout", "0"]
+    training.main(command)
     assert "warning: without dropout the two views of a sentence are the same" in capsys.readouterr().err
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("a,b\n" + "the cat,the dog\na mat,a cat\n" * 8)
-    training.main([*command, "--overwrite_output_dir", "--train_file", str(pairs)])
+    training.main([*command, "--train_file", str(pairs)])
     assert "two views" not in capsys.readouterr().err
 
 

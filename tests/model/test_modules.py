@@ -84,9 +84,23 @@ def test_a_default_prompt(tmp_path, tiny_bert):
     ours = assert_equal_embeddings(tmp_path, theirs)
     assert ours.prompt == "the cat: "
     assert ours.fingerprint() != SentenceEncoder(tiny_bert, pooler="avg", max_seq_length=20).fingerprint()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "lasttoken", "cls"])
+def test_a_prompt_that_is_left_out_of_pooling(tmp_path, tiny_bert, pooling):
+    save(tmp_path, tiny_bert, pooling=pooling, prompts={"query": "the cat: "}, default_prompt_name="query")
     change(tmp_path / "1_Pooling" / "config.json", include_prompt=False)
-    with pytest.raises(UserError, match="1_Pooling leaves the prompt out of pooling, which is not known here"):
-        SentenceEncoder(tmp_path)
+    theirs = sentence_transformers.SentenceTransformer(str(tmp_path), device="cpu").eval()
+    if pooling == "cls":
+        with pytest.raises(UserError, match="leaves its prompt out of pooling, and pooler cls_before_pooler reads"):
+            SentenceEncoder(tmp_path).encode(["a dog"])
+        return
+    ours = assert_equal_embeddings(tmp_path, theirs)
+    other = {"prompt": "a dog and a cat: "}  # of another length
+    np.testing.assert_allclose(ours.encode(TEXTS, **other), theirs.encode(TEXTS, **other), atol=1e-5)
+    two = ours.encode(TEXTS, processes=2)
+    ours.close()
+    np.testing.assert_allclose(two, theirs.encode(TEXTS), atol=1e-5)
 
 
 @pytest.mark.parametrize("lower_case", [False, True])

@@ -211,6 +211,7 @@ def test_two_launched_processes_train_as_one(still_bert, toy_sentences, tmp_path
     """Each with half of every batch, which it encodes a few rows at a time."""
     two, one = tmp_path / "two", tmp_path / "one"
     command = [*two_epochs(tmp_path, toy_sentences), "--model_name_or_path", str(still_bert), "--eval_steps", "3"]
+    command += ["--dropout", "0"]
     command += ["--optim", "sgd", "--learning_rate", "0.03"]
     halves = ["--per_device_train_batch_size", "4", "--embedding_chunk_size", "3", "--output_dir", str(two)]
     lines = launched(str(ROOT / "train.py"), [*command, *halves], tmp_path)
