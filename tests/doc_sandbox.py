@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from conftest import write_toy_senteval
 from doc_pages import ROOT
+from families import write_decoder
 
 from mixcse.data.fetch import CORPUS
 from senteval.tasks import TASKS
 
 # Under these names lies a tiny random BERT: a folder goes before a model of the Hub.
 MODELS = ("bert-base-uncased", "xlm-roberta-base", "answerdotai/ModernBERT-base", "ENCODER")
+DECODER = "Qwen/Qwen3-0.6B"
 DATA_SET = "fancyzhx/ag_news"
 TREC_LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 COUNTS = {name: dict.fromkeys(("train", "dev", "test"), 24) for name in ("STSBenchmark", "SICKRelatedness")}
@@ -27,6 +29,7 @@ def fill_sandbox(folder: Path, tiny_bert: Path, trained: Path, sentences: list[s
     for name in MODELS:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).symlink_to(tiny_bert)
+    write_decoder(folder / DECODER, "qwen3", max_position_embeddings=128)
     shutil.copytree(trained, folder / "result" / "demo")
     shutil.copytree(ROOT / "data" / "sample", folder / "data" / "sample")
     (folder / "results").mkdir()

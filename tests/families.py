@@ -129,6 +129,7 @@ def write_decoder(folder: Path, family: str, **changes: object) -> Path:
     """A folder with a random decoder of the family."""
     names, around = DECODERS[family]
     tokenizer = byte_level(names, around, ROBERTA)
+    tokenizer.model_max_length = changes.get("max_position_embeddings", LENGTH)
     sizes = SIZES | {"vocab_size": len(tokenizer), "head_dim": 8, "num_key_value_heads": 1}
     special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
     torch.manual_seed(0)

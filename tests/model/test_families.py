@@ -31,7 +31,7 @@ OTHERWISE = {
     "mpnet": ["--pooler_type", "cls_before_pooler", "--embedding_chunk_size", "6"],
     "roberta": ["--pooler_type", "avg_first_last"],
     "modernbert": ["--pooler_type", "avg", "--gradient_checkpointing", "True", "--dropout", "0.1"],
-    "xlm-roberta": ["--pooler_type", "cls_before_pooler", "--gradient_checkpointing", "True"],
+    "xlm-roberta": ["--pooler_type", "avg", "--prompt", "the cat: "],  # as E5
     "deberta-v2": ["--pooler_type", "avg_first_last", "--pad_to_max_length"],
 }
 
