@@ -127,7 +127,7 @@ def byte_level(names: dict[str, object], around: str, special: list[str]) -> Pre
 
 def write_decoder(folder: Path, family: str, **changes: object) -> Path:
     """A folder with a random decoder of the family."""
-    names, around = DECODERS[family]
+    names, around = DECODERS.get(family, DECODERS["llama"])
     tokenizer = byte_level(names, around, ROBERTA)
     tokenizer.model_max_length = changes.get("max_position_embeddings", LENGTH)
     sizes = SIZES | {"vocab_size": len(tokenizer), "head_dim": 8, "num_key_value_heads": 1}

@@ -25,9 +25,10 @@ def load_training_data(
     """Rows of `input_ids`: one, two or three token lists, cut to `max_seq_length`; and the corpus's duplicates.
 
     The prompt stands before each sentence.  An empty sentence is a single space, as released.  Both the
-    text and the tokens live in the `datasets` cache on disk: memory does not grow with the corpus, and
-    a second run with the same data and tokenizer reads them back.  A cache that cannot be written to is
-    replaced by a temporary one, with a warning.  With `dedupe` the rows found are left out, the others keep their order.
+    text and the tokens live in the `datasets` cache on disk: memory does not grow with the corpus, and a
+    second run with the same data and tokenizer reads them back.  A cache that cannot be written to is
+    replaced by a temporary one, with a warning.  With `dedupe` the rows found are left out, the others
+    keep their order.
 
     Raises:
         UserError: a file is missing, of another kind, not UTF-8, malformed or too short; a data set cannot be had;

@@ -164,8 +164,13 @@ def _without_loading_bar() -> Iterator[None]:
         logging.set_tqdm_hook(before)
 
 
+def dropout_fields(config: PreTrainedConfig) -> list[str]:
+    """The names of the probabilities of dropout within the encoder."""
+    return [field for field in config.to_dict() if DROPOUT.fullmatch(field)]
+
+
 def _set_dropout(name: str, config: PreTrainedConfig, asked: float | None, usual: float | None) -> None:
-    fields = [field for field in config.to_dict() if DROPOUT.fullmatch(field)]
+    fields = dropout_fields(config)
     if asked is not None and not fields:
         raise UserError(f"--dropout: the config.json of {name} has no dropout probability; leave it out")
     if asked is None and usual and fields and not any(getattr(config, field) for field in fields):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from mixcse.base.errors import UserError, first_line
 
@@ -23,7 +24,9 @@ ADAPTER_WEIGHTS = f"{ADAPTER_FOLDER}/adapter_model.safetensors"
 ADAPTER_FILES = (ADAPTER_WEIGHTS, f"{ADAPTER_FOLDER}/adapter_config.json", f"{ADAPTER_FOLDER}/README.md")
 # sentence-transformers' guide to peft: rank 64, alpha 128, dropout 0.1.
 ALPHA_PER_RANK, DROPOUT = 2, 0.1
-TARGETS = "all-linear"  # QLoRA (Dettmers et al., NeurIPS 2023), section 4: all of them are needed
+# All of them are needed (QLoRA: Dettmers et al., NeurIPS 2023, section 4).  By their names: peft's "all-linear" takes
+# experts that are one tensor, too, and has no dropout for these.
+LINEAR = (nn.Linear, Conv1D)
 POOLER = r"pooler\..*"  # has fresh weights, which are trained in full
 
 
@@ -50,16 +53,16 @@ def with_adapters(
     except ImportError as error:
         raise UserError('--lora_rank needs peft: pip install "mixcse[lora]", or leave the option out') from error
     names = [name for name, _ in encoder.named_modules()]
+    linear = sorted({name.rpartition(".")[2] for name, module in encoder.named_modules() if type(module) in LINEAR})
     for target in targets or ():
         if not any(name == target or name.endswith(f".{target}") for name in names):
-            linear = {name.rpartition(".")[2] for name, module in encoder.named_modules() if type(module) is nn.Linear}
-            raise UserError(f"--lora_target_modules: no layer is named {target}; there are {', '.join(sorted(linear))}")
+            raise UserError(f"--lora_target_modules: no layer is named {target}; there are {', '.join(linear)}")
     config = LoraConfig(
         task_type="FEATURE_EXTRACTION",
         r=rank,
         lora_alpha=ALPHA_PER_RANK * rank if alpha is None else alpha,
         lora_dropout=DROPOUT if dropout is None else dropout,
-        target_modules=targets or TARGETS,
+        target_modules=targets or linear,
         exclude_modules=POOLER,
     )
     try:
@@ -67,7 +70,7 @@ def with_adapters(
             warnings.simplefilter("ignore")  # that there is no pooler to leave out, say
             return get_peft_model(encoder, config)
     except ValueError as error:
-        named = f"--lora_target_modules: {' '.join(targets or [TARGETS])}"
+        named = f"--lora_target_modules: {' '.join(targets or linear)}"
         raise UserError(f"{named}; peft has adapters for linear layers, not for these ({first_line(error)})") from error
 
 

@@ -14,6 +14,7 @@ from mixcse.data.rows import hold_out
 from mixcse.evaluate.dev import DevSets
 from mixcse.model.chunking import LENGTH_CHUNKS, Chunking
 from mixcse.model.fast_dropout import use_fast_dropout
+from mixcse.model.loading import dropout_fields
 from mixcse.model.packing import can_pack
 from mixcse.model.pooling import check_pooler
 from mixcse.model.prompts import left_out_of_pooling
@@ -26,7 +27,7 @@ from mixcse.train.hub import check_hub
 from mixcse.train.trainer import MixCSETrainer
 
 USUAL_DROPOUT = 0.1  # BERT's
-RANK_OF_DECODERS = 16  # of adapters; their weights in full seldom fit a GPU
+USUAL_RANK = 16  # of adapters, for decoders, whose weights in full seldom fit a GPU, and for models without dropout
 
 
 def check_options(model_args: ModelArguments, data_args: DataArguments, args: TrainArguments) -> None:
@@ -101,11 +102,12 @@ def load_model(model_args: ModelArguments, data_args: DataArguments) -> Sentence
         model.prompt, model.tokenizer, pooler=model_args.pooler_type, max_length=data_args.max_seq_length,
         include_prompt=model.include_prompt,
     )  # fmt: skip
-    if model.is_causal and model_args.lora_rank is None:
-        model_args.lora_rank = min(RANK_OF_DECODERS, model.encoder.config.hidden_size)
+    if model_args.lora_rank is None and (model.is_causal or not dropout_fields(model.encoder.config)):
+        model_args.lora_rank = min(USUAL_RANK, model.encoder.config.hidden_size)
+        why = "a decoder" if model.is_causal else "no dropout in its configuration, and adapters have their own"
         say(
-            f"a decoder: adapters of rank {model_args.lora_rank} are trained (--lora_rank 0: all its weights); they "
-            "want a larger --learning_rate than an encoder's weights, such as 3e-4"
+            f"{why}: adapters of rank {model_args.lora_rank} are trained (--lora_rank 0: all its weights); they want a "
+            "larger --learning_rate than an encoder's weights, such as 3e-4"
         )
     if (model_args.lora_rank or 0) > model.encoder.config.hidden_size:
         raise UserError(

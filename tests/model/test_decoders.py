@@ -15,6 +15,7 @@ import senteval
 from mixcse import SentenceEncoder, cli
 from mixcse.base.errors import UserError
 from mixcse.model.sentence_model import SentenceModel
+from mixcse.train import prepare as preparation
 from mixcse.train import run as training
 
 pytestmark = pytest.mark.usefixtures("bare_runs")
@@ -79,6 +80,25 @@ def test_adapters_are_the_default(family, folders, command, tmp_path, capsys):
     out = tmp_path / "out"
     assert (out / "adapter" / "adapter_model.safetensors").is_file()
     np.testing.assert_allclose(SentenceEncoder(out).encode(SENTENCES), theirs(out).encode(SENTENCES), atol=1e-5)
+
+
+@pytest.mark.parametrize(("family", "sizes"), [("mixtral", {"num_local_experts": 2}), ("lfm2", {})])
+def test_experts_and_decoders_without_dropout(family, sizes, command, tmp_path, capsys):
+    """Experts that are one tensor get no adapters; where a configuration knows no dropout, the adapters' is enough."""
+    folder = write_decoder(tmp_path / family, family, **sizes)
+    training.main([*command, *options_for(folder, "--max_steps", "2")])
+    said = capsys.readouterr().err
+    assert ("has no dropout switched on" in said) == (family == "mixtral")
+    assert "warning: without dropout" not in said
+    out = tmp_path / "out"
+    np.testing.assert_allclose(SentenceEncoder(out).encode(SENTENCES), theirs(out).encode(SENTENCES), atol=1e-5)
+
+
+def test_an_encoder_whose_configuration_knows_no_dropout(tiny_bert, command, monkeypatch, capsys):
+    monkeypatch.setattr(preparation, "dropout_fields", lambda config: [])
+    training.main([*command, "--max_steps", "2"])
+    said = capsys.readouterr().err
+    assert "no dropout in its configuration, and adapters have their own: adapters of rank 16 are trained" in said
 
 
 def test_a_run_with_adapters_a_prompt_and_the_last_token(folders, command, tmp_path, monkeypatch):
