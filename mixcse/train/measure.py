@@ -82,7 +82,10 @@ class Measures:
 
     def views_are_equal(self) -> bool:
         """Whether the two views of a sentence are, for there is no dropout; never of sentences given in pairs."""
-        if len(self.data[0]["input_ids"]) > 1:
+        adapters = self.model.adapters
+        # Fresh adapters add nothing, whatever they drop: their dropout tells views apart from the second step on.
+        dropping = adapters is not None and getattr(adapters.peft_config["default"], "lora_dropout", 0)
+        if len(self.data[0]["input_ids"]) > 1 or dropping:
             return False
         ((first, second),) = self._each(self.data.select([0]), 1, lambda z: z[0])
         return torch.allclose(first, second)
