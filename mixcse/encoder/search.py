@@ -46,7 +46,7 @@ class Searching:
         Args:
             sentences: a list, or a file that `mixcse.data.reading.iter_sentences` reads.
             faiss: see `SentenceIndex`.
-            options: `batch_size`, `processes`, `devices`, as for `encode`.
+            options: `batch_size`, `prompt`, `processes`, `devices`, as for `encode`.
 
         Raises:
             UserError: the file cannot be read, the model gives NaN, or faiss is not there or makes no such index.
@@ -69,7 +69,7 @@ class Searching:
             raise TypeError(f"index is a SentenceIndex or None, not {type(index).__name__}; load_index reads one")
         if index is not None and index.fingerprint != self.fingerprint():
             raise UserError(
-                f"{index.name} is of another encoder: model, pooler, max_seq_length and dtype have to be those that "
+                f"{index.name} is of another encoder: model, pooler, max_seq_length, prompt and dtype have to be those that "
                 "it was built with; load it with that one, or build it again"
             )
         self._index = index
@@ -94,7 +94,7 @@ class Searching:
         Args:
             top_k: at most so many.
             threshold: only those with a cosine of at least this.
-            options: of `encode`: `batch_size`, `show_progress`, `processes`, `devices`.
+            options: of `encode`: `batch_size`, `prompt`, `show_progress`, `processes`, `devices`.
 
         Raises:
             UserError: there is no index, or the model gives NaN or infinity for a query.

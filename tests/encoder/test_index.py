@@ -170,3 +170,17 @@ def test_an_index_is_of_one_encoder(encoder, tiny_bert, tmp_path):
     encoder.index = None
     with pytest.raises(UserError, match="no index"):
         encoder.search("a")
+
+
+def test_prompts_of_queries_and_of_what_is_searched(tiny_bert, tmp_path, toy_sentences):
+    encoder, plain = SentenceEncoder(tiny_bert, prompt="the cat: "), SentenceEncoder(tiny_bert)
+    encoder.build_index(toy_sentences[:9], prompt="a dog: ")
+    (hit,) = encoder.search(toy_sentences[3], top_k=1)
+    queries = plain.encode(["the cat: " + toy_sentences[3]], normalize=True)
+    scores = queries @ plain.encode(["a dog: " + sentence for sentence in toy_sentences[:9]], normalize=True).T
+    assert (hit.position, hit.score) == (scores.argmax(), pytest.approx(scores.max(), abs=1e-5))
+    (own,) = encoder.search(toy_sentences[3], top_k=1, prompt="a dog: ")
+    assert (own.position, own.score) == (3, pytest.approx(1, abs=1e-5))
+    encoder.index.save(tmp_path / "index")
+    with pytest.raises(UserError, match="is of another encoder: model, pooler, max_seq_length, prompt"):
+        plain.load_index(tmp_path / "index")
