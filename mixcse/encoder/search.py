@@ -69,8 +69,8 @@ class Searching:
             raise TypeError(f"index is a SentenceIndex or None, not {type(index).__name__}; load_index reads one")
         if index is not None and index.fingerprint != self.fingerprint():
             raise UserError(
-                f"{index.name} is of another encoder: model, pooler, max_seq_length, prompt and dtype have to be those that "
-                "it was built with; load it with that one, or build it again"
+                f"{index.name} is of another encoder: model, pooler, max_seq_length, prompt and dtype have to be those "
+                "that it was built with; load it with that one, or build it again"
             )
         self._index = index
 
