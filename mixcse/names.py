@@ -2,6 +2,8 @@
 
 VARIANTS = ("released", "adaptive", "paper", "simcse")  # explained in mixcse/objective.py
 MIXED_VIEWS = ("both", "first", "second")
+MIX_WITH = ("next", "hardest")
+OF_OBJECTIVE = {"variant": VARIANTS, "mixed_views": MIXED_VIEWS, "mix_with": MIX_WITH}
 # Explained in mixcse/model/pooling.py.
 POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "max", "last")
 PADDING = ("auto", "none", "chunks", "batch")  # of a training batch; explained in mixcse/train/run.py

@@ -34,6 +34,11 @@ OBJECTIVES = {
     for num_sent in (2, 3)
     for stop_gradient in (True, False)
 }  # fmt: skip
+OBJECTIVES |= {
+    f"{name}-hardest": objective | {"mix_with": "hardest"}
+    for name, objective in OBJECTIVES.items()
+    if objective["variant"] != "simcse" and objective["mixed_views"] == "both" and objective["num_sent"] == 2
+}
 
 
 def own_slice():

@@ -61,9 +61,9 @@ def found(model, loss, batch, seed=0, factor=1):
     return {"loss": value.detach()} | gradients
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("variant", "mix_with"), [*((name, "next") for name in VARIANTS), ("released", "hardest")])
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_it_is_the_objective_of_our_trainer(count, variant, model, folder, columns):
+def test_it_is_the_objective_of_our_trainer(count, variant, mix_with, model, folder, columns):
     """Dropout included: rows lie in the same order in the one forward pass."""
     ours = SentenceModel.from_pretrained(folder).double().train()
     ours.pooler = "avg"  # where the first token alone is read, the last layer draws less dropout
@@ -71,9 +71,9 @@ def test_it_is_the_objective_of_our_trainer(count, variant, model, folder, colum
     tokenized = ours.tokenizer(sentences, padding=True, return_tensors="pt")
     torch.manual_seed(0)
     z = ours(*(tokenized[name].view(11, count, -1) for name in ("input_ids", "attention_mask")))["embeddings"]
-    expected = contrastive_loss(z, temperature=0.1, mixing_lambda=0.3, variant=variant)
+    expected = contrastive_loss(z, temperature=0.1, mixing_lambda=0.3, variant=variant, mix_with=mix_with)
     torch.manual_seed(0)
-    loss = MixedNegativesLoss(model, scale=10.0, mixing_lambda=0.3, variant=variant)
+    loss = MixedNegativesLoss(model, scale=10.0, mixing_lambda=0.3, variant=variant, mix_with=mix_with)
     assert_equal(loss(features(model, columns[:count]), None), expected)
 
 

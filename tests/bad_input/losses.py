@@ -65,6 +65,7 @@ OBJECTIVE = [
             ("hard_negative_weight", -INFINITY, "hard_negative_weight must be finite, not"),
             ("variant", "mixcse", "variant must be one of released, adaptive, paper, simcse, not"),
             ("mixed_views", "third", "mixed_views must be one of"),
+            ("mix_with", "closest", "mix_with must be one of next, hardest, not 'closest'"),
         )
     ),
     *(

@@ -26,6 +26,7 @@ def test_the_released_command_means_what_it_meant():
         "variant": "released",
         "hard_negative_weight": 0.0,
         "mixed_views": "both",
+        "mix_with": "next",
         "stop_gradient": True,
     }
     assert (args.eval_strategy, args.save_strategy, args.eval_steps, args.save_steps) == ("steps", "steps", 125, 125)
