@@ -6,21 +6,22 @@ Contrastive Learning with Mixing Negatives. AAAI 2022, pp. 11730-11738.
     paper              here
     h_i, h'_i          z1[i], z2[i]: two views of sentence i, apart by dropout alone
     tau, lambda        temperature, mixing_lambda
+    j of mix m_i       second[i]: i + 1 modulo N (next), or the j != i of largest cos(h_i, h'_j) (hardest)
+                       first[i], of mixed first views: the same, or of largest cos(h'_i, h_j)
     cos(a, b) / tau    sim(a, b), a matrix: every row of a against every row of b
     sg(.)              .detach(): no gradient flows into a mix
 
-The logits have a row for each of the N sentences; the positive of row i is column
-i.  Their columns come in blocks (indices run modulo N):
+The logits have a row for each of the N sentences, whose positive is in column i of row i, and these columns:
 
-    block                       entry (i, j)
-    1  in-batch                 sim(z1_i, z2_j)
-    2  given hard negatives     sim(z1_i, z3_j), and so on, for each beyond num_sent 2
-    3  mixed second views       sim(z1_i, sg(lambda z2_j + (1 - lambda) z2_{j+1}))
-    4  mixed first views        sim(sg(lambda z1_i + (1 - lambda) z1_{i+1}), z2_j)
+    block             entry (i, j)
+    1 in_batch        sim(z1_i, z2_j)
+    2 given           sim(z1_i, z3_j), and so on: hard negatives, where num_sent is above 2
+    3 mixed_second    sim(z1_i, sg(lambda z2_j + (1 - lambda) z2_{second[j]}))
+    4 mixed_first     sim(sg(lambda z1_i + (1 - lambda) z1_{first[i]}), z2_j)
 
 Variants:
     released   blocks 1 to 4, as the authors' released code computes them
-    adaptive   released, but in mix k lambda_k = lambda * (1 - cos(z1_k, z2_{k+1})) / 2
+    adaptive   its forerunner: where k is mixed with j, lambda_k = lambda * (1 - sg(cos(z1_k, z2_j))) / 2
     paper      blocks 1 and 2, and one column: row i's mix of its own positive
     simcse     blocks 1 and 2 alone (Gao, Yao, Chen: SimCSE. EMNLP 2021)
 """
@@ -32,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixcse.names import MIXED_VIEWS, VARIANTS
+from mixcse.names import check_names
 
 ALL = slice(None)
 
@@ -62,6 +63,7 @@ def logit_blocks(
     variant: str = "released",
     hard_negative_weight: float = 0.0,
     mixed_views: str = "both",
+    mix_with: str = "next",
     stop_gradient: bool = True,
 ) -> dict[str, Tensor]:
     """Scaled cosines of each sentence with its positive and all its negatives.
@@ -73,35 +75,44 @@ def logit_blocks(
             batch, z holds the whole of it in each, and each computes the rows it encoded.
         temperature: tau, above 0.  0.05 in the released script.
         mixing_lambda: the share of the mix's first part, 0 to 1.  0.2: paper, section 4.
-        variant: one of `VARIANTS`.
-        hard_negative_weight: w, added to the logit of row i's own hard negatives (the
-            given one, and in the released variants the two mixes at j = i).
+        variant: one of those above.
+        hard_negative_weight: w, added to the logits of row i's own hard negatives: j = i in blocks 2 to 4.
         mixed_views: which of blocks 3 (`second`) and 4 (`first`) the released variants have.
+        mix_with: j of the mixes: the `next` row, or `hardest`, the negative closest to the anchor.
         stop_gradient: False lets gradients flow into the mixes, for ablation alone.
 
     Returns:
-        The blocks that the variant has, in order: `in_batch`, `given`, `mixed_second` and
-        `mixed_first`, (rows, N) each (`given` for each hard negative), or the paper's `mixed`, (rows, 1).
+        The variant's blocks by name, in order: (rows, N) each, `given` that for each hard
+        negative, the paper's `mixed` (rows, 1).
 
     Raises:
         ValueError: z has another shape or no floats, a name is unknown or a number out of range.
             What z holds is not looked at: NaN gives a loss of NaN.
         TypeError: z is no tensor.
     """
-    _check(z, rows, temperature, mixing_lambda, variant, hard_negative_weight, mixed_views)
+    check_names(variant=variant, mixed_views=mixed_views, mix_with=mix_with)
+    _check(z, rows, temperature, mixing_lambda, hard_negative_weight)
     if z.dtype in (torch.float16, torch.bfloat16):
         z = z.float()
     z1, z2, *given_negatives = z.unbind(dim=1)  # each (N, d)
-    own = torch.eye(len(z), dtype=torch.bool, device=z.device)[rows]  # (rows, N), true at j = i
-    w = hard_negative_weight * own.to(z.dtype)
+    j = torch.arange(len(z), device=z.device)  # (N,)
+    i = j[rows, None]  # (rows, 1)
+    w = hard_negative_weight * (i == j).to(z.dtype)  # (rows, N)
 
     def sim(a: Tensor, b: Tensor) -> Tensor:  # (n, d), (m, d) -> (n, m)
         with torch.autocast(z.device.type, enabled=False):  # full precision whoever calls
             return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
 
-    def mix(z: Tensor, lam: float | Tensor) -> Tensor:  # (N, d) -> (N, d)
-        # The next row stands for "another sentence at random": batches are shuffled.
-        mixed = lam * z + (1 - lam) * z.roll(-1, 0)
+    second = first = j.roll(-1)  # (N,): batches are shuffled, so the next row is any other one
+    if mix_with == "hardest":  # of all rows: the processes that share a batch agree
+        closeness = sim(z1, z2).detach().fill_diagonal_(-math.inf)  # (N, N)
+        second, first = closeness.argmax(1), closeness.argmax(0)
+
+    def mix(z: Tensor, other: Tensor) -> Tensor:  # (N, d), (N,) -> (N, d)
+        lam = mixing_lambda
+        if variant == "adaptive":
+            lam = lam * (1 - F.cosine_similarity(z1, z2[other]).detach()[:, None]) / 2  # (N, 1)
+        mixed = lam * z + (1 - lam) * z[other]
         return mixed.detach() if stop_gradient else mixed
 
     blocks = {"in_batch": sim(z1[rows], z2)}
@@ -109,30 +120,20 @@ def logit_blocks(
         blocks["given"] = torch.cat([sim(z1[rows], z3) + w for z3 in given_negatives], dim=1)
 
     if variant in ("released", "adaptive"):
-        lam = mixing_lambda
-        if variant == "adaptive":
-            # Released code's forerunner; detached there, whatever becomes of the mixes.
-            lam = lam * (1 - F.cosine_similarity(z1, z2.roll(-1, 0)).detach()[:, None]) / 2  # (N, 1)
-        # Two entries of a row compare a mix with a view of the sentence that is 1 - lambda
-        # of it, so they are no negatives.  The released code sets their logits to 0 (not
-        # -inf): exp(0) = 1 of each stays in the denominator.
+        # Where 1 - lambda of a mix is the sentence that it is compared with, it is no negative: the
+        # released code sets the logit to 0 (not -inf), and exp(0) = 1 stays in the denominator.
         if mixed_views in ("both", "second"):
-            holds_own = own.roll(-1, 1)  # true at j = i - 1
-            blocks["mixed_second"] = sim(z1[rows], mix(z2, lam)).masked_fill(holds_own, 0.0) + w
+            blocks["mixed_second"] = sim(z1[rows], mix(z2, second)).masked_fill(second == i, 0.0) + w
         if mixed_views in ("both", "first"):
-            holds_own = own.roll(1, 1)  # true at j = i + 1
-            blocks["mixed_first"] = sim(mix(z1, lam)[rows], z2).masked_fill(holds_own, 0.0) + w
+            blocks["mixed_first"] = sim(mix(z1, first)[rows], z2).masked_fill(first[i] == j, 0.0) + w
     elif variant == "paper":
         h, h_prime = F.normalize(z1, dim=-1), F.normalize(z2, dim=-1)
-        m = F.normalize(mix(h_prime, mixing_lambda), dim=-1)
+        m = F.normalize(mix(h_prime, second), dim=-1)
         blocks["mixed"] = (h * m).sum(-1, keepdim=True)[rows] / temperature  # (rows, 1)
-
     return blocks
 
 
-def _check(
-    z: Tensor, rows: slice, temperature: float, mixing_lambda: float, variant: str, weight: float, mixed_views: str
-) -> None:
+def _check(z: Tensor, rows: slice, temperature: float, mixing_lambda: float, weight: float) -> None:
     if not isinstance(z, Tensor):
         raise TypeError(f"z must be a tensor, not {type(z).__name__}")
     if z.dim() != 3 or z.size(1) < 2 or not z.numel():
@@ -141,10 +142,6 @@ def _check(
         raise ValueError(f"z must hold floating-point numbers, not {z.dtype}")
     if rows.step not in (None, 1) or (rows.start or 0) < 0 or not range(len(z))[rows]:
         raise ValueError(f"rows must be some of the {len(z)} in a row, counted from the front, not {rows}")
-    if variant not in VARIANTS:
-        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, not {variant!r}")
-    if mixed_views not in MIXED_VIEWS:
-        raise ValueError(f"mixed_views must be one of {', '.join(MIXED_VIEWS)}, not {mixed_views!r}")
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be above 0 and finite, not {temperature}")
     if not 0 <= mixing_lambda <= 1:

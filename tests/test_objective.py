@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixcse.objective import VARIANTS, contrastive_logits, contrastive_loss, logit_blocks
+from mixcse.names import VARIANTS
+from mixcse.objective import contrastive_logits, contrastive_loss, logit_blocks
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "mixing_loss.json").read_text())
 SHARED_GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "mixing_loss.json"
