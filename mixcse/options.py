@@ -8,7 +8,7 @@ from typing import Literal
 
 from mixcse.base.errors import UserError
 from mixcse.base.fields import BELOW_ONE, FINITE, Range, above, at_least, check_fields, option, within
-from mixcse.names import LEAST_TEMPERATURE, MIXED_VIEWS, PADDING, POOLERS, VARIANTS
+from mixcse.names import LEAST_TEMPERATURE, MIX_WITH, MIXED_VIEWS, PADDING, POOLERS, VARIANTS
 
 MOST_PROCESSES = max(64, 4 * (os.cpu_count() or 1))  # more would fill the machine
 
@@ -43,6 +43,12 @@ class ModelArguments:
         "Views that the released variants mix; for ablation.",
         choices=MIXED_VIEWS,
         needs=("variant", "released", "adaptive"),
+    )
+    mix_with: str = option(
+        "next",
+        "Other sentence of a mix: the next row, or the hardest, the batch's negative closest to the anchor.",
+        choices=MIX_WITH,
+        needs=("variant", "released", "adaptive", "paper"),
     )
     stop_gradient: bool = option(
         True,
@@ -88,8 +94,8 @@ class ModelArguments:
     @property
     def objective(self) -> dict[str, object]:
         """The keywords of `mixcse.objective.logit_blocks`."""
-        names = ("temperature", "mixing_lambda", "variant", "hard_negative_weight", "mixed_views", "stop_gradient")
-        return {name: getattr(self, name) for name in names}
+        names = "temperature mixing_lambda variant hard_negative_weight mixed_views mix_with stop_gradient"
+        return {name: getattr(self, name) for name in names.split()}
 
     @property
     def test_pooler(self) -> str:

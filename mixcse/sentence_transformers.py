@@ -56,6 +56,7 @@ class MixedNegativesLoss(nn.Module):
         gather_across_devices: make the batches of all processes one, whose rows are each other's
             negatives; gradients are those of one process with the whole batch.  Every process must
             have as many rows (`dataloader_drop_last`).
+        mix_with: the other sentence of a mix: the `next` row, or `hardest`, the negative closest to the anchor.
 
     Raises:
         ValueError: a name is unknown, or a number out of range.
@@ -68,6 +69,7 @@ class MixedNegativesLoss(nn.Module):
         mixing_lambda: float = 0.2,
         variant: str = "released",
         gather_across_devices: bool = False,
+        mix_with: str = "next",
     ) -> None:
         super().__init__()
         if not 0 < scale < inf:
@@ -77,12 +79,14 @@ class MixedNegativesLoss(nn.Module):
         self.mixing_lambda = mixing_lambda
         self.variant = variant
         self.gather_across_devices = gather_across_devices
+        self.mix_with = mix_with
         self._views: tuple[Features, Features] | None = None
         contrastive_loss(torch.ones(2, 2, 1), **self._objective)  # it checks names and numbers
 
     @property
     def _objective(self) -> dict[str, Any]:
-        return {"temperature": self.temperature, "mixing_lambda": self.mixing_lambda, "variant": self.variant}
+        names = ("temperature", "mixing_lambda", "variant", "mix_with")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def temperature(self) -> float:
@@ -124,7 +128,7 @@ class MixedNegativesLoss(nn.Module):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
-        names = ("scale", "mixing_lambda", "variant", "gather_across_devices")
+        names = ("scale", "mixing_lambda", "variant", "gather_across_devices", "mix_with")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -157,8 +161,9 @@ class CachedMixedNegativesLoss(MixedNegativesLoss):
         mini_batch_size: int = 32,
         show_progress_bar: bool = False,
         mini_batch_num_tokens: int | None = None,
+        mix_with: str = "next",
     ) -> None:
-        super().__init__(model, scale, mixing_lambda, variant, gather_across_devices)
+        super().__init__(model, scale, mixing_lambda, variant, gather_across_devices, mix_with)
         counts = {"mini_batch_size": mini_batch_size, "mini_batch_num_tokens": mini_batch_num_tokens}
         for name, value in counts.items():
             if value is not None and (not isinstance(value, int) or value < 1):
