@@ -3,7 +3,6 @@
 VARIANTS = ("released", "adaptive", "paper", "simcse")  # explained in mixcse/objective.py
 MIXED_VIEWS = ("both", "first", "second")
 MIX_WITH = ("next", "hardest")
-OF_OBJECTIVE = {"variant": VARIANTS, "mixed_views": MIXED_VIEWS, "mix_with": MIX_WITH}
 # Explained in mixcse/model/pooling.py.
 POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "max", "last")
 PADDING = ("auto", "none", "chunks", "batch")  # of a training batch; explained in mixcse/train/run.py
@@ -26,3 +25,11 @@ CITATION = """\
     doi = {10.1609/aaai.v36i10.21428},
 }
 """
+
+
+def check_names(**chosen: str) -> None:
+    """Raises ValueError for a name that is none of its option's, which is one of the objective's."""
+    known = {"variant": VARIANTS, "mixed_views": MIXED_VIEWS, "mix_with": MIX_WITH}
+    for option, name in chosen.items():
+        if name not in known[option]:
+            raise ValueError(f"{option} must be one of {', '.join(known[option])}, not {name!r}")

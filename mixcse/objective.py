@@ -6,24 +6,22 @@ Contrastive Learning with Mixing Negatives. AAAI 2022, pp. 11730-11738.
     paper              here
     h_i, h'_i          z1[i], z2[i]: two views of sentence i, apart by dropout alone
     tau, lambda        temperature, mixing_lambda
+    j of mix m_i       second[i]: i + 1 modulo N (next), or the j != i of largest cos(h_i, h'_j) (hardest)
+                       first[i], of mixed first views: the same, or of largest cos(h'_i, h_j)
     cos(a, b) / tau    sim(a, b), a matrix: every row of a against every row of b
     sg(.)              .detach(): no gradient flows into a mix
 
-The logits have a row for each of the N sentences; the positive of row i is column
-i.  Their columns come in blocks, where k' is the sentence that k is mixed with:
+The logits have a row for each of the N sentences, whose positive is in column i of row i, and these columns:
 
-    block                       entry (i, j)
-    1  in-batch                 sim(z1_i, z2_j)
-    2  given hard negatives     sim(z1_i, z3_j), and so on, for each beyond num_sent 2
-    3  mixed second views       sim(z1_i, sg(lambda z2_j + (1 - lambda) z2_j'))
-    4  mixed first views        sim(sg(lambda z1_i + (1 - lambda) z1_i'), z2_j)
-
-    next       k' = k + 1, modulo N: another sentence at random, since batches are shuffled
-    hardest    k' is the in-batch negative closest to k: of z2 the one closest to z1_k, of z1 to z2_k
+    block             entry (i, j)
+    1 in_batch        sim(z1_i, z2_j)
+    2 given           sim(z1_i, z3_j), and so on: hard negatives, where num_sent is above 2
+    3 mixed_second    sim(z1_i, sg(lambda z2_j + (1 - lambda) z2_{second[j]}))
+    4 mixed_first     sim(sg(lambda z1_i + (1 - lambda) z1_{first[i]}), z2_j)
 
 Variants:
     released   blocks 1 to 4, as the authors' released code computes them
-    adaptive   released, but in mix k lambda_k = lambda * (1 - cos(z1_k, z2_k')) / 2
+    adaptive   its forerunner: where k is mixed with j, lambda_k = lambda * (1 - sg(cos(z1_k, z2_j))) / 2
     paper      blocks 1 and 2, and one column: row i's mix of its own positive
     simcse     blocks 1 and 2 alone (Gao, Yao, Chen: SimCSE. EMNLP 2021)
 """
@@ -35,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixcse.names import OF_OBJECTIVE
+from mixcse.names import check_names
 
 ALL = slice(None)
 
@@ -77,42 +75,44 @@ def logit_blocks(
             batch, z holds the whole of it in each, and each computes the rows it encoded.
         temperature: tau, above 0.  0.05 in the released script.
         mixing_lambda: the share of the mix's first part, 0 to 1.  0.2: paper, section 4.
-        variant: one of `VARIANTS`.
-        hard_negative_weight: w, added to the logit of row i's own hard negatives (the
-            given one, and in the released variants the two mixes at j = i).
+        variant: one of those above.
+        hard_negative_weight: w, added to the logits of row i's own hard negatives: j = i in blocks 2 to 4.
         mixed_views: which of blocks 3 (`second`) and 4 (`first`) the released variants have.
-        mix_with: `next` or `hardest`, as above.
+        mix_with: j of the mixes: the `next` row, or `hardest`, the negative closest to the anchor.
         stop_gradient: False lets gradients flow into the mixes, for ablation alone.
 
     Returns:
-        The blocks that the variant has, in order: `in_batch`, `given`, `mixed_second` and
-        `mixed_first`, (rows, N) each (`given` for each hard negative), or the paper's `mixed`, (rows, 1).
+        The variant's blocks by name, in order: (rows, N) each, `given` that for each hard
+        negative, the paper's `mixed` (rows, 1).
 
     Raises:
         ValueError: z has another shape or no floats, a name is unknown or a number out of range.
             What z holds is not looked at: NaN gives a loss of NaN.
         TypeError: z is no tensor.
     """
-    names = {"variant": variant, "mixed_views": mixed_views, "mix_with": mix_with}
-    _check(z, rows, temperature, mixing_lambda, hard_negative_weight, names)
+    check_names(variant=variant, mixed_views=mixed_views, mix_with=mix_with)
+    _check(z, rows, temperature, mixing_lambda, hard_negative_weight)
     if z.dtype in (torch.float16, torch.bfloat16):
         z = z.float()
     z1, z2, *given_negatives = z.unbind(dim=1)  # each (N, d)
-    index = torch.arange(len(z), device=z.device)  # (N,)
-    own = index[rows, None] == index  # (rows, N), true at j = i
-    w = hard_negative_weight * own.to(z.dtype)
+    j = torch.arange(len(z), device=z.device)  # (N,)
+    i = j[rows, None]  # (rows, 1)
+    w = hard_negative_weight * (i == j).to(z.dtype)  # (rows, N)
 
     def sim(a: Tensor, b: Tensor) -> Tensor:  # (n, d), (m, d) -> (n, m)
         with torch.autocast(z.device.type, enabled=False):  # full precision whoever calls
             return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
 
-    def partners(anchors: Tensor, negatives: Tensor) -> Tensor:  # (N, d), (N, d) -> (N,), k' of each k
-        if mix_with == "next":
-            return index.roll(-1)
-        return sim(anchors.detach(), negatives.detach()).fill_diagonal_(-math.inf).argmax(dim=1)
+    second = first = j.roll(-1)  # (N,): batches are shuffled, so the next row is any other one
+    if mix_with == "hardest":  # of all rows: the processes that share a batch agree
+        closeness = sim(z1, z2).detach().fill_diagonal_(-math.inf)  # (N, N)
+        second, first = closeness.argmax(1), closeness.argmax(0)
 
-    def mix(z: Tensor, lam: float | Tensor, partner: Tensor) -> Tensor:  # (N, d) -> (N, d)
-        mixed = lam * z + (1 - lam) * z[partner]
+    def mix(z: Tensor, other: Tensor) -> Tensor:  # (N, d), (N,) -> (N, d)
+        lam = mixing_lambda
+        if variant == "adaptive":
+            lam = lam * (1 - F.cosine_similarity(z1, z2[other]).detach()[:, None]) / 2  # (N, 1)
+        mixed = lam * z + (1 - lam) * z[other]
         return mixed.detach() if stop_gradient else mixed
 
     blocks = {"in_batch": sim(z1[rows], z2)}
@@ -120,29 +120,20 @@ def logit_blocks(
         blocks["given"] = torch.cat([sim(z1[rows], z3) + w for z3 in given_negatives], dim=1)
 
     if variant in ("released", "adaptive"):
-        first, second, lam = partners(z2, z1), partners(z1, z2), mixing_lambda
-        if variant == "adaptive":
-            # Released code's forerunner; detached there, whatever becomes of the mixes.
-            lam = lam * (1 - F.cosine_similarity(z1, z2[second]).detach()[:, None]) / 2  # (N, 1)
-        # A mix and a view of the sentence that is 1 - lambda of it are no negatives.  The released
-        # code sets their logits to 0 (not -inf): exp(0) = 1 of each stays in the denominator.
+        # Where 1 - lambda of a mix is the sentence that it is compared with, it is no negative: the
+        # released code sets the logit to 0 (not -inf), and exp(0) = 1 stays in the denominator.
         if mixed_views in ("both", "second"):
-            holds_own = second == index[rows, None]  # true at j' = i
-            blocks["mixed_second"] = sim(z1[rows], mix(z2, lam, second)).masked_fill(holds_own, 0.0) + w
+            blocks["mixed_second"] = sim(z1[rows], mix(z2, second)).masked_fill(second == i, 0.0) + w
         if mixed_views in ("both", "first"):
-            holds_own = index == first[rows, None]  # true at j = i'
-            blocks["mixed_first"] = sim(mix(z1, lam, first)[rows], z2).masked_fill(holds_own, 0.0) + w
+            blocks["mixed_first"] = sim(mix(z1, first)[rows], z2).masked_fill(first[i] == j, 0.0) + w
     elif variant == "paper":
         h, h_prime = F.normalize(z1, dim=-1), F.normalize(z2, dim=-1)
-        m = F.normalize(mix(h_prime, mixing_lambda, partners(h, h_prime)), dim=-1)
+        m = F.normalize(mix(h_prime, second), dim=-1)
         blocks["mixed"] = (h * m).sum(-1, keepdim=True)[rows] / temperature  # (rows, 1)
-
     return blocks
 
 
-def _check(
-    z: Tensor, rows: slice, temperature: float, mixing_lambda: float, weight: float, names: dict[str, str]
-) -> None:
+def _check(z: Tensor, rows: slice, temperature: float, mixing_lambda: float, weight: float) -> None:
     if not isinstance(z, Tensor):
         raise TypeError(f"z must be a tensor, not {type(z).__name__}")
     if z.dim() != 3 or z.size(1) < 2 or not z.numel():
@@ -151,9 +142,6 @@ def _check(
         raise ValueError(f"z must hold floating-point numbers, not {z.dtype}")
     if rows.step not in (None, 1) or (rows.start or 0) < 0 or not range(len(z))[rows]:
         raise ValueError(f"rows must be some of the {len(z)} in a row, counted from the front, not {rows}")
-    for name, value in names.items():
-        if value not in OF_OBJECTIVE[name]:
-            raise ValueError(f"{name} must be one of {', '.join(OF_OBJECTIVE[name])}, not {value!r}")
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be above 0 and finite, not {temperature}")
     if not 0 <= mixing_lambda <= 1:

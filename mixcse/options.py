@@ -53,7 +53,7 @@ class ModelArguments:
     )
     mix_with: str = option(
         "next",
-        "The other sentence of a mix: the batch's next row, as released, or its hardest negative.",
+        "Other sentence of a mix: the next row, or the hardest, the batch's negative closest to the anchor.",
         choices=MIX_WITH,
         needs=("variant", "released", "adaptive", "paper"),
     )
@@ -101,8 +101,8 @@ class ModelArguments:
     @property
     def objective(self) -> dict[str, object]:
         """The keywords of `mixcse.objective.logit_blocks`."""
-        names = ("temperature", "mixing_lambda", "variant", "hard_negative_weight", "mixed_views", "mix_with")
-        return {name: getattr(self, name) for name in (*names, "stop_gradient")}
+        names = "temperature mixing_lambda variant hard_negative_weight mixed_views mix_with stop_gradient"
+        return {name: getattr(self, name) for name in names.split()}
 
     @property
     def test_pooler(self) -> str:

@@ -56,7 +56,7 @@ class MixedNegativesLoss(nn.Module):
         gather_across_devices: make the batches of all processes one, whose rows are each other's
             negatives; gradients are those of one process with the whole batch.  Every process must
             have as many rows (`dataloader_drop_last`).
-        mix_with: the other sentence of a mix, `next` row or `hardest` negative; see `mixcse.objective`.
+        mix_with: the other sentence of a mix: the `next` row, or `hardest`, the negative closest to the anchor.
 
     Raises:
         ValueError: a name is unknown, or a number out of range.
@@ -80,6 +80,7 @@ class MixedNegativesLoss(nn.Module):
         self.variant = variant
         self.mix_with = mix_with
         self.gather_across_devices = gather_across_devices
+        self.mix_with = mix_with
         self._views: tuple[Features, Features] | None = None
         contrastive_loss(torch.ones(2, 2, 1), **self._objective)  # it checks names and numbers
 
@@ -128,7 +129,7 @@ class MixedNegativesLoss(nn.Module):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
-        names = ("scale", "mixing_lambda", "variant", "mix_with", "gather_across_devices")
+        names = ("scale", "mixing_lambda", "variant", "gather_across_devices", "mix_with")
         return {name: getattr(self, name) for name in names}
 
     @property

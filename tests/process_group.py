@@ -25,12 +25,14 @@ from mixcse.train.signals import Signals
 
 BATCH = 12  # for 2 and for 3 processes
 OBJECTIVES = {
-    f"{variant}-{views}-{num_sent}-{'constant' if stop_gradient else 'flowing'}": {
-        "variant": variant, "mixed_views": views, "stop_gradient": stop_gradient, "num_sent": num_sent,
+    f"{variant}-{views}-{mix_with}-{num_sent}-{'constant' if stop_gradient else 'flowing'}": {
+        "variant": variant, "mixed_views": views, "mix_with": mix_with,
+        "stop_gradient": stop_gradient, "num_sent": num_sent,
         "hard_negative_weight": 0.7, "temperature": 0.2, "mixing_lambda": 0.3,
     }
     for variant in ("released", "adaptive", "paper", "simcse")
     for views in (("both", "second", "first") if variant in ("released", "adaptive") else ("both",))
+    for mix_with in (("next", "hardest") if variant != "simcse" else ("next",))
     for num_sent in (2, 3)
     for stop_gradient in (True, False)
 }  # fmt: skip
@@ -159,7 +161,7 @@ def work(process, processes, folder, model_folder, command):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=process, world_size=processes)
     found = everything()
-    found["constants"] = loss_and_gradients(OBJECTIVES["released-both-2-constant"], gather=gather_as_constants)
+    found["constants"] = loss_and_gradients(OBJECTIVES["released-both-next-2-constant"], gather=gather_as_constants)
     found |= {"rank": rank(), "world_size": world_size(), "heard": from_main_process(f"from {process}")}
     found["sum"] = sum_over_processes(torch.tensor([process, 1])).tolist()
     if model_folder is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixcse.names import MIX_WITH, VARIANTS
+from mixcse.names import MIX_WITH, MIXED_VIEWS, VARIANTS
 from mixcse.objective import contrastive_logits, contrastive_loss, logit_blocks
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "mixing_loss.json").read_text())
@@ -23,53 +23,58 @@ def cos(a, b):
     return (a @ b) / (a.norm() * b.norm())
 
 
-def hardest(anchors, negatives):
-    """Of each row, the other row whose negative is closest to its anchor; a row that is alone has itself."""
-    n = len(anchors)
-    others = [[j for j in range(n) if j != k] or [k] for k in range(n)]
-    return [max(others[k], key=lambda j: cos(anchors[k], negatives[j]).item()) for k in range(n)]
+def unit(v):
+    return v / v.norm()
 
 
-def slow_loss(
-    z, temperature=0.05, mixing_lambda=0.2, variant="released", hard_negative_weight=0.0, mix_with="next", sg=True
-):
-    """METHOD's table, entry by entry, with nothing vectorised; sg: whether mixes are constants."""
+def closest(anchors, others, k):
+    """Of the other rows, the one whose `others` is most like anchor k; k itself if it is alone."""
+    best, place = -math.inf, k
+    for j in range(len(others)):
+        if j != k and cos(anchors[k], others[j]) > best:
+            best, place = cos(anchors[k], others[j]).item(), j
+    return place
+
+
+def slow_losses(
+    z, temperature=0.05, mixing_lambda=0.2, variant="released", hard_negative_weight=0.0,
+    mixed_views="both", mix_with="next", stop_gradient=True,
+):  # fmt: skip
+    """Of each row: METHOD's table, entry by entry, with nothing vectorised."""
     n, tau, w = len(z), temperature, hard_negative_weight
     z1, z2 = z[:, 0], z[:, 1]
-    following = [(k + 1) % n for k in range(n)]
-    of_second = following if mix_with == "next" else hardest(z1, z2)
-    of_first = following if mix_with == "next" else hardest(z2, z1)
 
-    def constant(mix):
-        return mix.detach() if sg else mix
+    def second(k):
+        return (k + 1) % n if mix_with == "next" else closest(z1, z2, k)
+
+    def first(k):
+        return (k + 1) % n if mix_with == "next" else closest(z2, z1, k)
+
+    def mix(views, k, other):
+        lam = mixing_lambda
+        if variant == "adaptive":
+            lam = (lam * (1 - cos(z1[k], z2[other])) / 2).detach()
+        mixed = lam * views[k] + (1 - lam) * views[other]
+        return mixed.detach() if stop_gradient else mixed
 
     losses = []
     for i in range(n):
         row = [cos(z1[i], z2[j]) / tau for j in range(n)]
         for given in range(2, z.size(1)):
             row += [cos(z1[i], z[j, given]) / tau + (w if i == j else 0) for j in range(n)]
-        if variant in ("released", "adaptive"):
-
-            def lam(k):
-                if variant == "released":
-                    return mixing_lambda
-                return (mixing_lambda * (1 - cos(z1[k], z2[of_second[k]])) / 2).detach()
-
-            for j in range(n):
-                m = constant(lam(j) * z2[j] + (1 - lam(j)) * z2[of_second[j]])
-                entry = cos(z1[i], m) / tau if of_second[j] != i else torch.zeros((), dtype=z.dtype)
-                row.append(entry + (w if i == j else 0))
-            m = constant(lam(i) * z1[i] + (1 - lam(i)) * z1[of_first[i]])
-            for j in range(n):
-                entry = cos(m, z2[j]) / tau if of_first[i] != j else torch.zeros((), dtype=z.dtype)
-                row.append(entry + (w if i == j else 0))
+        for view in ("second", "first") if variant in ("released", "adaptive") else ():
+            for j in range(n) if mixed_views in ("both", view) else ():
+                if view == "second":
+                    holds_own, entry = second(j) == i, cos(z1[i], mix(z2, j, second(j)))
+                else:
+                    holds_own, entry = first(i) == j, cos(mix(z1, i, first(i)), z2[j])
+                row.append((torch.zeros_like(entry) if holds_own else entry / tau) + (w if i == j else 0))
         if variant == "paper":
-            h, own, other = (v / v.norm() for v in (z1[i], z2[i], z2[of_second[i]]))
-            m = constant(mixing_lambda * own + (1 - mixing_lambda) * other)
-            row.append(h @ (m / m.norm()) / tau)
+            m = mix([unit(v) for v in z2], i, second(i))
+            row.append(unit(z1[i]) @ unit(m) / tau)
         row = torch.stack(row)
         losses.append(-(row[i] - torch.logsumexp(row, 0)))
-    return torch.stack(losses).mean()
+    return torch.stack(losses)
 
 
 @pytest.mark.parametrize("case", ALL_GOLDEN, ids=lambda case: case["name"])
@@ -97,13 +102,26 @@ def test_equals_the_authors_function(case):
 def test_equals_the_slow_loop(variant, n, num_sent, mixing_lambda, weight, mix_with, stop_gradient):
     z = random_z(n, num_sent).requires_grad_()
     keywords = {"variant": variant, "mixing_lambda": mixing_lambda, "hard_negative_weight": weight, "temperature": 0.1}
-    keywords["mix_with"] = mix_with
-    fast = contrastive_loss(z, **keywords, stop_gradient=stop_gradient)
-    (fast_grad,) = torch.autograd.grad(fast, z, allow_unused=True)
-    slow = slow_loss(z, **keywords, sg=stop_gradient)
-    (slow_grad,) = torch.autograd.grad(slow, z, allow_unused=True)
+    assert_equal_with_gradient(contrastive_loss(z, **keywords), slow_losses(z, **keywords).mean(), z)
+
+
+@pytest.mark.parametrize("variant", ["released", "adaptive", "paper"])
+@pytest.mark.parametrize("mixed_views", MIXED_VIEWS)
+@pytest.mark.parametrize("num_sent", [2, 3])
+@pytest.mark.parametrize("stop_gradient", [True, False])
+@pytest.mark.parametrize("rows", [slice(None), slice(2, 5), slice(6, 7)])
+@pytest.mark.parametrize("mix_with", MIX_WITH)
+def test_every_choice_equals_the_slow_loop(variant, mixed_views, num_sent, stop_gradient, rows, mix_with):
+    z = random_z(7, num_sent, seed=3).requires_grad_()
+    keywords = {"variant": variant, "mixed_views": mixed_views, "stop_gradient": stop_gradient, "mix_with": mix_with}
+    keywords |= {"mixing_lambda": 0.3, "hard_negative_weight": 0.7, "temperature": 0.1}
+    fast, slow = contrastive_loss(z, rows=rows, **keywords), slow_losses(z, **keywords)[rows].mean()
+    assert_equal_with_gradient(fast, slow, z)
+
+
+def assert_equal_with_gradient(fast, slow, z):
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-9)
-    torch.testing.assert_close(fast_grad, slow_grad, rtol=0, atol=1e-9)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, z)[0] for loss in (fast, slow)), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +148,21 @@ def test_mixes_that_hold_the_own_positive_have_logit_zero():
             assert (from_first[i, j] == 0) == (j == (i + 1) % 5)
 
 
+def test_who_is_hardest():
+    """On a circle, by angles: logits are 0 where the sentence compared with is whom the mix's is mixed with."""
+    angles = torch.tensor([[0.0, 0.1], [3.0, 0.9], [2.0, -0.5], [-2.0, 2.8]], dtype=torch.float64)
+    blocks = logit_blocks(torch.stack([angles.cos(), angles.sin()], dim=-1), mix_with="hardest")
+    for k, (second, first) in enumerate(zip([2, 3, 3, 2], [2, 0, 0, 1], strict=True)):
+        assert (blocks["mixed_second"][:, k] == 0).nonzero().tolist() == [[second]]
+        assert (blocks["mixed_first"][k] == 0).nonzero().tolist() == [[first]]
+
+
 @pytest.mark.parametrize("variant", ["released", "adaptive", "paper"])
-def test_without_stop_gradient_the_mixes_learn(variant):
+@pytest.mark.parametrize("mix_with", MIX_WITH)
+def test_without_stop_gradient_the_mixes_learn(variant, mix_with):
     """Central differences are the judge: they know of no detach, so the gradient must be the whole one."""
     z = random_z(4).requires_grad_()
-    keywords = {"variant": variant, "stop_gradient": False, "temperature": 0.5}
+    keywords = {"variant": variant, "mix_with": mix_with, "stop_gradient": False, "temperature": 0.5}
     if variant == "adaptive":  # its lambdas stay constants: they are not mixes
         (grad,) = torch.autograd.grad(logit_blocks(z, **keywords)["mixed_second"].sum(), z)
         assert grad[:, 1].abs().sum() > 0
@@ -145,12 +173,14 @@ def test_without_stop_gradient_the_mixes_learn(variant):
         assert agrees is not stop_gradient
 
 
-def test_one_sentence_alone():
+@pytest.mark.parametrize("mix_with", MIX_WITH)
+def test_one_sentence_alone(mix_with):
     """Its only mix is its own positive, whose logit is set to 0."""
     z = random_z(1)
     positive = contrastive_logits(z)[0, 0].item()
-    assert contrastive_logits(z).tolist() == [[positive, 0.0, 0.0]]
-    assert contrastive_loss(z).item() == pytest.approx(math.log(math.exp(positive) + 2) - positive)
+    assert contrastive_logits(z, mix_with=mix_with).tolist() == [[positive, 0.0, 0.0]]
+    loss = contrastive_loss(z, mix_with=mix_with).item()
+    assert loss == pytest.approx(math.log(math.exp(positive) + 2) - positive)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -8,10 +8,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from properties import examples
 
-from mixcse.names import MIXED_VIEWS, VARIANTS
+from mixcse.names import MIX_WITH, MIXED_VIEWS, VARIANTS
 from mixcse.objective import contrastive_logits, contrastive_loss, logit_blocks, loss_of_logits
 
 VARIANT = st.sampled_from(VARIANTS)
+WITH = st.sampled_from(MIX_WITH)
 LAMBDA = st.sampled_from([0.0, 1.0]) | st.floats(0, 1)
 TEMPERATURE = st.floats(0.01, 10)
 COMPONENT = st.integers(-8, 8).map(lambda eighths: eighths / 8)  # zeros, equal rows and opposite ones are common
@@ -95,11 +96,11 @@ def test_every_logit_is_that_of_the_tables(z, variant, temperature, lam, weight,
     torch.testing.assert_close(loss, torch.stack(losses).mean(), rtol=0, atol=1e-6 / temperature)
 
 
-@given(embeddings(), VARIANT, st.sampled_from(MIXED_VIEWS), st.data())
+@given(embeddings(), VARIANT, st.sampled_from(MIXED_VIEWS), WITH, st.data())
 @examples(max_examples=100)
-def test_blocks_have_a_column_a_sentence_and_rows_can_be_computed_apart(z, variant, views, data):
-    n = len(z)
-    blocks = logit_blocks(z, variant=variant, mixed_views=views)
+def test_blocks_have_a_column_a_sentence_and_rows_can_be_computed_apart(z, variant, views, mix_with, data):
+    n, keywords = len(z), {"variant": variant, "mix_with": mix_with}
+    blocks = logit_blocks(z, mixed_views=views, **keywords)
     mixed = {"both": ["mixed_second", "mixed_first"], "second": ["mixed_second"], "first": ["mixed_first"]}[views]
     last = {"simcse": [], "paper": ["mixed"]}.get(variant, mixed)
     assert list(blocks) == ["in_batch", *["given"][: z.size(1) - 2], *last]
@@ -108,14 +109,14 @@ def test_blocks_have_a_column_a_sentence_and_rows_can_be_computed_apart(z, varia
     }
     start = data.draw(st.integers(0, n - 1))
     rows = slice(start, data.draw(st.integers(start + 1, n)))
-    for name, block in logit_blocks(z, variant=variant, mixed_views=views, rows=rows).items():
+    for name, block in logit_blocks(z, mixed_views=views, rows=rows, **keywords).items():
         torch.testing.assert_close(block, blocks[name][rows], rtol=0, atol=1e-10)
     cuts = sorted({0, start, n})
     parts = [
-        contrastive_loss(z, rows=slice(low, high), variant=variant) * (high - low)
+        contrastive_loss(z, rows=slice(low, high), **keywords) * (high - low)
         for low, high in zip(cuts, cuts[1:], strict=False)
     ]
-    torch.testing.assert_close(sum(parts) / n, contrastive_loss(z, variant=variant), rtol=0, atol=1e-9)
+    torch.testing.assert_close(sum(parts) / n, contrastive_loss(z, **keywords), rtol=0, atol=1e-9)
 
 
 @given(embeddings(), VARIANT, LAMBDA, st.integers(-20, 20))
@@ -197,15 +198,17 @@ def test_a_step_against_the_gradient_moves_no_embedding_along_itself(z, variant,
 
 
 @given(
-    st.integers(1, 5), st.sampled_from([2, 3]), st.integers(1, 8), VARIANT, LAMBDA,
+    st.integers(1, 5), st.sampled_from([2, 3]), st.integers(1, 8), VARIANT, WITH, LAMBDA,
     st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
     st.sampled_from([0, 1e-45, 1e-30, 1e-8, 1, 6e4, 1e18, 3e38]), st.floats(1e-3, 1e3), st.integers(0, 99),
 )  # fmt: skip
 @examples(max_examples=200)
-def test_loss_and_gradient_are_finite_whatever_the_size(n, views, dim, variant, lam, dtype, size, temperature, seed):
+def test_loss_and_gradient_are_finite_whatever_the_size(
+    n, views, dim, variant, mix_with, lam, dtype, size, temperature, seed
+):
     drawn = torch.rand(n, views, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1
     z = (drawn * min(size, torch.finfo(dtype).max)).to(dtype).requires_grad_()
-    loss = contrastive_loss(z, variant=variant, mixing_lambda=lam, temperature=temperature)
+    loss = contrastive_loss(z, variant=variant, mix_with=mix_with, mixing_lambda=lam, temperature=temperature)
     loss.backward()
     assert loss.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
     assert torch.isfinite(loss)
@@ -214,12 +217,12 @@ def test_loss_and_gradient_are_finite_whatever_the_size(n, views, dim, variant, 
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@given(embeddings(least=2), VARIANT, st.data())
+@given(embeddings(least=2), VARIANT, WITH, st.data())
 @examples(max_examples=30)
-def test_what_is_not_finite_is_not_hidden(value, z, variant, data):
+def test_what_is_not_finite_is_not_hidden(value, z, variant, mix_with, data):
     place = tuple(data.draw(st.integers(0, size - 1)) for size in (len(z), 2, z.size(2)))
     z[place] = value
-    assert not torch.isfinite(contrastive_loss(z, variant=variant))
+    assert not torch.isfinite(contrastive_loss(z, variant=variant, mix_with=mix_with))
 
 
 @given(st.integers(1, 6), st.integers(0, 12), st.floats(-1e4, 1e4), st.integers(0, 99))

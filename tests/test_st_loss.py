@@ -14,7 +14,7 @@ from torch import nn
 
 from mixcse.model import chunking
 from mixcse.model.sentence_model import SentenceModel
-from mixcse.names import VARIANTS
+from mixcse.names import MIX_WITH, VARIANTS
 from mixcse.objective import contrastive_loss
 from mixcse.sentence_transformers import CachedMixedNegativesLoss, MixedNegativesLoss, merge_columns
 
@@ -63,7 +63,8 @@ def found(model, loss, batch, seed=0, factor=1):
 
 @pytest.mark.parametrize(("variant", "mix_with"), [*((name, "next") for name in VARIANTS), ("released", "hardest")])
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_it_is_the_objective_of_our_trainer(count, variant, mix_with, model, folder, columns):
+@pytest.mark.parametrize("mix_with", MIX_WITH)
+def test_it_is_the_objective_of_our_trainer(mix_with, count, variant, model, folder, columns):
     """Dropout included: rows lie in the same order in the one forward pass."""
     ours = SentenceModel.from_pretrained(folder).double().train()
     ours.pooler = "avg"  # where the first token alone is read, the last layer draws less dropout
@@ -85,11 +86,13 @@ def test_one_forward_pass(count, rows, model, columns):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_cached_loss_is_the_plain_one(count, still, columns):
+@pytest.mark.parametrize("mix_with", MIX_WITH)
+def test_the_cached_loss_is_the_plain_one(mix_with, count, still, columns):
     batch = features(still, columns[:count])
-    plain = found(still, MixedNegativesLoss(still), batch)
+    plain = found(still, MixedNegativesLoss(still, mix_with=mix_with), batch)
     calls = calls_of(still[0].model.embeddings)
-    cached = CachedMixedNegativesLoss(still, mini_batch_size=5)
+    cached = CachedMixedNegativesLoss(still, mini_batch_size=5, mix_with=mix_with)
+    assert cached.get_config_dict()["mix_with"] == mix_with
     assert_equal(found(still, cached, batch), plain)
     assert len(calls) == 2 * -(-max(2, count) * 11 // 5)
     assert max(shape[0] for shape in calls) <= 5

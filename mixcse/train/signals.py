@@ -89,7 +89,7 @@ def similarities(
     if "mixed" in cosines:
         means["mixed_similarity"] = cosines["mixed"].mean()
     elif others and (square := [block for name, block in cosines.items() if name.startswith("mixed_")]):
-        # In each block, one entry a row is set to 0 and one carries the weight.
+        # In each block one entry a row carries the weight, and as many are set to 0: over all processes, not in each.
         weight = n * hard_negative_weight * temperature
         means["mixed_similarity"] = sum(block.sum() - weight for block in square) / (len(square) * others)
     return means
@@ -100,9 +100,9 @@ def softmax_weights(blocks: dict[str, Tensor], first_row: int = 0) -> dict[str, 
 
     `in_batch_weight`: other sentences; `own_mix_weight`: mixes at j = i, which hold the
     row's own positive with weight lambda; `other_mix_weight`: every other mixed column (the
-    two that are set to 0 included: exp(0) is in the denominator).  The rest of 1 is the
+    ones that are set to 0 included: exp(0) is in the denominator).  The rest of 1 is the
     positive's and the given hard negatives'.  A negative's weight is N times the gradient of
-    the loss with respect to its logit; the two columns that are set to 0 have weight and push
+    the loss with respect to its logit; the columns that are set to 0 have weight and push
     nothing.  `first_row` as for `similarities`.
     """
     logits = torch.cat(list(blocks.values()), dim=1).detach().float()
@@ -124,7 +124,7 @@ def cosine_histograms(z: Tensor, mixing_lambda: float) -> dict[str, Tensor]:
 
     Args:
         z: embeddings, (N, 2, d): two views of each of N sentences, N at least 3.
-        mixing_lambda: of the mixes, which are the released variant's.
+        mixing_lambda: of the mixes, which are the released variant's, with the next row.
 
     Returns:
         Counts in `HISTOGRAM_BINS` equal bins over -1 to 1: `positive` (two views of a

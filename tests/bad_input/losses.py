@@ -65,7 +65,7 @@ OBJECTIVE = [
             ("hard_negative_weight", -INFINITY, "hard_negative_weight must be finite, not"),
             ("variant", "mixcse", "variant must be one of released, adaptive, paper, simcse, not"),
             ("mixed_views", "third", "mixed_views must be one of"),
-            ("mix_with", "closest", "mix_with must be one of next, hardest, not 'closest'"),
+            ("mix_with", "nearest", "mix_with must be one of next, hardest, not"),
         )
     ),
     *(
@@ -89,6 +89,7 @@ SENTENCE_TRANSFORMERS = [
             ("scale", NAN, "scale must be above 0 and finite, not", True),
             ("mixing_lambda", 2.0, "mixing_lambda must lie in 0 to 1, not", True),
             ("variant", "MixCSE", "variant must be one of released,", False),
+            ("mix_with", "nearest", "mix_with must be one of next, hardest, not", True),
             ("mini_batch_size", 1.5, "mini_batch_size must be a whole number of at least 1, not", True),
             ("mini_batch_num_tokens", 0, "mini_batch_num_tokens must be a whole number of at least 1, not", True),
         )

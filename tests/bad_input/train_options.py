@@ -59,8 +59,8 @@ KINDS = [
             *("eval_steps 0.5", "preprocessing_num_workers two"),
         ),
         "invalid choice: '{}'": (
-            *("pooler_type mean", "variant mixcse", "mixed_views left", "padding left", "lr_scheduler_type nothing"),
-            *("optim nothing", "eval_strategy sometimes", "save_strategy never"),
+            *("pooler_type mean", "variant mixcse", "mixed_views left", "padding left", "mix_with nearest"),
+            *("lr_scheduler_type nothing", "optim nothing", "eval_strategy sometimes", "save_strategy never"),
         ),
         "got {} but expected one of yes/no": (
             *("do_mlm perhaps", "stop_gradient maybe", "trust_remote_code sometimes", "load_best_model_at_end maybe"),

@@ -89,7 +89,7 @@ def test_signals_are_those_of_one_process(together, alone, name):
 
 
 def test_embeddings_gathered_as_constants_would_be_noticed(together, alone):
-    wrong, right = mean(together, "constants"), alone["released-both-2-constant"]
+    wrong, right = mean(together, "constants"), alone["released-both-next-2-constant"]
     assert_equal(wrong.pop("loss"), right["loss"])
     assert all((wrong[name] - right[name]).abs().max() > 1e-3 for name in wrong)
 

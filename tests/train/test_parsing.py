@@ -88,13 +88,16 @@ def test_options_that_do_nothing_are_warned_of(capsys):
     warn_of_idle(*parse_training_arguments(RELEASED.split()))
     assert capsys.readouterr().err == ""
     line = "--output_dir x --pooler_type avg --mlp_only_train --variant simcse --mixed_views first --no_stop_gradient "
-    line += "--mlm_probability 0.3 --lora_dropout 0 --early_stopping_threshold 1 --dataset_split test"
+    line += (
+        "--mix_with hardest --mlm_probability 0.3 --lora_dropout 0 --early_stopping_threshold 1 --dataset_split test"
+    )
     warn_of_idle(*parse_training_arguments(line.split()))
     assert capsys.readouterr().err.splitlines() == [
         f"warning: --{option} does nothing without --{needed}"
         for option, needed in (
             ("mlp_only_train", "pooler_type cls"),
             ("mixed_views", "variant released or adaptive"),
+            ("mix_with", "variant released or adaptive or paper"),
             ("stop_gradient", "variant released or adaptive or paper"),
             ("lora_dropout", "lora_rank"),
             ("dataset_split", "dataset_name"),

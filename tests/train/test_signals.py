@@ -16,9 +16,11 @@ def random_z(n, num_sent=2):
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("num_sent", [2, 3])
 @pytest.mark.parametrize("mixed_views", ["both", "second"])
-def test_similarities_of_a_batch(variant, num_sent, mixed_views):
+@pytest.mark.parametrize("mix_with", ["next", "hardest"])
+def test_similarities_of_a_batch(variant, num_sent, mixed_views, mix_with):
     z = random_z(4, num_sent)
-    keywords = {"temperature": 0.1, "variant": variant, "mixing_lambda": 0.3, "mixed_views": mixed_views}
+    keywords = {"temperature": 0.1, "variant": variant, "mixing_lambda": 0.3}
+    keywords |= {"mixed_views": mixed_views, "mix_with": mix_with}
     means = similarities(logit_blocks(z, hard_negative_weight=0.7, **keywords), 0.1, 0.7)
 
     cosine = torch.nn.functional.cosine_similarity(z[:, None, 0], z[None, :, 1], dim=-1)
@@ -35,10 +37,11 @@ def test_similarities_of_a_batch(variant, num_sent, mixed_views):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("num_sent", [2, 3])
-def test_softmax_weights_are_the_gradient_of_the_logits(variant, num_sent):
+@pytest.mark.parametrize("mix_with", ["next", "hardest"])
+def test_softmax_weights_are_the_gradient_of_the_logits(variant, num_sent, mix_with):
     """d loss / d logit of a negative is its softmax weight / N: autograd says what falls where."""
     n = 5
-    blocks = logit_blocks(random_z(n, num_sent), variant=variant, temperature=0.3)
+    blocks = logit_blocks(random_z(n, num_sent), variant=variant, mix_with=mix_with, temperature=0.3)
     leaves = {name: block.detach().requires_grad_() for name, block in blocks.items()}
     loss_of_logits(torch.cat(list(leaves.values()), dim=1)).backward()
     gradients = {name: leaf.grad for name, leaf in leaves.items()}

@@ -155,17 +155,18 @@ def test_accumulation_averages(command, whole, tmp_path):
     assert logged(tmp_path / "out", "loss")[2] == pytest.approx(logged(whole, "loss")[2], rel=0.3)
 
 
-def test_the_logged_loss_is_the_objective(command, monkeypatch):
+@pytest.mark.parametrize("mix_with", ["next", "hardest"])
+def test_the_logged_loss_is_the_objective(command, mix_with, monkeypatch):
     seen, compute = [], MixCSETrainer.compute_loss
 
     def spy(self, model, inputs, return_outputs=False, **keywords):
         loss, outputs = compute(self, model, inputs, return_outputs=True, **keywords)
-        expected = contrastive_loss(outputs["embeddings"], temperature=0.05, mixing_lambda=0.2)
+        expected = contrastive_loss(outputs["embeddings"], temperature=0.05, mixing_lambda=0.2, mix_with=mix_with)
         seen.append((loss.item(), expected.item()))
         return loss
 
     monkeypatch.setattr(MixCSETrainer, "compute_loss", spy)
-    training.main([*blind(command), "--max_steps", "1"])
+    training.main([*blind(command), "--max_steps", "1", "--mix_with", mix_with])
     assert seen[0][0] == seen[0][1]
 
 
