@@ -78,7 +78,6 @@ class MixedNegativesLoss(nn.Module):
         self.scale = scale
         self.mixing_lambda = mixing_lambda
         self.variant = variant
-        self.mix_with = mix_with
         self.gather_across_devices = gather_across_devices
         self.mix_with = mix_with
         self._views: tuple[Features, Features] | None = None

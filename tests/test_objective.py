@@ -94,12 +94,11 @@ def test_equals_the_authors_function(case):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
 @pytest.mark.parametrize("num_sent", [2, 3, 5])
 @pytest.mark.parametrize("mixing_lambda", [0.0, 0.2, 1.0])
-@pytest.mark.parametrize(("weight", "stop_gradient"), [(0.0, True), (1.5, True), (0.0, False)])
-@pytest.mark.parametrize("mix_with", MIX_WITH)
-def test_equals_the_slow_loop(variant, n, num_sent, mixing_lambda, weight, mix_with, stop_gradient):
+@pytest.mark.parametrize("weight", [0.0, 1.5])
+def test_equals_the_slow_loop(variant, n, num_sent, mixing_lambda, weight):
     z = random_z(n, num_sent).requires_grad_()
     keywords = {"variant": variant, "mixing_lambda": mixing_lambda, "hard_negative_weight": weight, "temperature": 0.1}
     assert_equal_with_gradient(contrastive_loss(z, **keywords), slow_losses(z, **keywords).mean(), z)

@@ -67,6 +67,19 @@ class OneLineParser(argparse.ArgumentParser):
         raise UserError(f"unknown option {name}" + (f"; did you mean {close[0]}?" if close else " (see --help)"))
 
 
+def quietly(function: Callable[..., Any], **arguments: Any) -> Any:
+    """Calls it while what libraries write to the process's stderr, past Python's, goes nowhere."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        return function(**arguments)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
 def check_interpreter() -> None:
     """Raises UserError where Python drops docstrings, which transformers reads when it is imported."""
     if sys.flags.optimize > 1:

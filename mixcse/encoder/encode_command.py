@@ -1,6 +1,7 @@
 """`mixcse encode`: sentences of a file or pipe to embeddings in a file or pipe."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -18,6 +19,9 @@ EXAMPLES = """examples:
 def main(argv: list[str], prog: str = "mixcse encode") -> None:
     """Encodes as the command line says; raises UserError for what the user can put right."""
     options = _parse(argv, prog)
+    if options.engine == "ray":
+        _encode_with_ray(options)
+        return
     quiet_libraries()
     encoder = load_encoder(options)
     if options.truncate_dim is not None and not 1 <= options.truncate_dim <= encoder.dim:
@@ -38,6 +42,17 @@ def main(argv: list[str], prog: str = "mixcse encode") -> None:
     )
     if options.output != "-":
         say(f"{count:,} embeddings of {options.truncate_dim or encoder.dim} dimensions in {options.output}")
+
+
+def _encode_with_ray(options: argparse.Namespace) -> None:
+    if "-" in (options.input, options.output):
+        raise UserError("--engine ray reads files and writes parts: name FILE and --output DIR, not -")
+    os.environ |= {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DATA_LOG_LEVEL": "CRITICAL"}  # read when Ray is imported
+    try:
+        from mixcse.encoder.ray_engine import encode
+    except ImportError as error:
+        raise UserError('--engine ray needs Ray: pip install "mixcse[ray]"') from error
+    encode(options)
 
 
 def _parse(argv: list[str], prog: str) -> argparse.Namespace:
@@ -64,7 +79,15 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     parser.add_argument("--text_column", metavar="NAME", help="the column with the sentences (default: the first)")
     parser.add_argument("--normalize", action="store_true", help="scale embeddings to length 1")
     parser.add_argument("--truncate_dim", type=int, metavar="N", help="keep the first N dimensions only")
-    parser.add_argument("--processes", type=int, metavar="N", help="processes that share the work, on a CPU")
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="processes that share the work, on a CPU; Ray's workers"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="ray: FILE is a file, a glob in quotes, a folder or a URI such as s3://…; --output a folder or URI",
+    )
     add_encoder_options(parser)
     options = parser.parse_intermixed_args(argv)
     if options.processes is not None and options.processes < 1:
@@ -73,7 +96,7 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
         raise UserError("the name of the file to encode is empty; - is standard input")
     from mixcse.encoder.stream import WRITERS  # not for help: it imports numpy
 
-    if options.output != "-" and Path(options.output).suffix.lower() not in WRITERS:
+    if options.output != "-" and options.engine == "local" and Path(options.output).suffix.lower() not in WRITERS:
         raise UserError(f"--output {options.output}: expected {', '.join(WRITERS)}, or - for standard output")
     if options.input == "-" and sys.stdin.isatty():
         say("reading sentences from the terminal, a line each; Ctrl-D ends them")

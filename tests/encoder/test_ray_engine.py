@@ -1,0 +1,197 @@
+"""`mixcse encode --engine ray`, on a local Ray of two workers."""
+
+import gzip
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager, redirect_stderr, suppress
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from mixcse import SentenceEncoder
+from mixcse.base.errors import UserError
+from mixcse.encoder.encode_command import main
+
+ray = pytest.importorskip("ray", reason="needs Ray (the extra `ray`)")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory, toy_sentences):
+    """Six files of several kinds, 20 sentences each."""
+    folder = tmp_path_factory.mktemp("corpus")
+    parts = [toy_sentences[20 * i : 20 * i + 20] for i in range(6)]
+    for i in range(3):
+        (folder / f"plain-{i}.txt").write_text("\n".join(parts[i]) + "\n")
+    (folder / "windows.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(parts[3]).encode())
+    with gzip.open(folder / "packed.txt.gz", "wt") as file:
+        file.write("\n".join([*parts[4][:19], ""]) + "\n")
+    parquet.write_table(ray_table(parts[5]), folder / "table.parquet")
+    return folder
+
+
+def ray_table(sentences):
+    import pyarrow
+
+    return pyarrow.table({"number": list(range(len(sentences))), "text": sentences})
+
+
+def encode(model, corpus, out, *options):
+    main([str(corpus), "--model", str(model), "--output", str(out), "--engine", "ray", "--device", "cpu", *options])
+
+
+def made(out):
+    """Of each part, its sentences and embeddings."""
+    tables = {path.name: parquet.read_table(path) for path in sorted(out.glob("*.parquet"))}
+    return {name: (one["sentence"].to_pylist(), np.array(one["embedding"].to_pylist())) for name, one in tables.items()}
+
+
+def workers():
+    """The processes that encode, as folders of /proc; those of this program's Ray."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            encodes = (folder / "cmdline").read_bytes().startswith(b"ray::MapWorker")
+            if encodes and parent(parent(folder)).samefile("/proc/self"):
+                yield folder
+
+
+def parent(folder):
+    return Path("/proc") / re.search(r"PPid:\s+(\d+)", (folder / "status").read_text())[1]
+
+
+@contextmanager
+def beside(watch):
+    """Calls it again and again in a thread while the block runs, until it returns something true."""
+    over = threading.Event()
+
+    def repeat():
+        while not over.is_set() and not watch():
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def encoded(tiny_bert, corpus, tmp_path_factory):
+    """The corpus in parts, and what was said of it."""
+    out = tmp_path_factory.mktemp("parts") / "out"
+    with redirect_stderr(StringIO()) as said:
+        encode(tiny_bert, corpus, f"file://{out}", "--normalize")
+    return out, said.getvalue()
+
+
+def test_parts_hold_what_one_process_would_give(tiny_bert, corpus, encoded, tmp_path):
+    out, said = encoded
+    assert said.splitlines() == [
+        f"{tiny_bert}: pooler cls_before_pooler",
+        f"120 embeddings in file://{out}: 6 files, and 0 that were there",
+    ]
+    parts = made(out)
+    assert set(parts) == {f"{path.name}.parquet" for path in corpus.iterdir()}
+    encoder = SentenceEncoder(tiny_bert)
+    for path in corpus.iterdir():
+        encoder.encode_file(path, tmp_path / "alone.parquet", normalize=True)
+        alone = parquet.read_table(tmp_path / "alone.parquet")
+        sentences, embeddings = parts[f"{path.name}.parquet"]
+        assert sentences == alone["sentence"].to_pylist()
+        np.testing.assert_allclose(embeddings, np.array(alone["embedding"].to_pylist()), atol=1e-6)
+
+
+def test_the_same_command_goes_on(tiny_bert, corpus, encoded, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(encoded[0], out)  # wherever the folder is now
+    before = made(out)
+    (out / "plain-0.txt.parquet").unlink()
+    later = time.time() + 9
+    os.utime(corpus / "plain-1.txt", (later, later))
+    kept = {path.name: path.stat().st_mtime_ns for path in out.glob("*.parquet") if path.name != "plain-1.txt.parquet"}
+    encode(tiny_bert, corpus, out, "--normalize", "--processes", "1")
+    assert f"40 embeddings in {out}: 2 files, and 4 that were there" in capsys.readouterr().err
+    assert kept == {path.name: path.stat().st_mtime_ns for path in out.iterdir() if path.name in kept}
+    after = made(out)
+    assert {name: sentences for name, (sentences, _) in after.items()} == {name: one[0] for name, one in before.items()}
+    with pytest.raises(UserError, match="holds parts of another command or model .*; name another"):
+        encode(tiny_bert, corpus, out, "--pooler", "avg")
+
+
+def test_a_worker_that_is_killed_loses_nothing(tiny_bert, tmp_path, toy_sentences):
+    corpus, out, killed = tmp_path / "corpus", tmp_path / "out", []
+    corpus.mkdir()
+    for number in range(30):
+        lines = [f"{sentence} {number}" for sentence in toy_sentences]
+        (corpus / f"{number:02}.txt").write_text("\n".join(lines) + "\n")
+
+    def kill():
+        if len(list(out.glob("*.parquet"))) > 2 and (found := [*workers()]):
+            os.kill(int(found[0].name), signal.SIGKILL)
+            killed.append(len(list(out.glob("*.parquet"))))
+        return killed
+
+    with beside(kill):
+        encode(tiny_bert, corpus, out)
+    assert killed[0] < 30
+    for number, (name, (sentences, embeddings)) in enumerate(made(out).items()):
+        assert name == f"{number:02}.txt.parquet"
+        assert sentences == [f"{sentence} {number}" for sentence in toy_sentences]
+        assert np.isfinite(embeddings).all()
+    assert not list(out.glob("_tmp*"))
+
+
+def test_memory_stays_flat(tiny_bert, tmp_path, toy_sentences):
+    """Equal sentences are encoded once in a chunk, so that a million lines do not take long."""
+
+    def peak(lines):
+        path, peaks = tmp_path / f"{lines}.txt", [0]
+        path.write_text("".join(f"{toy_sentences[i % 20]}\n" for i in range(lines)))
+
+        def look():
+            for folder in workers():
+                with suppress(OSError, TypeError):  # it has ended
+                    peaks.append(int(re.search(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())[1]) / 1024)
+
+        with beside(look):
+            encode(tiny_bert, path, tmp_path / f"out-{lines}")
+        return max(peaks)
+
+    assert 100 < (few := peak(40_000)) and peak(800_000) - few < 60  # MB; the embeddings alone are 51 MB
+
+
+def test_what_is_wrong_is_said_in_one_line(tiny_bert, tmp_path, monkeypatch):
+    corpus = tmp_path / "corpus"
+    (corpus / "sub").mkdir(parents=True)
+    (corpus / "broken.txt").write_bytes(b"a\n\xff\n")
+    with pytest.raises(UserError, match=r"broken.txt: line 2 is not UTF-8"):
+        encode(tiny_bert, f"{corpus}/b*.txt", tmp_path / "out")
+    with pytest.raises(UserError, match="none-.*: no file matches"):
+        encode(tiny_bert, f"{corpus}/none-*.txt", tmp_path / "out")
+    (corpus / "sub" / "broken.txt").write_text("a\n")
+    with pytest.raises(UserError, match="two of its files have one name"):
+        encode(tiny_bert, f"{corpus}/**", tmp_path / "out")
+    for words in (["-"], ["some.txt", "--output", "-"]):
+        with pytest.raises(UserError, match="name FILE and --output DIR, not -"):
+            main([*words, "--model", str(tiny_bert), "--engine", "ray"])
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        encode(tmp_path / "nowhere", corpus, tmp_path / "third")
+    monkeypatch.setitem(sys.modules, "mixcse.encoder.ray_engine", None)
+    with pytest.raises(UserError, match=r'needs Ray: pip install "mixcse\[ray\]"'):
+        encode(tiny_bert, corpus, tmp_path / "out")
