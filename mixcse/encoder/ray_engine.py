@@ -31,25 +31,24 @@ def encode(options: argparse.Namespace) -> None:
         raise UserError(f"{options.input}: {'two of its files have one name' if places else 'no file matches'}")
     target.makedirs(folder, exist_ok=True)
     model = [f"{file.name} {file.stat().st_mtime_ns}" for file in sorted(Path(options.model).glob("*"))]
-    command = json.dumps(vars(options) | dict.fromkeys(HOW) | {"files of the model": model}).encode()
-    if target.exists(f"{folder}/{COMMAND}") and target.cat_file(f"{folder}/{COMMAND}") != command:
-        raise UserError(f"--output {options.output} holds parts of another command or model ({COMMAND}); name another")
+    files = [source.ukey(name) for name in places]  # each changes with its file
+    command = json.dumps([vars(options) | dict.fromkeys(HOW), model, files]).encode()
+    todo = [name for name, place in places.items() if not target.exists(place)]
+    known = target.cat_file(f"{folder}/{COMMAND}") if target.exists(f"{folder}/{COMMAND}") else None
+    if known != command and (known or len(todo) < len(places)):
+        raise UserError(f"--output {options.output} holds parts of another command, model or corpus; name another")
     target.pipe_file(f"{folder}/{COMMAND}", command)
-    there = {name for name in places if target.exists(places[name])}
-    todo = [name for name in places if name not in there or target.modified(places[name]) < source.modified(name)]
     parts = [{"path": name, "place": places[name], "options": options} for name in todo]
     count = sum(_counts(parts, options)) if parts else 0
     say(f"{count:,} embeddings in {options.output}: {len(todo)} files, and {len(places) - len(todo)} that were there")
 
 
 def _counts(parts: list[dict[str, Any]], options: argparse.Namespace) -> Iterator[int]:
-    """The number of sentences of each part, as they come."""
     quietly(ray.init, ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
     kind = "GPU" if ray.cluster_resources().get("GPU") and options.device != "cpu" else "CPU"
-    most = options.processes or int(ray.cluster_resources()[kind])
     # From one on, lest it waits for more than the cluster has; a worker that is killed is started again.
-    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=most)
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=options.processes or int(ray.cluster_resources()[kind]))
     data = ray.data.from_items(parts, override_num_blocks=len(parts))
     data = data.map_batches(Worker, batch_size=1, compute=pool, **{f"num_{kind.lower()}s": 1})
     for row in tqdm(data.iter_rows(), total=len(parts), unit=" files", disable=None):

@@ -8,19 +8,22 @@ import signal
 import sys
 import threading
 import time
+import zipfile
 from contextlib import contextmanager, redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from pyarrow import parquet
 
 from mixcse import SentenceEncoder
 from mixcse.base.errors import UserError
-from mixcse.encoder.encode_command import main
+from mixcse.encoder.encode_command import _parse, main
 
 ray = pytest.importorskip("ray", reason="needs Ray (the extra `ray`)")
+from mixcse.encoder import ray_engine  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -122,16 +125,24 @@ def test_the_same_command_goes_on(tiny_bert, corpus, encoded, tmp_path, capsys):
     shutil.copytree(encoded[0], out)  # wherever the folder is now
     before = made(out)
     (out / "plain-0.txt.parquet").unlink()
-    later = time.time() + 9
-    os.utime(corpus / "plain-1.txt", (later, later))
-    kept = {path.name: path.stat().st_mtime_ns for path in out.glob("*.parquet") if path.name != "plain-1.txt.parquet"}
+    (out / "table.parquet.parquet").unlink()
+    kept = {path.name: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
     encode(tiny_bert, corpus, out, "--normalize", "--processes", "1")
     assert f"40 embeddings in {out}: 2 files, and 4 that were there" in capsys.readouterr().err
     assert kept == {path.name: path.stat().st_mtime_ns for path in out.iterdir() if path.name in kept}
     after = made(out)
     assert {name: sentences for name, (sentences, _) in after.items()} == {name: one[0] for name, one in before.items()}
-    with pytest.raises(UserError, match="holds parts of another command or model .*; name another"):
+    another = "holds parts of another command, model or corpus; name another"
+    with pytest.raises(UserError, match=another):
         encode(tiny_bert, corpus, out, "--pooler", "avg")
+    with pytest.raises(UserError, match=another):
+        encode(tiny_bert, f"{corpus}/plain*", out, "--normalize")
+    (corpus / "plain-1.txt").write_text("the cat\n")
+    with pytest.raises(UserError, match=another):
+        encode(tiny_bert, corpus, out, "--normalize")
+    (out / "_command.json").unlink()
+    with pytest.raises(UserError, match=another):
+        encode(tiny_bert, corpus, out, "--normalize")
 
 
 def test_a_worker_that_is_killed_loses_nothing(tiny_bert, tmp_path, toy_sentences):
@@ -174,6 +185,20 @@ def test_memory_stays_flat(tiny_bert, tmp_path, toy_sentences):
         return max(peaks)
 
     assert 100 < (few := peak(40_000)) and peak(800_000) - few < 60  # MB; the embeddings alone are 51 MB
+
+
+def test_files_that_are_not_on_this_machine(tiny_bert, tmp_path):
+    """Another machine is an archive here, and the output this process's memory."""
+    archive, out = f"zip://*.txt::{tmp_path}/corpus.zip", "memory://out"
+    with zipfile.ZipFile(tmp_path / "corpus.zip", "w") as file:
+        file.writestr("some.txt", "the cat\na dog\n")
+    options = _parse(["--engine", "ray", "--model", str(tiny_bert), archive, "--output", out], "encode")
+    part = {"path": ["some.txt"], "place": ["/out/some.txt.parquet"], "options": [options]}
+    assert ray_engine.Worker()(part) == {"count": [2], "fault": [""], "pooler": ["cls_before_pooler"]}
+    memory = fsspec.filesystem("memory")
+    assert memory.ls("/out", detail=False) == ["/out/some.txt.parquet"]
+    with memory.open("/out/some.txt.parquet") as file:
+        assert parquet.read_table(file)["sentence"].to_pylist() == ["the cat", "a dog"]
 
 
 def test_what_is_wrong_is_said_in_one_line(tiny_bert, tmp_path, monkeypatch):
