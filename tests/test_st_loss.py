@@ -282,7 +282,6 @@ def test_under_their_trainer(kind, count, folder, columns, tmp_path, monkeypatch
     monkeypatch.setattr("mixcse.sentence_transformers.contrastive_loss", spy)
     trainer.train()
     logged = [log["loss"] for log in trainer.state.log_history if "loss" in log]
-    assert len(logged) == 2
     assert logged == pytest.approx([value.item() for value in seen[:2]], rel=1e-3)  # rounded to 4 digits
     assert logged[1] < logged[0]
     assert any("eval_loss" in log for log in trainer.state.log_history)
@@ -291,9 +290,7 @@ def test_under_their_trainer(kind, count, folder, columns, tmp_path, monkeypatch
     again = sentence_transformers.SentenceTransformer(str(tmp_path / "saved"), device="cpu")
     np.testing.assert_allclose(again.encode(columns[0]), model.encode(columns[0]), atol=1e-6)
     card = (tmp_path / "saved" / "README.md").read_text()
-    assert kind.__name__ in card
-    assert '"mixing_lambda": 0.2' in card
-    assert "zhang-etal-2022-mixcse" in card
+    assert all(said in card for said in (kind.__name__, '"mixing_lambda": 0.2', "zhang-etal-2022-mixcse"))
 
 
 def test_without_sentence_transformers(monkeypatch):
