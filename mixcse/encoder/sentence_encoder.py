@@ -194,6 +194,8 @@ class SentenceEncoder(Searching):
             UserError: a device cannot be used, a process failed, or the prompt leaves no room for a sentence.
         """
         prompt = self.prompt if prompt is None else prompt
+        if not isinstance(prompt, str):
+            raise TypeError(f"prompt is text before each sentence, not {type(prompt).__name__}")
         sentences = [prompt + sentence for sentence in _checked(sentences)]
         if self.lower_case:
             prompt, sentences = prompt.lower(), [sentence.lower() for sentence in sentences]

@@ -16,10 +16,14 @@ def left_out_of_pooling(
         include_prompt: whether the model pools them; as sentence-transformers has it.
 
     Raises:
-        UserError: the prompt leaves no room for a sentence, or a pooler of one token would have to leave it out.
+        UserError: it is no Unicode, leaves no room for a sentence, or a pooler of one token would have to leave it out.
     """
     if not prompt:
         return 0
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"the prompt is no Unicode text: {error.reason}, {ascii(prompt[error.start])}") from error
     ids = tokenizer(prompt)["input_ids"]
     if len(ids) >= max_length:
         raise UserError(

@@ -64,7 +64,7 @@ class Measures:
         settings = self.model.settings
         if self.dev_sets is None or settings is None or settings.pooler == self.model_args.dev_pooler:
             return "", {}
-        encoder = SentenceEncoder(self.model, pooler=settings.pooler)
+        encoder = SentenceEncoder(self.model, pooler=settings.pooler, prompt=settings.prompt)
         was = self.model.following
         try:
             encoder.follow(settings)

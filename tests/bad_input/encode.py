@@ -59,6 +59,11 @@ OPTIONS = [
         ("--pooler", "invalid choice: 'median'"),
     ),
     Case("batch_size 0", (*GOOD, "--batch_size", "0"), ("--batch_size must be at least 1, not 0",)),
+    Case(
+        "a prompt that leaves no room",
+        (*GOOD, "--max_seq_length", "5", "--prompt", "the cat sat on the mat"),
+        ("the prompt has", "no room for a sentence in the 5 of max_seq_length; raise it, or take a shorter"),
+    ),
     Case("room for special tokens only", (*GOOD, "--max_seq_length", "2"), ("max_seq_length 2 is outside 3 to 64",)),
     Case("truncate_dim 0", (*GOOD, "--truncate_dim", "0"), ("--truncate_dim must be from 1 to 16, not 0",)),
     Case("more processes than memory holds", (*GOOD, "--processes", "9" * 20), ("processes on", "choose at most")),

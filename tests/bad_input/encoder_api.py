@@ -52,6 +52,13 @@ CONSTRUCTION = [
     Case("an empty device", made(device=""), ("device '' cannot be used",), raises=UserError),
     Case("a device without numbers", made(device=torch.device("meta")), ("device 'meta'",), raises=UserError),
     Case("no tokens", made(max_seq_length=0), ("max_seq_length 0 is outside 3 to 64",), raises=UserError),
+    Case(
+        "a prompt that is no text",
+        encodes(prompt=3),
+        ("prompt is text before each sentence, not int",),
+        raises=TypeError,
+    ),
+    Case("half a character", encodes(prompt="\ud800"), ("the prompt is no Unicode text",), raises=UserError),
     Case("a length in words", made(max_seq_length="32"), ("whole number, not str '32'",), raises=TypeError),
     Case("a device for a live model", of_a_live_model(device="cpu"), ("device is for a model",), raises=UserError),
     Case("a revision for a live model", of_a_live_model(revision="main"), ("revision is for",), raises=UserError),

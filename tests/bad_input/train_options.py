@@ -73,6 +73,7 @@ FITTING = [
     _wrong("--lora_rank 17", "--lora_rank 17 is more than the encoder's 16 dimensions"),
     _wrong("--lora_rank 4 --lora_target_modules nothing", "no layer is named nothing; there are dense, key"),
     _wrong("--lora_rank 4 --lora_target_modules embeddings", "peft has adapters for linear layers, not for these"),
+    _wrong("--max_seq_length 4 --prompt the-cat-sat", "which leaves no room for a sentence in the 4 of max_seq_length"),
     _wrong("--max_seq_length 65", "--max_seq_length 65 is outside 3 to 64, the model's limit"),
     _wrong("--per_device_train_batch_size 99999999999999999999", "these options cannot be run"),
     _wrong("--per_device_train_batch_size 33 --dataloader_drop_last", "32 examples to train on are fewer than a batch"),
