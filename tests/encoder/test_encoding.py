@@ -105,7 +105,7 @@ def in_threads(monkeypatch):
 
     monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(workers, "_own", {})
-    monkeypatch.setattr(workers, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(workers, "_end_with_parent", lambda folder: None)
     monkeypatch.setattr(workers.signal, "signal", lambda *_: None)
     monkeypatch.setenv("RAYON_NUM_THREADS", "1")
 

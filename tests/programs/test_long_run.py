@@ -32,7 +32,9 @@ def test_a_thousand_steps_and_the_use_of_what_they_trained(tmp_path):
         assert most < (1 + FLAT) * first, title
         first, most = grown["objects"]
         assert most - first < 100, title  # one a step would be 800
-        assert all(len(set(grown[name])) == 1 for name in ("open files", "threads", "cache (kB)")), title
+        assert all(len(set(grown[name])) == 1 for name in ("open files", "cache (kB)")), title
+        first, most = grown["threads"]
+        assert most - first < 3, title  # libraries start theirs late on a busy machine; one a call would be 48
 
     rows = results["training"]
     assert len(rows) == 20 and rows[-1]["step"] == 1000
