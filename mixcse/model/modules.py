@@ -106,7 +106,10 @@ def read_settings(name: str, **hub: Any) -> Settings | None:
         beside = f"{encoder}/" if encoder else ""
         limits = next((found for file in LENGTH_FILES if (found := read(beside + file))), {})
         said = read(PROMPTS_FILE) or {}
-        prompt = (said.get("prompts") or {}).get(said.get("default_prompt_name") or "", "")
+        prompts, named = said.get("prompts") or {}, said.get("default_prompt_name")
+        if named and named not in prompts:
+            raise UserError(f"{name}: {PROMPTS_FILE} has no prompt named {named}, its default one")
+        prompt = prompts.get(named, "")
         similarity = said.get("similarity_fn_name")
         return Settings(
             encoder, pooler, nn.Sequential(*following), limits.get("max_seq_length"), prompt,

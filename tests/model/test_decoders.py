@@ -79,6 +79,7 @@ def test_adapters_are_the_default(family, folders, command, tmp_path, capsys):
     assert f"adapters are in {layers}" in said
     out = tmp_path / "out"
     assert (out / "adapter" / "adapter_model.safetensors").is_file()
+    assert "Adapters (LoRA) of rank 16 were trained" in (out / "README.md").read_text()
     np.testing.assert_allclose(SentenceEncoder(out).encode(SENTENCES), theirs(out).encode(SENTENCES), atol=1e-5)
 
 

@@ -84,6 +84,9 @@ def test_a_default_prompt(tmp_path, tiny_bert):
     ours = assert_equal_embeddings(tmp_path, theirs)
     assert ours.prompt == "the cat: "
     assert ours.fingerprint() != SentenceEncoder(tiny_bert, pooler="avg", max_seq_length=20).fingerprint()
+    change(tmp_path / "config_sentence_transformers.json", default_prompt_name="none")
+    with pytest.raises(UserError, match="has no prompt named none, its default one"):
+        SentenceEncoder(tmp_path)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max", "lasttoken", "cls"])

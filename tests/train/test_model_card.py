@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard
 from mixcse import SentenceEncoder
 from mixcse.base.files import read_json
 from mixcse.model.sentence_model import SentenceModel
+from mixcse.names import POOLERS
 from mixcse.train import run as training
 from mixcse.train.folder import default_options
 from mixcse.train.model_card import write_model_card
@@ -25,8 +26,9 @@ UNKNOWN = {"license": "other", "license_name": "unknown"}
 def card_of(tiny_bert):
     """Writes and gives the card of a model that was not trained here."""
 
-    def card(folder, pooler="cls_before_pooler", scores=None, name=None, **options):
+    def card(folder, pooler="cls_before_pooler", scores=None, name=None, prompt="", unpooled=0, **options):
         model = SentenceModel.from_pretrained(tiny_bert)
+        model.prompt, model.include_prompt, model.unpooled = prompt, not unpooled, unpooled
         model.save_pretrained(folder, recorded_pooler=pooler)
         given = {"model_name_or_path": str(tiny_bert), "train_file": "a.txt", "pooler_type": pooler} | options
         write_model_card(folder, model, default_options() | given, examples=1234, scores=scores or {}, name=name)
@@ -35,10 +37,18 @@ def card_of(tiny_bert):
     return card
 
 
-@pytest.mark.parametrize("pooler", ["cls_before_pooler", "avg", "avg_top2", "avg_first_last"])
-def test_the_snippets_run_and_agree(pooler, card_of, tmp_path, monkeypatch):
+PROMPTED = {"prompt": 'the "cat": ', "unpooled": 6}  # tokens, the first special one included
+
+
+@pytest.mark.parametrize("how", [{}, PROMPTED | {"unpooled": 0}, PROMPTED], ids=["plain", "prompt", "unpooled"])
+@pytest.mark.parametrize("pooler", [pooler for pooler in POOLERS if pooler != "cls"])
+def test_the_snippets_run_and_agree(pooler, how, card_of, tmp_path, monkeypatch):
+    if pooler == "cls_before_pooler" and how.get("unpooled"):
+        pytest.skip("is refused")
     (tmp_path / "my model").mkdir()
-    snippets = re.findall(r"```python\n(.*?)```", card_of(tmp_path / "my model", pooler).content, re.DOTALL)
+    content = card_of(tmp_path / "my model", pooler, **how).content
+    assert f"(pooler `{pooler}`)" in content and "****" not in content
+    snippets = re.findall(r"```python\n(.*?)```", content, re.DOTALL)
     libraries = ("mixcse", "SentenceTransformer", "AutoModel")
     assert all(name in snippet for name, snippet in zip(libraries, snippets, strict=True))
     monkeypatch.chdir(tmp_path)
