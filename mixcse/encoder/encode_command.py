@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say
-from mixcse.base.errors import UserError
+from mixcse.base.errors import UserError, first_line
 from mixcse.encoder.command_options import add_encoder_options, load_encoder
 
 EXAMPLES = """examples:
@@ -47,12 +47,17 @@ def main(argv: list[str], prog: str = "mixcse encode") -> None:
 def _encode_with_ray(options: argparse.Namespace) -> None:
     if "-" in (options.input, options.output):
         raise UserError("--engine ray reads files and writes parts: name FILE and --output DIR, not -")
+    if options.input.rstrip("/") == options.output.rstrip("/"):
+        raise UserError(f"--output {options.output} is what is read; name another folder")
     os.environ |= {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DATA_LOG_LEVEL": "CRITICAL"}  # read when Ray is imported
     try:
         from mixcse.encoder.ray_engine import encode
     except ImportError as error:
         raise UserError('--engine ray needs Ray: pip install "mixcse[ray]"') from error
-    encode(options)
+    try:
+        encode(options)
+    except (ImportError, ValueError, FileExistsError, ConnectionError) as error:  # of URIs, places and clusters
+        raise UserError(f"--engine ray: {first_line(error)}") from error
 
 
 def _parse(argv: list[str], prog: str) -> argparse.Namespace:

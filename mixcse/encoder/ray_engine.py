@@ -25,7 +25,9 @@ HOW = ("output", "processes", "batch_size", "device")  # options that embeddings
 def encode(options: argparse.Namespace) -> None:
     """Encodes the files of `options.input` (one, a glob, a folder) into `options.output`; raises UserError."""
     (source, pattern), (target, folder) = url_to_fs(options.input), url_to_fs(options.output)
-    found = sorted(source.glob(f"{pattern}/*" if source.isdir(pattern) else pattern))
+    if source.isdir(pattern):
+        pattern = f"{pattern}/*"
+    found = [pattern] if source.exists(pattern) else sorted(source.glob(pattern))  # a name may hold brackets
     places = {name: f"{folder}/{Path(name).name}.parquet" for name in found if source.isfile(name)}
     if len(set(places.values())) < len(places) or not places:
         raise UserError(f"{options.input}: {'two of its files have one name' if places else 'no file matches'}")
@@ -73,6 +75,6 @@ class Worker:
                 count = self.encoder.encode_file(path, f"{temporary}/_.parquet", **how)
                 target.put_file(f"{temporary}/_.parquet", aside := f"{Path(place).parent}/_{Path(temporary).name}")
                 target.mv(aside, place)
-        except UserError as error:
+        except (UserError, ValueError, OSError) as error:
             return {"count": [0], "fault": [str(error)], "pooler": [""]}
         return {"count": [count], "fault": [""], "pooler": [self.encoder.pooler]}

@@ -172,7 +172,7 @@ def test_memory_stays_flat(tiny_bert, tmp_path, toy_sentences):
     """Equal sentences are encoded once in a chunk, so that a million lines do not take long."""
 
     def peak(lines):
-        path, peaks = tmp_path / f"{lines}.txt", [0]
+        path, peaks = tmp_path / f"[{lines}].txt", [0]  # a name, though it reads like a glob
         path.write_text("".join(f"{toy_sentences[i % 20]}\n" for i in range(lines)))
 
         def look():
@@ -212,6 +212,13 @@ def test_what_is_wrong_is_said_in_one_line(tiny_bert, tmp_path, monkeypatch):
     (corpus / "sub" / "broken.txt").write_text("a\n")
     with pytest.raises(UserError, match="two of its files have one name"):
         encode(tiny_bert, f"{corpus}/**", tmp_path / "out")
+    for input_, output, says in (
+        ("nowhere://some.txt", tmp_path / "out", "--engine ray: Protocol not known: nowhere"),
+        (corpus, corpus, "is what is read; name another folder"),
+        (corpus, corpus / "broken.txt", "File exists"),
+    ):
+        with pytest.raises(UserError, match=says):
+            encode(tiny_bert, input_, output)
     for words in (["-"], ["some.txt", "--output", "-"]):
         with pytest.raises(UserError, match="name FILE and --output DIR, not -"):
             main([*words, "--model", str(tiny_bert), "--engine", "ray"])
