@@ -181,7 +181,7 @@ def test_memory_stays_flat(tiny_bert, tmp_path, toy_sentences):
                     peaks.append(int(re.search(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())[1]) / 1024)
 
         with beside(look):
-            encode(tiny_bert, path, tmp_path / f"out-{lines}")
+            encode(tiny_bert, path, tmp_path / f"out-{lines}", "--processes", "1")
         return max(peaks)
 
     assert 100 < (few := peak(40_000)) and peak(800_000) - few < 60  # MB; the embeddings alone are 51 MB
@@ -206,7 +206,7 @@ def test_what_is_wrong_is_said_in_one_line(tiny_bert, tmp_path, monkeypatch):
     (corpus / "sub").mkdir(parents=True)
     (corpus / "broken.txt").write_bytes(b"a\n\xff\n")
     with pytest.raises(UserError, match=r"broken.txt: line 2 is not UTF-8"):
-        encode(tiny_bert, f"{corpus}/b*.txt", tmp_path / "out")
+        encode(tiny_bert, f"{corpus}/b*.txt", tmp_path / "out", "--processes", "1")
     with pytest.raises(UserError, match="none-.*: no file matches"):
         encode(tiny_bert, f"{corpus}/none-*.txt", tmp_path / "out")
     (corpus / "sub" / "broken.txt").write_text("a\n")
@@ -223,7 +223,7 @@ def test_what_is_wrong_is_said_in_one_line(tiny_bert, tmp_path, monkeypatch):
         with pytest.raises(UserError, match="name FILE and --output DIR, not -"):
             main([*words, "--model", str(tiny_bert), "--engine", "ray"])
     with pytest.raises(UserError, match="nowhere: no such folder"):
-        encode(tmp_path / "nowhere", corpus, tmp_path / "third")
+        encode(tmp_path / "nowhere", corpus, tmp_path / "third", "--processes", "1")
     monkeypatch.setitem(sys.modules, "mixcse.encoder.ray_engine", None)
     with pytest.raises(UserError, match=r'needs Ray: pip install "mixcse\[ray\]"'):
         encode(tiny_bert, corpus, tmp_path / "out")
