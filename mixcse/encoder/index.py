@@ -284,11 +284,12 @@ def _faiss_index(kind: str, embeddings: np.ndarray) -> Any:
     faiss = _import_faiss()
     try:
         index = faiss.index_factory(embeddings.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+        _by_inner_product(index, f"faiss={kind!r}")  # before its training, which may take long
         index.train(embeddings)
         index.add(embeddings)
     except RuntimeError as error:
         raise UserError(f"faiss={kind!r}: faiss makes no such index of {len(embeddings)} sentences") from error
-    return _by_inner_product(index, f"faiss={kind!r}")
+    return index
 
 
 def _by_inner_product(index: Any, where: str) -> Any:
