@@ -4,6 +4,7 @@ import argparse
 import difflib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -68,14 +69,18 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def quietly(function: Callable[..., Any], **arguments: Any) -> Any:
-    """Calls it while what libraries write to the process's stderr, past Python's, goes nowhere."""
+    """Calls it while what libraries write to the process's stderr, past Python's, goes nowhere.
+
+    SIGTERM is then answered as before, whatever the libraries have set.
+    """
     sys.stderr.flush()
-    stderr = os.dup(2)
+    stderr, on_sigterm = os.dup(2), signal.getsignal(signal.SIGTERM)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
         return function(**arguments)
     finally:
+        signal.signal(signal.SIGTERM, on_sigterm)
         os.dup2(stderr, 2)
         os.close(stderr)
 

@@ -25,8 +25,7 @@ HOW = ("output", "processes", "batch_size", "device")  # options that embeddings
 def encode(options: argparse.Namespace) -> None:
     """Encodes the files of `options.input` (one, a glob, a folder) into `options.output`; raises UserError."""
     (source, pattern), (target, folder) = url_to_fs(options.input), url_to_fs(options.output)
-    if source.isdir(pattern):
-        pattern = f"{pattern}/*"
+    pattern += "/*" * source.isdir(pattern)
     found = [pattern] if source.exists(pattern) else sorted(source.glob(pattern))  # a name may hold brackets
     places = {name: f"{folder}/{Path(name).name}.parquet" for name in found if source.isfile(name)}
     if len(set(places.values())) < len(places) or not places:
@@ -47,7 +46,8 @@ def encode(options: argparse.Namespace) -> None:
 
 def _counts(parts: list[dict[str, Any]], options: argparse.Namespace) -> Iterator[int]:
     quietly(ray.init, ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars, context.execution_no_progress_timeout_s = False, -1  # a part may take its time
     kind = "GPU" if ray.cluster_resources().get("GPU") and options.device != "cpu" else "CPU"
     # From one on, lest it waits for more than the cluster has; a worker that is killed is started again.
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=options.processes or int(ray.cluster_resources()[kind]))
