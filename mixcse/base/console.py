@@ -30,7 +30,7 @@ def warn(message: str) -> None:
 
 @cache
 def once(speak: Callable[[str], None], message: str) -> None:
-    """Says or warns of what a program that loads a model several times is told a single time."""
+    """Says or warns a single time, for a program that loads a model or reads a file several times."""
     speak(message)
 
 

@@ -6,12 +6,11 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from mixcse.base.console import say
+from mixcse.base.console import once, say
 from mixcse.base.errors import UserError, first_line
 from mixcse.data.columns import choose_among
 from mixcse.data.formats import FORMATS, half_character, open_bytes, plain_lines, text_fault
@@ -99,14 +98,8 @@ def choose_columns(path: Path, wanted: Sequence[str], *, alone: bool = False) ->
         text = there
     chosen = choose_among(there, text, wanted, f"{path}, line 1" if is_table else str(path), alone=alone)
     if alone and not wanted and len(there) > 1:
-        _say_once(f"{path}: sentences are those of the column {chosen[0]!r}")
+        once(say, f"{path}: sentences are those of the column {chosen[0]!r}")
     return chosen
-
-
-@cache
-def _say_once(line: str) -> None:
-    """A file may be read several times."""
-    say(line)
 
 
 def column_names(path: Path) -> tuple[list[str], list[str]]:

@@ -176,8 +176,9 @@ def _set_dropout(name: str, config: PreTrainedConfig, asked: float | None, usual
     if asked is None and usual and fields and not any(getattr(config, field) for field in fields):
         say(f"{name} has no dropout switched on; it is trained with --dropout {usual}, so that two views differ")
         asked = usual
-    for field in fields if asked is not None else ():
-        setattr(config, field, asked)
+    if asked is not None:
+        for field in fields:
+            setattr(config, field, asked)
 
 
 def is_causal(encoder: PreTrainedModel) -> bool:

@@ -72,22 +72,19 @@ class SentenceModel(nn.Module):
         self.following = nn.Sequential()
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, **options: Any) -> "SentenceModel":
-        """Loads a folder or a Hub id in float32.
-
-        Args:
-            options: `dropout`, `usual_dropout`, `revision`, `cache_dir`, `trust_remote_code`, as for `load_encoder`.
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, dropout: float | None = None, usual_dropout: float | None = None, **hub: Any
+    ) -> "SentenceModel":
+        """Loads a folder or a Hub id in float32; arguments are those of `load_encoder`.
 
         Raises:
             UserError: nothing loadable is there, encoder weights are missing in it, or it is no encoder.
         """
-        dropout = {key: options.pop(key) for key in ("dropout", "usual_dropout") if key in options}
-        hub = options
         name = str(name_or_path)
         settings = read_settings(name, **options_for(name, hub)) if name.strip() else None
         if settings and settings.encoder:  # as the first versions of that library had it
             name, hub = within(name, settings.encoder, hub)
-        encoder, tokenizer, missing = load_encoder(name, **dropout, **hub)
+        encoder, tokenizer, missing = load_encoder(name, dropout=dropout, usual_dropout=usual_dropout, **hub)
         model = cls(encoder, tokenizer)
         model.settings = settings
         if settings:

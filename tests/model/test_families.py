@@ -3,15 +3,12 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 import torch
 from batches import assert_equal, checkpoint_activations
 from families import FAMILIES, LENGTH, write_family
-from run_folder import same_weights
-from transformers import AutoModel
+from run_folder import check_continuing, check_folder
 
-import senteval
 from mixcse import SentenceEncoder
 from mixcse.data.batch import ContrastiveCollator
 from mixcse.model.chunking import Chunking
@@ -58,13 +55,8 @@ def batch_of(model, **options):
 def test_trains_continues_and_comes_back(family, folders, command, tmp_path, toy_senteval):
     command += ["--model_name_or_path", str(folders[family]), "--max_steps", "4", "--max_seq_length", "20", "--do_mlm"]
     out = tmp_path / "out"
-    training.main(command)
-    shutil.copytree(out / "checkpoint-4", tmp_path / "whole")
-    shutil.rmtree(out / "checkpoint-4")
-    (out / "train_results.json").unlink()
-    training.main(command)  # from step 2
-    assert same_weights(out / "checkpoint-4", tmp_path / "whole")
-    check(out, "cls", toy_senteval)
+    check_continuing(command, out)
+    check_folder(out, SENTENCES, toy_senteval, "cls")
     assert SentenceModel.from_pretrained(out).recorded_pooler == "cls_before_pooler"
 
 
@@ -72,22 +64,9 @@ def test_trains_continues_and_comes_back(family, folders, command, tmp_path, toy
 def test_trains_otherwise(family, folders, command, tmp_path, toy_senteval, capsys):
     options = OTHERWISE[family]
     training.main([*command, "--model_name_or_path", str(folders[family]), "--max_seq_length", "20", *options])
-    check(tmp_path / "out", options[1], toy_senteval)
+    check_folder(tmp_path / "out", SENTENCES, toy_senteval, options[1])
     assert not (tmp_path / "out" / HEADS_FILE).exists()
     assert "two views" not in capsys.readouterr().err
-
-
-def check(out, pooler, toy_senteval):
-    """A plain folder, whose encoder gives the score it was kept for, and a sentence the same vector in any company."""
-    _, info = AutoModel.from_pretrained(out, output_loading_info=True)
-    assert not info["missing_keys"]
-    assert not info["unexpected_keys"]
-    encoder = SentenceEncoder(out, pooler=pooler)
-    alone = np.stack([encoder.encode([sentence])[0] for sentence in SENTENCES])
-    np.testing.assert_allclose(encoder.encode(SENTENCES), alone, rtol=0, atol=1e-5)
-    suite = senteval.Suite.load(["STSBenchmark"], toy_senteval, splits=["dev"])
-    score = suite.score(suite.embed(encoder.encode))["STSBenchmark"]["dev"]["spearman"][0]
-    assert score == pytest.approx(json.loads((out / "eval_results.json").read_text())["eval_stsb_spearman"], abs=1e-6)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
