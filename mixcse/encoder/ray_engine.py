@@ -15,7 +15,7 @@ from fsspec.core import url_to_fs
 from tqdm import tqdm
 
 from mixcse.base.console import once, quietly, say
-from mixcse.base.errors import UserError
+from mixcse.base.errors import UserError, first_line
 from mixcse.encoder.command_options import load_encoder
 
 COMMAND = "_command.json"  # in the folder of the parts; who reads these passes over it
@@ -75,6 +75,6 @@ class Worker:
                 count = self.encoder.encode_file(path, f"{temporary}/_.parquet", **how)
                 target.put_file(f"{temporary}/_.parquet", aside := f"{Path(place).parent}/_{Path(temporary).name}")
                 target.mv(aside, place)
-        except (UserError, ValueError, OSError) as error:
-            return {"count": [0], "fault": [str(error)], "pooler": [""]}
+        except Exception as error:  # torch and file systems have many kinds; raised, Ray makes a traceback of each
+            return {"count": [0], "fault": [first_line(error)], "pooler": [""]}
         return {"count": [count], "fault": [""], "pooler": [self.encoder.pooler]}

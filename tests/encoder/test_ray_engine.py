@@ -196,6 +196,8 @@ def test_files_that_are_not_on_this_machine(tiny_bert, tmp_path):
     options = _parse(["--engine", "ray", "--model", str(tiny_bert), archive, "--output", out], "encode")
     part = {"path": ["some.txt"], "place": ["/out/some.txt.parquet"], "options": [options]}
     assert ray_engine.Worker()(part) == {"count": [2], "fault": [""], "pooler": ["cls_before_pooler"]}
+    (fault,) = ray_engine.Worker()(part | {"path": ["none.txt"]})["fault"]
+    assert "none.txt" in fault
     memory = fsspec.filesystem("memory")
     assert memory.ls("/out", detail=False) == ["/out/some.txt.parquet"]
     with memory.open("/out/some.txt.parquet") as file:
