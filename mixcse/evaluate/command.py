@@ -123,6 +123,7 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     for name, value in vars(options).items():
         if value == "" and name != "prompt":
             raise UserError(f"--{name} is empty; give it a value, or leave it out")
+    check_range("batch_size", options.batch_size, at_least(1))  # here, before torch is imported
     check_range("max_seq_length", options.max_seq_length, at_least(SHORTEST_INPUT))
     if options.output_json not in (None, STDOUT):  # now rather than when the scores are there to be written
         check_place(Path(options.output_json).parent, "--output_json, in")
