@@ -18,12 +18,15 @@ The logits have a row for each of the N sentences, whose positive is in column i
     2 given           sim(z1_i, z3_j), and so on: hard negatives, where num_sent is above 2
     3 mixed_second    sim(z1_i, sg(lambda z2_j + (1 - lambda) z2_{second[j]}))
     4 mixed_first     sim(sg(lambda z1_i + (1 - lambda) z1_{first[i]}), z2_j)
+    5 detached        sim(sg(z1_i), sg(z2_j)) + log n, j != i: where detached_negatives n is above 0
 
 Variants:
     released   blocks 1 to 4, as the authors' released code computes them
     adaptive   its forerunner: where k is mixed with j, lambda_k = lambda * (1 - sg(cos(z1_k, z2_j))) / 2
     paper      blocks 1 and 2, and one column: row i's mix of its own positive
     simcse     blocks 1 and 2 alone (Gao, Yao, Chen: SimCSE. EMNLP 2021)
+
+Block 5, negative_weight and alignment_loss are this project's own controls: docs/findings.md.
 """
 
 import math
@@ -49,6 +52,12 @@ def loss_of_logits(logits: Tensor, rows: slice = ALL) -> Tensor:
     return F.cross_entropy(logits, labels)
 
 
+def alignment_loss(z: Tensor, rows: slice = ALL) -> Tensor:
+    """Mean of |h_i - h'_i|^2 over rows i, both at unit length; a scalar (Wang & Isola, ICML 2020)."""
+    h, h_prime = F.normalize(_full(z)[rows, :2], dim=-1).unbind(dim=1)
+    return (h - h_prime).square().sum(-1).mean()
+
+
 def contrastive_logits(z: Tensor, **objective: Any) -> Tensor:
     """The blocks side by side: (rows, columns).  Keywords, errors: those of `logit_blocks`."""
     return torch.cat(list(logit_blocks(z, **objective).values()), dim=1)
@@ -65,6 +74,8 @@ def logit_blocks(
     mixed_views: str = "both",
     mix_with: str = "next",
     stop_gradient: bool = True,
+    negative_weight: float = 1.0,
+    detached_negatives: float = 0.0,
 ) -> dict[str, Tensor]:
     """Scaled cosines of each sentence with its positive and all its negatives.
 
@@ -80,6 +91,8 @@ def logit_blocks(
         mixed_views: which of blocks 3 (`second`) and 4 (`first`) the released variants have.
         mix_with: j of the mixes: the `next` row, or `hardest`, the negative closest to the anchor.
         stop_gradient: False lets gradients flow into the mixes, for ablation alone.
+        negative_weight: how often block 1's negatives count, above 0: its log is added to their logits.
+        detached_negatives: n, 0 or more: so many further copies of block 1's negatives, without gradient.
 
     Returns:
         The variant's blocks by name, in order: (rows, N) each, `given` that for each hard
@@ -91,13 +104,12 @@ def logit_blocks(
         TypeError: z is no tensor.
     """
     check_names(variant=variant, mixed_views=mixed_views, mix_with=mix_with)
-    _check(z, rows, temperature, mixing_lambda, hard_negative_weight)
-    if z.dtype in (torch.float16, torch.bfloat16):
-        z = z.float()
-    z1, z2, *given_negatives = z.unbind(dim=1)  # each (N, d)
+    _check(z, rows, temperature, mixing_lambda, hard_negative_weight, negative_weight, detached_negatives)
+    z1, z2, *given_negatives = (z := _full(z)).unbind(dim=1)  # each (N, d)
     j = torch.arange(len(z), device=z.device)  # (N,)
     i = j[rows, None]  # (rows, 1)
-    w = hard_negative_weight * (i == j).to(z.dtype)  # (rows, N)
+    own = (i == j).to(z.dtype)  # (rows, N)
+    w = hard_negative_weight * own
 
     def sim(a: Tensor, b: Tensor) -> Tensor:  # (n, d), (m, d) -> (n, m)
         with torch.autocast(z.device.type, enabled=False):  # full precision whoever calls
@@ -115,7 +127,8 @@ def logit_blocks(
         mixed = lam * z + (1 - lam) * z[other]
         return mixed.detach() if stop_gradient else mixed
 
-    blocks = {"in_batch": sim(z1[rows], z2)}
+    in_batch = sim(z1[rows], z2)
+    blocks = {"in_batch": in_batch + math.log(negative_weight) * (1 - own)}
     if given_negatives:
         blocks["given"] = torch.cat([sim(z1[rows], z3) + w for z3 in given_negatives], dim=1)
 
@@ -130,10 +143,18 @@ def logit_blocks(
         h, h_prime = F.normalize(z1, dim=-1), F.normalize(z2, dim=-1)
         m = F.normalize(mix(h_prime, second), dim=-1)
         blocks["mixed"] = (h * m).sum(-1, keepdim=True)[rows] / temperature  # (rows, 1)
+    if detached_negatives:
+        blocks["detached"] = (in_batch.detach() + math.log(detached_negatives)).masked_fill(i == j, -math.inf)
     return blocks
 
 
-def _check(z: Tensor, rows: slice, temperature: float, mixing_lambda: float, weight: float) -> None:
+def _full(z: Tensor) -> Tensor:  # half precision is too coarse for cosines over temperatures
+    return z.to(torch.promote_types(z.dtype, torch.float32))
+
+
+def _check(
+    z: Tensor, rows: slice, temperature: float, mixing_lambda: float, weight: float, count: float, copies: float
+) -> None:
     if not isinstance(z, Tensor):
         raise TypeError(f"z must be a tensor, not {type(z).__name__}")
     if z.dim() != 3 or z.size(1) < 2 or not z.numel():
@@ -148,3 +169,7 @@ def _check(z: Tensor, rows: slice, temperature: float, mixing_lambda: float, wei
         raise ValueError(f"mixing_lambda must lie in 0 to 1, not {mixing_lambda}")
     if not math.isfinite(weight):
         raise ValueError(f"hard_negative_weight must be finite, not {weight}")
+    if not 0 < count < math.inf:
+        raise ValueError(f"negative_weight must be above 0 and finite, not {count}")
+    if not 0 <= copies < math.inf:
+        raise ValueError(f"detached_negatives must be 0 or more and finite, not {copies}")

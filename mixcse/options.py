@@ -62,6 +62,17 @@ class ModelArguments:
         "Mixes are constants: no gradient flows into them; for ablation.",
         needs=("variant", "released", "adaptive", "paper"),
     )
+    negative_weight: float = option(
+        1.0, "How often in-batch negatives count in the softmax; a control.", range=above(0)
+    )
+    detached_negatives: float = option(
+        0.0,
+        "So many further copies of the in-batch negatives, without gradient (see docs/findings.md).",
+        range=at_least(0),
+    )
+    alignment_weight: float = option(
+        0.0, "Weight of the two views' squared distance, added to the loss; a control.", range=at_least(0)
+    )
     do_mlm: bool = option(False, "Add the masked-LM loss.")
     mlm_weight: float = option(0.1, "Weight of the masked-LM loss.", range=at_least(0), needs=("do_mlm",))
     dropout: float | None = option(
@@ -101,7 +112,10 @@ class ModelArguments:
     @property
     def objective(self) -> dict[str, object]:
         """The keywords of `mixcse.objective.logit_blocks`."""
-        names = "temperature mixing_lambda variant hard_negative_weight mixed_views mix_with stop_gradient"
+        names = (
+            "temperature mixing_lambda variant hard_negative_weight mixed_views mix_with stop_gradient "
+            "negative_weight detached_negatives"
+        )
         return {name: getattr(self, name) for name in names.split()}
 
     @property

@@ -57,6 +57,7 @@ class MixedNegativesLoss(nn.Module):
             negatives; gradients are those of one process with the whole batch.  Every process must
             have as many rows (`dataloader_drop_last`).
         mix_with: the other sentence of a mix: the `next` row, or `hardest`, the negative closest to the anchor.
+        detached_negatives: so many further copies of the in-batch negatives, without gradient (docs/findings.md).
 
     Raises:
         ValueError: a name is unknown, or a number out of range.
@@ -70,6 +71,7 @@ class MixedNegativesLoss(nn.Module):
         variant: str = "released",
         gather_across_devices: bool = False,
         mix_with: str = "next",
+        detached_negatives: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0 < scale < inf:
@@ -80,12 +82,13 @@ class MixedNegativesLoss(nn.Module):
         self.variant = variant
         self.gather_across_devices = gather_across_devices
         self.mix_with = mix_with
+        self.detached_negatives = detached_negatives
         self._views: tuple[Features, Features] | None = None
         contrastive_loss(torch.ones(2, 2, 1), **self._objective)  # it checks names and numbers
 
     @property
     def _objective(self) -> dict[str, Any]:
-        names = ("temperature", "mixing_lambda", "variant", "mix_with")
+        names = ("temperature", "mixing_lambda", "variant", "mix_with", "detached_negatives")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -128,7 +131,7 @@ class MixedNegativesLoss(nn.Module):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
-        names = ("scale", "mixing_lambda", "variant", "gather_across_devices", "mix_with")
+        names = ("scale", "mixing_lambda", "variant", "gather_across_devices", "mix_with", "detached_negatives")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -162,8 +165,9 @@ class CachedMixedNegativesLoss(MixedNegativesLoss):
         show_progress_bar: bool = False,
         mini_batch_num_tokens: int | None = None,
         mix_with: str = "next",
+        detached_negatives: float = 0.0,
     ) -> None:
-        super().__init__(model, scale, mixing_lambda, variant, gather_across_devices, mix_with)
+        super().__init__(model, scale, mixing_lambda, variant, gather_across_devices, mix_with, detached_negatives)
         counts = {"mini_batch_size": mini_batch_size, "mini_batch_num_tokens": mini_batch_num_tokens}
         for name, value in counts.items():
             if value is not None and (not isinstance(value, int) or value < 1):

@@ -36,6 +36,9 @@ OBJECTIVES = {
     for num_sent in (2, 3)
     for stop_gradient in (True, False)
 }  # fmt: skip
+OBJECTIVES["controls"] = OBJECTIVES["released-both-next-2-constant"] | {
+    "negative_weight": 3.0, "detached_negatives": 0.5
+}  # fmt: skip
 OBJECTIVES |= {
     f"{name}-hardest": objective | {"mix_with": "hardest"}
     for name, objective in OBJECTIVES.items()
@@ -82,8 +85,7 @@ def signals(objective):
         z, rows = gather_rows(own)
         blocks = logit_blocks(z, rows=rows, **objective)
         loss = loss_of_logits(torch.cat(list(blocks.values()), dim=1), rows)
-        keywords = {name: objective[name] for name in ("temperature", "hard_negative_weight")}
-        seen.observe(blocks, rows=rows, **keywords)
+        seen.observe(blocks, rows, **objective)
         seen.watch_gradient(own, loss)
         (loss * 3).backward()
     return seen.means()

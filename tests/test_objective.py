@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mixcse.names import MIX_WITH, MIXED_VIEWS, VARIANTS
-from mixcse.objective import contrastive_logits, contrastive_loss, logit_blocks
+from mixcse.objective import alignment_loss, contrastive_logits, contrastive_loss, logit_blocks
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "mixing_loss.json").read_text())
 SHARED_GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "mixing_loss.json"
@@ -38,7 +38,7 @@ def closest(anchors, others, k):
 
 def slow_losses(
     z, temperature=0.05, mixing_lambda=0.2, variant="released", hard_negative_weight=0.0,
-    mixed_views="both", mix_with="next", stop_gradient=True,
+    mixed_views="both", mix_with="next", stop_gradient=True, negative_weight=1.0, detached_negatives=0.0,
 ):  # fmt: skip
     """Of each row: METHOD's table, entry by entry, with nothing vectorised."""
     n, tau, w = len(z), temperature, hard_negative_weight
@@ -59,7 +59,7 @@ def slow_losses(
 
     losses = []
     for i in range(n):
-        row = [cos(z1[i], z2[j]) / tau for j in range(n)]
+        row = [cos(z1[i], z2[j]) / tau + (math.log(negative_weight) if i != j else 0) for j in range(n)]
         for given in range(2, z.size(1)):
             row += [cos(z1[i], z[j, given]) / tau + (w if i == j else 0) for j in range(n)]
         for view in ("second", "first") if variant in ("released", "adaptive") else ():
@@ -72,6 +72,9 @@ def slow_losses(
         if variant == "paper":
             m = mix([unit(v) for v in z2], i, second(i))
             row.append(unit(z1[i]) @ unit(m) / tau)
+        for j in range(n) if detached_negatives else ():
+            if j != i:
+                row.append((cos(z1[i], z2[j]) / tau).detach() + math.log(detached_negatives))
         row = torch.stack(row)
         losses.append(-(row[i] - torch.logsumexp(row, 0)))
     return torch.stack(losses)
@@ -116,6 +119,39 @@ def test_every_choice_equals_the_slow_loop(variant, mixed_views, num_sent, stop_
     keywords |= {"mixing_lambda": 0.3, "hard_negative_weight": 0.7, "temperature": 0.1}
     fast, slow = contrastive_loss(z, rows=rows, **keywords), slow_losses(z, **keywords)[rows].mean()
     assert_equal_with_gradient(fast, slow, z)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("num_sent", [2, 3])
+@pytest.mark.parametrize(("negative_weight", "detached_negatives"), [(3.0, 0.0), (1.0, 0.5), (0.5, 2.0)])
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 1)])
+def test_controls_equal_the_slow_loop(variant, n, num_sent, negative_weight, detached_negatives, rows):
+    z = random_z(n, num_sent, seed=5).requires_grad_()
+    keywords = {"negative_weight": negative_weight, "detached_negatives": detached_negatives}
+    keywords |= {"variant": variant, "temperature": 0.1}
+    fast, slow = contrastive_loss(z, rows=rows, **keywords), slow_losses(z, **keywords)[rows].mean()
+    assert_equal_with_gradient(fast, slow, z)
+
+
+@pytest.mark.parametrize("copies", [1, 2, 3])
+def test_whole_numbers_of_copies_are_copies(copies):
+    """The loss is that of counting negatives more often; the gradient lacks what would push through the copies."""
+    z = random_z(6).requires_grad_()
+    loss = contrastive_loss(z, variant="simcse", detached_negatives=copies)
+    counted = contrastive_loss(z, variant="simcse", negative_weight=1 + copies)
+    torch.testing.assert_close(loss, counted, rtol=0, atol=1e-9)
+    logits = logit_blocks(z, variant="simcse")["in_batch"]
+    others = ~torch.eye(6, dtype=torch.bool)
+    row = torch.cat([logits, *[logits.detach()[others].view(6, 5)] * copies], dim=1)
+    assert_equal_with_gradient(loss, (row.logsumexp(1) - logits.diagonal()).mean(), z)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(2, 5)])
+def test_alignment_is_the_squared_distance_of_the_two_views(rows):
+    z = random_z(7, 3).requires_grad_()
+    slow = torch.stack([(unit(one) - unit(other)).square().sum() for one, other, _ in z[rows]]).mean()
+    assert_equal_with_gradient(alignment_loss(z, rows), slow, z)
 
 
 def assert_equal_with_gradient(fast, slow, z):

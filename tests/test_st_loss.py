@@ -72,9 +72,15 @@ def test_it_is_the_objective_of_our_trainer(mix_with, count, variant, model, fol
     tokenized = ours.tokenizer(sentences, padding=True, return_tensors="pt")
     torch.manual_seed(0)
     z = ours(*(tokenized[name].view(11, count, -1) for name in ("input_ids", "attention_mask")))["embeddings"]
-    expected = contrastive_loss(z, temperature=0.1, mixing_lambda=0.3, variant=variant, mix_with=mix_with)
+    keywords = {
+        "mixing_lambda": 0.3,
+        "variant": variant,
+        "mix_with": mix_with,
+        "detached_negatives": 0.5 * (count == 2),
+    }
+    expected = contrastive_loss(z, temperature=0.1, **keywords)
     torch.manual_seed(0)
-    loss = MixedNegativesLoss(model, scale=10.0, mixing_lambda=0.3, variant=variant, mix_with=mix_with)
+    loss = MixedNegativesLoss(model, scale=10.0, **keywords)
     assert_equal(loss(features(model, columns[:count]), None), expected)
 
 
@@ -89,10 +95,11 @@ def test_one_forward_pass(count, rows, model, columns):
 @pytest.mark.parametrize("mix_with", MIX_WITH)
 def test_the_cached_loss_is_the_plain_one(mix_with, count, still, columns):
     batch = features(still, columns[:count])
-    plain = found(still, MixedNegativesLoss(still, mix_with=mix_with), batch)
+    keywords = {"mix_with": mix_with, "detached_negatives": 2.0 * (count == 2)}
+    plain = found(still, MixedNegativesLoss(still, **keywords), batch)
     calls = calls_of(still[0].model.embeddings)
-    cached = CachedMixedNegativesLoss(still, mini_batch_size=5, mix_with=mix_with)
-    assert cached.get_config_dict()["mix_with"] == mix_with
+    cached = CachedMixedNegativesLoss(still, mini_batch_size=5, **keywords)
+    assert keywords.items() <= cached.get_config_dict().items()
     assert_equal(found(still, cached, batch), plain)
     assert len(calls) == 2 * -(-max(2, count) * 11 // 5)
     assert max(shape[0] for shape in calls) <= 5

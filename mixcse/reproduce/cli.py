@@ -130,6 +130,8 @@ def _planned(options: argparse.Namespace, rest: list[str]) -> list[Any]:
     chosen = known if "all" in options.experiments else dict.fromkeys(options.experiments)
     seeds = dict.fromkeys(options.seeds or SEEDS)
     plan = make_plan([known[name] for name in chosen], load_scale(options.scale), list(seeds), parse_overrides(rest))
+    if not plan:
+        raise UserError(f"{', '.join(chosen)}: nothing of it is run at --scale {options.scale}")
     return list(plan.values())
 
 

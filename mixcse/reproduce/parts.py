@@ -19,6 +19,8 @@ SIGNALS = {  # log name: column of the table of late training steps
     "in_batch_weight": "weight in-batch",
     "own_mix_weight": "weight own mix",
     "other_mix_weight": "weight other mixes",
+    "pull": "pull",
+    "push": "push",
 }
 
 

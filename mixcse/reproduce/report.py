@@ -107,7 +107,7 @@ def _section(
     section = Section(scale, where, warnings=warnings)
     others = sorted({record["model"] for record in records.values()} - set(scale.models))
     main: set[str] = set()
-    for experiment in load_experiments().values():
+    for experiment in (one for one in load_experiments().values() if one.arms_at(scale.name)):
         parts = [make_part(experiment, scale, model, records, failures) for model in [*scale.models, *others]]
         if experiment.name == "main":
             main = set().union(*(part.runs for part in parts))

@@ -5,7 +5,9 @@ not.  So beside the mean cosines of a batch: how much of the softmax falls on wh
 of negative, and how large a gradient reaches the embeddings.
 """
 
+import math
 from collections import defaultdict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,13 +28,12 @@ class Signals:
     def __init__(self) -> None:
         self._values: dict[str, list[Tensor]] = defaultdict(list)
 
-    def observe(
-        self, blocks: dict[str, Tensor], *, temperature: float, hard_negative_weight: float, rows: slice = ALL
-    ) -> None:
-        """Notes the similarities and softmax weights of one batch's `logit_blocks` of these rows."""
+    def observe(self, blocks: dict[str, Tensor], rows: slice = ALL, **objective: Any) -> None:
+        """Notes what one batch's `logit_blocks` of these rows say, which were made with these keywords."""
         first_row = rows.start or 0
-        cosines = similarities(blocks, temperature, hard_negative_weight, first_row)
-        for name, value in (cosines | softmax_weights(blocks, first_row)).items():
+        cosines = similarities(blocks, first_row, **objective)
+        weights = softmax_weights(blocks, first_row, stop_gradient=objective.get("stop_gradient", True))
+        for name, value in (cosines | weights).items():
             self._values[name].append(value)
 
     def watch_gradient(self, z: Tensor, loss: Tensor) -> None:
@@ -65,14 +66,20 @@ class Signals:
 
 
 def similarities(
-    blocks: dict[str, Tensor], temperature: float, hard_negative_weight: float, first_row: int = 0
+    blocks: dict[str, Tensor],
+    first_row: int = 0,
+    *,
+    temperature: float,
+    hard_negative_weight: float = 0.0,
+    negative_weight: float = 1.0,
+    **_: Any,
 ) -> dict[str, Tensor]:
     """Mean cosines of a batch: `positive_similarity`, and where there are any,
     `negative_similarity` (other sentences' second views) and `mixed_similarity` (mixes that do
     not hold the row's own positive with weight 1 - lambda).
 
     Args:
-        blocks: of `logit_blocks`, called with this temperature and weight.
+        blocks: of `logit_blocks`, called with the keywords; those that change no similarity are not looked at.
         first_row: the row of the batch that the blocks' first row is.
 
     Returns:
@@ -85,7 +92,8 @@ def similarities(
     own = in_batch.diagonal(first_row)
     means = {"positive_similarity": own.mean()}
     if others:
-        means["negative_similarity"] = (in_batch.sum() - own.sum()) / others
+        counted = math.log(negative_weight) * temperature
+        means["negative_similarity"] = (in_batch.sum() - own.sum()) / others - counted
     if "mixed" in cosines:
         means["mixed_similarity"] = cosines["mixed"].mean()
     elif others and (square := [block for name, block in cosines.items() if name.startswith("mixed_")]):
@@ -95,15 +103,19 @@ def similarities(
     return means
 
 
-def softmax_weights(blocks: dict[str, Tensor], first_row: int = 0) -> dict[str, Tensor]:
+def softmax_weights(blocks: dict[str, Tensor], first_row: int = 0, *, stop_gradient: bool = True) -> dict[str, Tensor]:
     """A row's softmax, by what it falls on; means over the rows.
 
     `in_batch_weight`: other sentences; `own_mix_weight`: mixes at j = i, which hold the
     row's own positive with weight lambda; `other_mix_weight`: every other mixed column (the
-    ones that are set to 0 included: exp(0) is in the denominator).  The rest of 1 is the
-    positive's and the given hard negatives'.  A negative's weight is N times the gradient of
-    the loss with respect to its logit; the columns that are set to 0 have weight and push
-    nothing.  `first_row` as for `similarities`.
+    ones that are set to 0 included: exp(0) is in the denominator); `detached_weight`: copies
+    without gradient.  The rest of 1 is the positive's and the given hard negatives'.  A
+    negative's weight is N times the gradient of the loss with respect to its logit.
+
+    `pull`: what the positive lacks of 1, which is the gradient that draws the two views together.
+    `push`: the negatives' weight as far as it reaches embeddings: a mix that is a constant counts
+    half, for the one side of its cosine that has a gradient; what is set to 0 and copies count nothing.
+    `first_row` as for `similarities`.
     """
     logits = torch.cat(list(blocks.values()), dim=1).detach().float()
     parts = F.softmax(logits, dim=1).split([block.size(1) for block in blocks.values()], dim=1)
@@ -116,6 +128,13 @@ def softmax_weights(blocks: dict[str, Tensor], first_row: int = 0) -> dict[str, 
         own = sum(block.diagonal(first_row).sum() for block in square)
         means["own_mix_weight"] = own / n
         means["other_mix_weight"] = (sum(block.sum() for block in square) - own) / n
+    if "detached" in weights:
+        means["detached_weight"] = weights["detached"].sum() / n
+    means["pull"] = 1 - in_batch.diagonal(first_row).mean()
+    means["push"] = means["in_batch_weight"] + (weights["given"].sum() / n if "given" in weights else 0)
+    for name, block in weights.items():
+        if name.startswith("mixed"):
+            means["push"] += (0.5 if stop_gradient else 1.0) * block.where(blocks[name] != 0, 0).sum() / n
     return means
 
 

@@ -19,7 +19,7 @@ from mixcse.base.group import from_main_process, gather_rows, wait_for_all
 from mixcse.data.batch import ContrastiveCollator
 from mixcse.evaluate.dev import DevSets
 from mixcse.model.sentence_model import HEADS_FILE, SentenceModel
-from mixcse.objective import logit_blocks, loss_of_logits
+from mixcse.objective import alignment_loss, logit_blocks, loss_of_logits
 from mixcse.options import ModelArguments
 from mixcse.train.arguments import TrainArguments
 from mixcse.train.callbacks import Bar, LogLines, StopOnSignal
@@ -79,12 +79,9 @@ class MixCSETrainer(Trainer):
         z, rows = gather_rows(outputs["embeddings"])  # the processes' batches are one
         blocks = logit_blocks(z, rows=rows, **self.model_args.objective)
         loss = loss_of_logits(torch.cat(list(blocks.values()), dim=1), rows)
-        self.signals.observe(
-            blocks,
-            temperature=self.model_args.temperature,
-            hard_negative_weight=self.model_args.hard_negative_weight,
-            rows=rows,
-        )
+        if self.model_args.alignment_weight:
+            loss = loss + self.model_args.alignment_weight * alignment_loss(z, rows)
+        self.signals.observe(blocks, rows, **self.model_args.objective)
         self.signals.watch_gradient(outputs["embeddings"], loss)
         if "mlm_loss" in outputs:
             loss = loss + self.model_args.mlm_weight * outputs["mlm_loss"]

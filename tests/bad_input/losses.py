@@ -66,6 +66,10 @@ OBJECTIVE = [
             ("variant", "mixcse", "variant must be one of released, adaptive, paper, simcse, not"),
             ("mixed_views", "third", "mixed_views must be one of"),
             ("mix_with", "nearest", "mix_with must be one of next, hardest, not"),
+            ("negative_weight", 0.0, "negative_weight must be above 0 and finite, not"),
+            ("negative_weight", INFINITY, "negative_weight must be above 0 and finite, not"),
+            ("detached_negatives", -1.0, "detached_negatives must be 0 or more and finite, not"),
+            ("detached_negatives", NAN, "detached_negatives must be 0 or more and finite, not"),
         )
     ),
     *(
@@ -90,6 +94,7 @@ SENTENCE_TRANSFORMERS = [
             ("mixing_lambda", 2.0, "mixing_lambda must lie in 0 to 1, not", True),
             ("variant", "MixCSE", "variant must be one of released,", False),
             ("mix_with", "nearest", "mix_with must be one of next, hardest, not", True),
+            ("detached_negatives", -0.5, "detached_negatives must be 0 or more and finite, not", True),
             ("mini_batch_size", 1.5, "mini_batch_size must be a whole number of at least 1, not", True),
             ("mini_batch_num_tokens", 0, "mini_batch_num_tokens must be a whole number of at least 1, not", True),
         )

@@ -24,6 +24,7 @@ CASES = [
     _bare("list --scale demo", "unexpected argument '--scale'"),
     _bare("run", "the following arguments are required: NAME"),
     _bare("run nothing", "no experiment 'nothing'; there are main, transfer"),
+    _bare("run gain_longer --scale paper", "gain_longer: nothing of it is run at --scale paper"),
     _bare("run lambda --scale demo --lambdas 0.3", "--mixing_lambda: lambda varies it; leave it out"),
     _bare("report --results_dir {folder}/none", "none: no such folder; make records"),
     _wrong("--scale huge", "argument --scale: invalid choice: 'huge'"),

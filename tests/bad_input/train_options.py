@@ -28,8 +28,9 @@ RANGES = (
     ("mixing_lambda lambdas", "lie in 0 to 1", "-0.1 1.01"),
     ("mlm_probability", "lie between 0 and 1", "0 1.5"),
     ("dropout lora_dropout adam_beta1 adam_beta2", "be at least 0 and below 1", "1 -0.1"),
-    ("lora_alpha num_train_epochs learning_rate adam_epsilon held_out", "be above 0", "0 -1"),
+    ("lora_alpha num_train_epochs learning_rate adam_epsilon held_out negative_weight", "be above 0", "0 -1"),
     ("lora_rank mlm_weight weight_decay max_grad_norm warmup_steps early_stopping_threshold", "be at least 0", "-1"),
+    ("detached_negatives alignment_weight", "be at least 0", "-1"),
     ("per_device_eval_batch_size gradient_accumulation_steps embedding_chunk_size", "be at least 1", "0"),
     ("eval_steps save_steps logging_steps early_stopping_patience ddp_timeout", "be at least 1", "0 -5"),
     ("dataloader_prefetch_factor", "be at least 1", "0"),
@@ -40,7 +41,11 @@ RANGES = (
     ("dataloader_num_workers", "lie in 0 to ", "-1 100000"),
     ("temperature mixing_lambda mlm_probability dropout learning_rate adam_beta2", "be a finite number", "nan inf"),
     ("hard_negative_weight mlm_weight weight_decay warmup_steps num_train_epochs", "be a finite number", "nan inf"),
-    ("max_grad_norm held_out lora_alpha", "be a finite number", "nan inf"),
+    (
+        "max_grad_norm held_out lora_alpha negative_weight detached_negatives alignment_weight",
+        "be a finite number",
+        "nan inf",
+    ),
 )
 SHORT = {"temp": "temperature", "lambdas": "mixing_lambda"}
 NUMBERS = [

@@ -28,6 +28,8 @@ def test_the_released_command_means_what_it_meant():
         "mixed_views": "both",
         "mix_with": "next",
         "stop_gradient": True,
+        "negative_weight": 1.0,
+        "detached_negatives": 0.0,
     }
     assert (args.eval_strategy, args.save_strategy, args.eval_steps, args.save_steps) == ("steps", "steps", 125, 125)
     assert (args.lr_scheduler_type, args.warmup_steps, args.weight_decay) == ("linear", 0, 0.0)

@@ -21,7 +21,8 @@ def test_similarities_of_a_batch(variant, num_sent, mixed_views, mix_with):
     z = random_z(4, num_sent)
     keywords = {"temperature": 0.1, "variant": variant, "mixing_lambda": 0.3}
     keywords |= {"mixed_views": mixed_views, "mix_with": mix_with}
-    means = similarities(logit_blocks(z, hard_negative_weight=0.7, **keywords), 0.1, 0.7)
+    weighted = keywords | {"hard_negative_weight": 0.7, "negative_weight": 3.0, "detached_negatives": 2.0}
+    means = similarities(logit_blocks(z, **weighted), **weighted)
 
     cosine = torch.nn.functional.cosine_similarity(z[:, None, 0], z[None, :, 1], dim=-1)
     assert means["positive_similarity"] == pytest.approx(cosine.diagonal().mean().item(), abs=1e-6)
@@ -41,7 +42,8 @@ def test_similarities_of_a_batch(variant, num_sent, mixed_views, mix_with):
 def test_softmax_weights_are_the_gradient_of_the_logits(variant, num_sent, mix_with):
     """d loss / d logit of a negative is its softmax weight / N: autograd says what falls where."""
     n = 5
-    blocks = logit_blocks(random_z(n, num_sent), variant=variant, mix_with=mix_with, temperature=0.3)
+    z = random_z(n, num_sent)
+    blocks = logit_blocks(z, variant=variant, mix_with=mix_with, temperature=0.3, detached_negatives=0.5)
     leaves = {name: block.detach().requires_grad_() for name, block in blocks.items()}
     loss_of_logits(torch.cat(list(leaves.values()), dim=1)).backward()
     gradients = {name: leaf.grad for name, leaf in leaves.items()}
@@ -49,8 +51,10 @@ def test_softmax_weights_are_the_gradient_of_the_logits(variant, num_sent, mix_w
 
     positive = gradients["in_batch"].diagonal().sum()
     assert weights["in_batch_weight"] == pytest.approx((gradients["in_batch"].sum() - positive).item(), abs=1e-6)
+    assert weights["detached_weight"] == pytest.approx(gradients["detached"].sum().item(), abs=1e-6)
+    assert weights["pull"] == pytest.approx(-positive.item(), abs=1e-6)
     if variant == "simcse":
-        assert set(weights) == {"in_batch_weight"}
+        assert not {"own_mix_weight", "other_mix_weight"} & weights.keys()
     elif variant == "paper":
         assert weights["own_mix_weight"] == pytest.approx(gradients["mixed"].sum().item(), abs=1e-6)
     else:
@@ -59,6 +63,23 @@ def test_softmax_weights_are_the_gradient_of_the_logits(variant, num_sent, mix_w
         assert weights["own_mix_weight"] == pytest.approx(own, abs=1e-6)
         rest = sum(block.sum().item() for block in square) - own
         assert weights["other_mix_weight"] == pytest.approx(rest, abs=1e-6)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("stop_gradient", [True, False])
+def test_push_is_what_reaches_the_embeddings(variant, stop_gradient):
+    """Each side of each cosine is an embedding of its own here, so that gradients say what arrives where."""
+    z = random_z(5, 3)
+    keywords = {"variant": variant, "temperature": 0.3, "stop_gradient": stop_gradient, "detached_negatives": 2.0}
+    blocks = logit_blocks(z, **keywords)
+    weights = torch.cat(list(blocks.values()), dim=1).softmax(1).split([b.size(1) for b in blocks.values()], dim=1)
+    share = {"in_batch": 1, "given": 1, "detached": 0}
+    push = 0.0
+    for (name, block), weight in zip(blocks.items(), weights, strict=True):
+        for i, j in torch.cartesian_prod(torch.arange(5), torch.arange(block.size(1))).tolist():
+            if (name != "in_batch" or i != j) and block[i, j] != 0:
+                push += share.get(name, 0.5 if stop_gradient else 1) * weight[i, j].item() / 5
+    assert softmax_weights(blocks, stop_gradient=stop_gradient)["push"] == pytest.approx(push, abs=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.25, 1024.0])
@@ -80,9 +101,9 @@ def test_means_are_over_the_steps_since_the_last():
     z = random_z(4)
     one, two = logit_blocks(z, temperature=0.1), logit_blocks(z.flip(0) * 2, temperature=0.1)
     for blocks in (one, two):
-        signals.observe(blocks, temperature=0.1, hard_negative_weight=0.0)
+        signals.observe(blocks, temperature=0.1)
     means = signals.means()
-    expected = [similarities(blocks, 0.1, 0.0)["mixed_similarity"].item() for blocks in (one, two)]
+    expected = [similarities(blocks, temperature=0.1)["mixed_similarity"].item() for blocks in (one, two)]
     assert means["mixed_similarity"] == pytest.approx(sum(expected) / 2)
 
 

@@ -13,7 +13,8 @@ import senteval
 from mixcse import SentenceEncoder
 from mixcse.base.errors import UserError
 from mixcse.evaluate.dev import DevSets
-from mixcse.objective import contrastive_loss
+from mixcse.objective import alignment_loss, contrastive_loss
+from mixcse.reproduce.plan import as_arguments
 from mixcse.train import run as training
 from mixcse.train.trainer import MixCSETrainer
 
@@ -155,18 +156,24 @@ def test_accumulation_averages(command, whole, tmp_path):
     assert logged(tmp_path / "out", "loss")[2] == pytest.approx(logged(whole, "loss")[2], rel=0.3)
 
 
-@pytest.mark.parametrize("mix_with", ["next", "hardest"])
-def test_the_logged_loss_is_the_objective(command, mix_with, monkeypatch):
+@pytest.mark.parametrize(
+    "objective", [{}, {"mix_with": "hardest"}, {"negative_weight": 3.0, "detached_negatives": 0.5}]
+)
+@pytest.mark.parametrize("alignment_weight", [0.0, 2.0])
+def test_the_logged_loss_is_the_objective(command, objective, alignment_weight, monkeypatch):
     seen, compute = [], MixCSETrainer.compute_loss
 
     def spy(self, model, inputs, return_outputs=False, **keywords):
         loss, outputs = compute(self, model, inputs, return_outputs=True, **keywords)
-        expected = contrastive_loss(outputs["embeddings"], temperature=0.05, mixing_lambda=0.2, mix_with=mix_with)
+        expected = contrastive_loss(outputs["embeddings"], temperature=0.05, mixing_lambda=0.2, **objective)
+        if alignment_weight:
+            expected += alignment_weight * alignment_loss(outputs["embeddings"])
         seen.append((loss.item(), expected.item()))
         return loss
 
     monkeypatch.setattr(MixCSETrainer, "compute_loss", spy)
-    training.main([*blind(command), "--max_steps", "1", "--mix_with", mix_with])
+    options = as_arguments(objective | {"alignment_weight": alignment_weight})
+    training.main([*blind(command), "--max_steps", "1", *options])
     assert seen[0][0] == seen[0][1]
 
 
