@@ -1,26 +1,20 @@
-"""What makes a run the same run: its configuration, the code, the data."""
+"""What makes a run the same run: its configuration and the data.  The code is known by its `probe`."""
 
 import hashlib
 import json
 from functools import cache
 from pathlib import Path
 
-from mixcse.base.files import ROOT, sha256
+from mixcse.base.files import sha256
 from mixcse.names import STS_TASKS
 from mixcse.reproduce.plan import FILES, PLACES, Run, resolve
 
-# What can change a number; how it is shown or stored cannot.
-SOURCES = (
-    "mixcse/objective.py", "mixcse/options.py", "mixcse/names.py", "mixcse/base/group.py", "mixcse/base/rng.py",
-    "mixcse/data/*.py", "mixcse/model/*.py", "mixcse/encoder/*.py", "mixcse/evaluate/*.py", "mixcse/train/*.py",
-    "SentEval/senteval/*.py",
-)  # fmt: skip
 TRANSFER_FOLDERS = {"SST2": "SST", "SST5": "SST"}  # of downstream/, where the name is not the task's
 
 
 def keys(run: Run) -> dict[str, str]:
-    """The three that must agree for a record to count as this run's."""
-    return {"configuration": configuration_key(run), "code": code_key(), "data": data_key(run)}
+    """The two that must agree for a record to count as this run's, beside the probe of the code."""
+    return {"configuration": configuration_key(run), "data": data_key(run)}
 
 
 def configuration_key(run: Run) -> str:
@@ -52,11 +46,6 @@ def transfer_keys(run: Run) -> dict[str, str]:
     return {task: _folders_key(downstream, TRANSFER_FOLDERS.get(task, task)) for task in tasks}
 
 
-def code_key() -> str:
-    """Of the source files in `SOURCES`, as they are now: every run reads them anew."""
-    return _files_key(ROOT, [file for pattern in SOURCES for file in ROOT.glob(pattern)])
-
-
 @cache
 def _defaults() -> dict[str, object]:
     return resolve(["--output_dir", "unused"])
@@ -64,11 +53,8 @@ def _defaults() -> dict[str, object]:
 
 @cache
 def _folders_key(downstream: Path, *names: str) -> str:
-    return _files_key(downstream, [file for name in names for file in (downstream / name).rglob("*") if file.is_file()])
-
-
-def _files_key(root: Path, files: list[Path]) -> str:
-    return _hash([[str(file.relative_to(root)), sha256(file)] for file in sorted(files)])
+    files = sorted(file for name in names for file in (downstream / name).rglob("*") if file.is_file())
+    return _hash([[str(file.relative_to(downstream)), sha256(file)] for file in files])
 
 
 @cache

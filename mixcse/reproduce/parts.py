@@ -154,7 +154,7 @@ def _scores(record: Record, tasks: Sequence[str]) -> list[float]:
 def _averages(records: Iterable[Record], tasks: Sequence[str]) -> dict[tuple[int, str, str], float]:
     """The last number of each run's, by seed, code and data: only where these agree are two runs compared."""
     scored = ((record, scores) for record in records if (scores := _scores(record, tasks)))
-    return {(one["seed"], one["keys"]["code"], one["keys"]["data"]): scores[-1] for one, scores in scored}
+    return {(one["seed"], one["version"], one["keys"]["data"]): scores[-1] for one, scores in scored}
 
 
 def _quoted(row: Quoted, ours: Sequence[Summary], columns: int) -> Row:

@@ -4,6 +4,7 @@ import os
 import platform
 import shlex
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,7 @@ from mixcse import __version__
 from mixcse.base.files import ROOT, read_json, write_json, write_text
 from mixcse.reproduce.keys import keys, transfer_keys
 from mixcse.reproduce.plan import Run
+from mixcse.reproduce.probe import agree, probe
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "scipy", "scikit-learn")
 SCORES_FILE = "senteval_results.json"
@@ -59,6 +61,8 @@ class Records:
         changed = [name for name, key in now.items() if record["keys"].get(name) != key]
         missing = [f"{task} is new" for task in run.tasks if task not in scored]
         other = [task for task, key in transfer_keys(run).items() if task in scored and recorded.get(task) != key]
+        if not agree(record.get("probe"), probe()):
+            changed.append("code")
         return [*changed, *missing, *(f"data of {task}" for task in other)]
 
     def strangers(self, run: Run) -> list[str]:
@@ -68,12 +72,14 @@ class Records:
     def known_tasks(self, run: Run) -> list[str]:
         """What the run's record, if it counts, has scores of."""
         record = self.get(run.slug)
-        return list(record["scores"]["headline"]) if record and record["keys"] == keys(run) else []
+        counts = record is not None and record["keys"] == keys(run) and agree(record.get("probe"), probe())
+        return list(record["scores"]["headline"]) if counts else []
 
     def write(self, run: Run, record: Record) -> None:
         """Puts a finished run's record in place; an earlier one of other code, options or data is kept aside."""
         file, earlier = self.runs / f"{run.slug}.json", self.get(run.slug)
-        if earlier and earlier["keys"] != record["keys"]:  # not where tasks were added alone
+        same = earlier and earlier["keys"] == record["keys"] and agree(earlier.get("probe"), record["probe"])
+        if earlier and not same:  # as it is where tasks were added alone
             aside = self.folder / "superseded"
             aside.mkdir(parents=True, exist_ok=True)
             names = (aside / f"{run.slug}.{number}.json" for number in count(1))
@@ -102,6 +108,7 @@ def make_record(run: Run, model: Path, results: Path, places: list[dict[str, Any
         "seed": run.seed,
         "untrained_pooler": run.pooler,
         "keys": keys(run),
+        "probe": probe(),
         "commands": _commands(run),
         "options": _portable(run.options),
         "overrides": run.overrides,
@@ -131,6 +138,16 @@ def make_record(run: Run, model: Path, results: Path, places: list[dict[str, Any
         "history": state["log_history"],
         "cosines": read_json(model / "cosines.json"),
     }
+
+
+def number_versions(records: Iterable[Record]) -> None:
+    """Notes in each record, as `version`, which code made it: 0 is today's, and equal numbers are equal code."""
+    known: list[Any] = [probe()]
+    for record in records:
+        numbers = record.get("probe")
+        record["version"] = next((number for number, one in enumerate(known) if agree(numbers, one)), len(known))
+        if record["version"] == len(known):
+            known.append(numbers)
 
 
 def place() -> dict[str, Any]:

@@ -13,10 +13,9 @@ from mixcse.data.fetch import CORPUS
 from mixcse.report.figures import draw_figure
 from mixcse.report.pages import Shown, page, show
 from mixcse.reproduce.experiment import SCALES, Experiment, Scale, load_experiments, load_scale
-from mixcse.reproduce.keys import code_key
 from mixcse.reproduce.parts import SIGNALS, Part, make_part
 from mixcse.reproduce.plan import as_arguments
-from mixcse.reproduce.record import Record, Records
+from mixcse.reproduce.record import Record, Records, number_versions
 
 RESULTS = ROOT / "results"
 FIGURE_FOLDER = "figures"
@@ -102,6 +101,7 @@ def make_sections(folder: Path, results: Path) -> list[Section]:
 def _section(
     scale: Scale, folder: Path, results: Path, records: dict[str, Record], failures: dict[str, str]
 ) -> Section:
+    number_versions(records.values())
     records, warnings = _agreeing(records)
     where = "" if folder == results else folder.relative_to(results).as_posix()
     section = Section(scale, where, warnings=warnings)
@@ -124,7 +124,7 @@ def _section(
         section.machines = sorted({_machine(record) for record in records.values()})
         section.differences = _differences(scale, trained)
         section.warnings += _warnings(records, trained)
-        stale = {slug: record for slug, record in records.items() if record["keys"]["code"] != code_key()}
+        stale = {slug: record for slug, record in records.items() if record["version"]}
         section.renew = _renewal(section, folder, stale)
     return section
 
@@ -207,7 +207,7 @@ def _value(value: Any) -> str:
 
 def _warnings(records: dict[str, Record], trained: list[Record]) -> list[str]:
     warnings = []
-    if (count := len({record["keys"]["code"] for record in trained})) > 1:
+    if (count := len({record["version"] for record in trained})) > 1:
         warnings.append(f"These records come from {count} versions of the code; only equal ones are compared in pairs.")
     if len({_machine(record) for record in trained}) > 1:
         warnings.append("These records come from several machines or library versions, paired runs included.")

@@ -1,5 +1,7 @@
 """Does the runs of a plan, one after the other, each in processes of its own."""
 
+import hashlib
+import json
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from mixcse.base.faults import one_line
 from mixcse.base.files import ROOT, read_json, write_json
 from mixcse.reproduce.keys import keys
 from mixcse.reproduce.plan import Run
+from mixcse.reproduce.probe import agree, probe
 from mixcse.reproduce.record import SCORES_FILE, Records, make_record, place
 
 LOG = "log.txt"
@@ -63,8 +66,9 @@ def do_runs(runs: Sequence[Run], records: Records, work: Path, *, keep_models: b
 
 def _do_run(run: Run, records: Records, work: Path, bar: tqdm, *, keep_models: bool) -> None:
     # Another configuration, code or data is another folder: nothing of it is continued.
-    began = keys(run)
-    folder = work / f"{run.slug}-{'-'.join(key[:6] for key in began.values())}"
+    began, code = keys(run), probe()
+    of_code = hashlib.sha256(json.dumps(code).encode()).hexdigest()
+    folder = work / f"{run.slug}-{'-'.join(key[:6] for key in (*began.values(), of_code))}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock", blocking=False):
         if records.outdated(run) == []:  # done by another process in the meantime
@@ -76,7 +80,7 @@ def _do_run(run: Run, records: Records, work: Path, bar: tqdm, *, keep_models: b
             _execute("train.py", run.train_arguments(model), log, bar)
         evaluated = run.options["model_name_or_path"] if run.pooler else model
         _execute("evaluation.py", run.evaluation_arguments(evaluated, folder / SCORES_FILE), log, bar)
-        if keys(run) != began:
+        if keys(run) != began or not agree(code, probe()):
             raise RunFailed("code or data changed while it ran; run it again")
         record = make_record(run, model, folder / SCORES_FILE, places)
         records.write(run, record)

@@ -7,11 +7,9 @@ import pytest
 from mixcse.report.figures import PLOTS
 from mixcse.reproduce import experiment as experiments
 from mixcse.reproduce.experiment import SCALES, load_experiments, load_scale
-from mixcse.reproduce.keys import SOURCES, configuration_key
+from mixcse.reproduce.keys import configuration_key
 from mixcse.reproduce.plan import make_plan, parse_overrides
 from mixcse.train.parsing import parse_training_arguments
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -83,10 +81,6 @@ def test_the_key_is_of_values_not_of_spelling(planned_demo_encoder, tmp_path):
     assert key("--learning_rate", "4e-5") != key()
     assert key("--temp", "0.1") == key("--temperature", "0.10") != key()
     assert key("--dataloader_drop_last") != key()
-
-
-def test_the_sources_of_the_code_key_exist():
-    assert all(list(ROOT.glob(pattern)) for pattern in SOURCES)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from filelock import FileLock
 
 from mixcse.base.errors import UserError
-from mixcse.reproduce import cli, keys, runner
+from mixcse.reproduce import cli, keys, probe, runner
 from mixcse.reproduce import experiment as experiments
+from mixcse.reproduce import record as record_module
 from mixcse.reproduce.experiment import load_experiments
 from mixcse.reproduce.record import Records
 from mixcse.reproduce.runner import RunFailed
@@ -29,7 +30,8 @@ def test_runs_are_recorded_skipped_and_done_again(flags, tmp_path, in_process, c
     record = json.loads(files[-1].read_text())
     assert (record["seed"], record["steps"], record["arguments"]["max_steps"]) == (1, 4, 4)
     assert record["kept_step"] in (2, 4)
-    assert set(record["keys"]) == {"configuration", "code", "data"}
+    assert set(record["keys"]) == {"configuration", "data"}
+    assert record["probe"] == probe.probe()
     assert record["machine"]["torch"]
     assert record["seconds"]["training"] > 0
     assert record["scores"]["own_pairs"]["nsamples"] == 130
@@ -61,7 +63,9 @@ def test_runs_are_recorded_skipped_and_done_again(flags, tmp_path, in_process, c
     assert "(changed: data)" in capsys.readouterr().err
     assert json.loads(files[-1].read_text())["keys"]["data"] != record["keys"]["data"]
     assert len(list((tmp_path / "results" / "superseded").glob("*.json"))) == 3
-    monkeypatch.setattr("mixcse.reproduce.keys.code_key", lambda: "another")
+    changed = record["probe"] | {"paper": [number + 0.01 for number in record["probe"]["paper"]]}
+    for module in (runner, record_module):
+        monkeypatch.setattr(module, "probe", lambda: changed)
     run(["selection"], flags, "--seeds", "0", "1")  # needs no asking
     assert len(in_process) == 16
     assert len(list((tmp_path / "results" / "superseded").glob("*.json"))) == 7
@@ -99,7 +103,7 @@ def test_anything_that_goes_wrong_is_the_runs_own_failure(flags, tmp_path, in_pr
             run(["selection"], flags, "--seeds", "0")
     assert set(Records(tmp_path / "results").failures().values()) == {"OSError: No space left on device"}
     changing = iter(range(100))
-    monkeypatch.setattr("mixcse.reproduce.keys.code_key", lambda: str(next(changing)))
+    monkeypatch.setattr(runner, "probe", lambda: {"paper": [float(next(changing))]})
     with pytest.raises(UserError, match="2 of 2 runs failed"):
         run(["selection"], flags, "--seeds", "0")
     assert "code or data changed while it ran" in next(iter(Records(tmp_path / "results").failures().values()))

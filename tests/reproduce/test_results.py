@@ -22,7 +22,7 @@ GRADIENT = "The claim: hard negatives keep the gradient strong, BERT-base"
 STS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness")
 
 
-def record(slug, scale, model, seed, average, *, pooler=None, code="c", data="d", **options):
+def record(slug, scale, model, seed, average, *, pooler=None, code=1.0, data="d", **options):
     """A run whose seven scores have this average."""
     scores = [average - 3, average - 2, average - 1, average, average + 1, average + 2, average + 3]
     trained = {
@@ -40,7 +40,8 @@ def record(slug, scale, model, seed, average, *, pooler=None, code="c", data="d"
         "model": model,
         "seed": seed,
         "untrained_pooler": pooler,
-        "keys": {"configuration": slug, "code": code, "data": data},
+        "keys": {"configuration": slug, "data": data},
+        "probe": {"released": [code]},
         "options": options,
         "machine": machine | {"torch": "2", "transformers": "5"},
         "git": {},
@@ -111,7 +112,7 @@ def test_the_same_records_give_the_same_report(results):
 def test_only_equal_code_and_data_are_paired(results):
     for seed in (0, 1):
         file = results / "paper" / "wiki" / "runs" / f"BERT-base_simcse_seed-{seed}.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"keys": {"code": "other", "data": "d"}}))
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"probe": {"released": [2.0]}}))
     markdown = write_report(results)[0].read_text()
     assert "| MixCSE (released) | +2.50 | 1 | too few seeds to say |" in markdown
     assert "These records come from 2 versions of the code" in markdown
