@@ -147,6 +147,29 @@ def test_whole_numbers_of_copies_are_copies(copies):
     assert_equal_with_gradient(loss, (row.logsumexp(1) - logits.diagonal()).mean(), z)
 
 
+def test_nothing_mixed_pulls_more_than_it_pushes():
+    """The gradients that docs/findings.md gives for the released blocks at lambda = 0."""
+    n, tau = 6, 0.3
+    z = random_z(n).requires_grad_()
+    (found,) = torch.autograd.grad(contrastive_loss(z, mixing_lambda=0.0, temperature=tau), z)
+    h, h_prime = (z.detach() / z.detach().norm(dim=-1, keepdim=True)).unbind(dim=1)
+    e = (h @ h_prime.T / tau).exp()  # of row i and column j
+    others = e.sum(1) - e.diagonal()
+    total = e.diagonal() + 2 * others + others.roll(-1) + 2  # the sum Z_i of row i
+    for i in range(n):
+        lacks = 1 - e[i, i] / total[i]
+        anchor, positive = -lacks * h_prime[i], -lacks * h[i]
+        for k in range(n):
+            if k != i:
+                anchor = anchor + 2 * e[i, k] / total[i] * h_prime[k]
+                positive = positive + (e[k, i] / total[k] + e[k, i] / total[k - 1]) * h[k]
+        for view, unit_view, gradient in ((0, h[i], anchor), (1, h_prime[i], positive)):
+            along = gradient - (gradient @ unit_view) * unit_view  # the length of z has no say
+            torch.testing.assert_close(
+                found[i, view], along / (n * tau * z[i, view].norm()).detach(), rtol=0, atol=1e-9
+            )
+
+
 @pytest.mark.parametrize("rows", [slice(None), slice(2, 5)])
 def test_alignment_is_the_squared_distance_of_the_two_views(rows):
     z = random_z(7, 3).requires_grad_()

@@ -87,11 +87,6 @@ def softmax_weights(axes: Axes, traces: Sequence[Trace]) -> bool:
     return _curves(axes, traces, lines, "share of the softmax", log=True)
 
 
-def pull_push(axes: Axes, traces: Sequence[Trace]) -> bool:
-    """The weight that draws two views together, and the weight that pushes sentences apart, by step."""
-    return _curves(axes, traces, [("pull", "-", "pull"), ("push", "--", "push")], "weight in the gradient", log=True)
-
-
 def spread(axes: Axes, traces: Sequence[Trace]) -> bool:
     """The way through the plane of alignment and uniformity; both are better when lower."""
     drawn = from_start = False
@@ -124,7 +119,6 @@ PLOTS: dict[str, tuple[Draw, str, str]] = {  # name: how, title, what a caption 
         "Where the softmax puts its weight",
         " (columns that are set to 0 count as other mixes)",
     ),
-    "pull_push": (pull_push, "What pulls two views together, and what pushes sentences apart", ""),
     "spread": (spread, "Alignment and uniformity along training", ", from the square to the large dot"),
 }
 COSINES = "The distribution of cosines before and after training"

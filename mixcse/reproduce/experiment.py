@@ -59,6 +59,7 @@ class Experiment:
         tasks: `sts` or `transfer`.
         models: which of the paper scale's models it is run on; other scales have one.
         baseline: the arm that the others are compared with, seed by seed.
+        compared: further pairs of arms to compare, the second one taken from the first.
         expected: at paper scale, the `score` and its `source`, the `time` and the `hardware`.
         figures: names of figures in `mixcse.report.figures` to draw of its trained arms.
         order: its place in lists and reports; those of one place come by name.
@@ -75,6 +76,7 @@ class Experiment:
     arms: Sequence[Arm]
     figures: Sequence[str] = ()
     quoted: Sequence[Quoted] = ()
+    compared: Sequence[tuple[str, str]] = ()
     order: int = 100
 
     @property

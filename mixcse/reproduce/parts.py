@@ -10,7 +10,7 @@ from mixcse.report.traces import DEV_NAMES, Trace
 from mixcse.reproduce.experiment import Arm, Experiment, Quoted, Scale
 from mixcse.reproduce.plan import slug_of
 from mixcse.reproduce.record import Record
-from mixcse.reproduce.statistics import Paired, Summary, inside, paired
+from mixcse.reproduce.statistics import Paired, Summary, corrected, inside, paired
 
 SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
 SAMPLE_COLUMN = "sample pairs"
@@ -51,7 +51,8 @@ class Part:
     """An experiment on one model at one scale.
 
     Attributes:
-        comparisons: of arms with the experiment's baseline, over equal seeds.
+        comparisons: of pairs of arms (`one − other`), over equal seeds; p is corrected for their number.
+        effects: of the same, a cell for each column.
         figures_only: whether its scores are all in the main table.
     """
 
@@ -60,6 +61,7 @@ class Part:
     columns: list[str]
     rows: list[Row] = field(default_factory=list)
     comparisons: dict[str, Paired] = field(default_factory=dict)
+    effects: dict[str, list[str]] = field(default_factory=dict)
     quoted: list[Quoted] = field(default_factory=list)
     raw: list[RawRow] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -106,7 +108,6 @@ def make_part(
     part = Part(experiment, model, columns, quoted=quoted)
     failed_seeds = {int(seed[1]) for slug in failures if (seed := re.search(r"_seed-(\d+)$", slug))}
     seeds = sorted({record["seed"] for record in everything if record["seed"] is not None} | failed_seeds)
-    baseline = _averages(found[experiment.baseline], tasks)
     for arm in arms:
         runs = found[arm.name]
         scored = [record for record in runs if _scores(record, tasks)]
@@ -125,10 +126,23 @@ def make_part(
         if scored and arm.pooler is None:
             histories = [record["history"] for record in scored]
             part.traces.append(Trace(arm.name, histories, [record["cosines"] for record in scored]))
-            difference = paired(_averages(scored, tasks), baseline)
-            if arm.name != experiment.baseline and difference:
-                part.comparisons[arm.name] = difference
+    _compare(part, {name: _by_seed(runs, tasks) for name, runs in found.items()})
     return part
+
+
+def _compare(part: Part, scores: Mapping[str, dict[tuple[int, str, str], list[float]]]) -> None:
+    """Adds the comparisons that an experiment asks for and that there are runs of."""
+    baseline = part.experiment.baseline
+    pairs = [*((name, baseline) for name in scores if name != baseline), *part.experiment.compared]
+    for one, other in pairs:
+        columns = [
+            paired(*({run: cells[column] for run, cells in scores[name].items()} for name in (one, other)))
+            for column in range(len(part.columns))
+        ]
+        if columns[-1] is not None:
+            part.comparisons[f"{one} − {other}"] = columns[-1]
+            part.effects[f"{one} − {other}"] = [f"{column.difference:+.2f}" for column in columns]
+    part.comparisons = corrected(part.comparisons)
 
 
 def _runs_of(arm: Arm, scale: Scale, model: str, records: Mapping[str, Record]) -> list[Record]:
@@ -151,10 +165,10 @@ def _scores(record: Record, tasks: Sequence[str]) -> list[float]:
     return [] if None in values else [*values, sum(values) / len(values)]
 
 
-def _averages(records: Iterable[Record], tasks: Sequence[str]) -> dict[tuple[int, str, str], float]:
-    """The last number of each run's, by seed, code and data: only where these agree are two runs compared."""
-    scored = ((record, scores) for record in records if (scores := _scores(record, tasks)))
-    return {(one["seed"], one["version"], one["keys"]["data"]): scores[-1] for one, scores in scored}
+def _by_seed(records: Iterable[Record], tasks: Sequence[str]) -> dict[tuple[int, str, str], list[float]]:
+    """The numbers of trained runs, by seed, code and data: only where these agree are two runs compared."""
+    scored = ((one, _scores(one, tasks)) for one in records if one["seed"] is not None)
+    return {(one["seed"], one["version"], one["keys"]["data"]): scores for one, scores in scored if scores}
 
 
 def _quoted(row: Quoted, ours: Sequence[Summary], columns: int) -> Row:

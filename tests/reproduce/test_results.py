@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 from page_elements import COUNTS, HISTORY, check_page
+from scipy import stats
 
 from mixcse.report.traces import Trace
 from mixcse.reproduce import cli
 from mixcse.reproduce.report import write_report
-from mixcse.reproduce.statistics import Paired, Summary, inside, paired
+from mixcse.reproduce.statistics import Paired, Summary, corrected, inside, paired
 
 GRADIENT = "The claim: hard negatives keep the gradient strong, BERT-base"
 STS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness")
@@ -86,7 +87,8 @@ def test_the_report_says_what_was_measured_and_what_was_not(results):
     assert remarks[2] == "ours -0.25, inside the spread"
     assert "SimCSE, paper: Gao et al., EMNLP 2021, as later READMEs give it; " in markdown
     assert rows["*third party, authors' code, seeds 0 to 3 (quoted)*"][-1] == "ours +1.65, inside the spread"
-    assert "| MixCSE (released) | +2.17 [+2.00, +2.50] | 3 | higher |" in markdown
+    assert "| MixCSE (released) − SimCSE | +2.17 [+2.00, +2.50] | 3 | 0.006 | 0.997 | higher |" in markdown
+    assert "| MixCSE (released) − SimCSE | +2.17 | +2.17 | +2.17 |" in markdown  # each task's
     summary = html.split("<h2>")[0]
     assert "paper/wiki, Main table: STS, BERT-base, Avg.: MixCSE (released) − SimCSE = <strong>+2.17" in summary
     assert "MixCSE (paper's equation), seed 1: failed: train.py: <no memory>" in markdown
@@ -114,7 +116,7 @@ def test_only_equal_code_and_data_are_paired(results):
         file = results / "paper" / "wiki" / "runs" / f"BERT-base_simcse_seed-{seed}.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"probe": {"released": [2.0]}}))
     markdown = write_report(results)[0].read_text()
-    assert "| MixCSE (released) | +2.50 | 1 | too few seeds to say |" in markdown
+    assert "| MixCSE (released) − SimCSE | +2.50 | 1 | – | – | too few seeds to say |" in markdown
     assert "These records come from 2 versions of the code" in markdown
 
 
@@ -182,22 +184,54 @@ def test_late_means_are_of_the_last_third():
 def test_paired_differences():
     assert paired({0: 1.0}, {1: 1.0}) is None
     assert paired({0: 3.0, 1: 5.0}, {0: 1.0, 1: 1.0, 2: 9.0}) == Paired(3.0, None, None, None, 2)
-    assert paired({0: 2.0, 1: 3.0, 2: 4.0}, {0: 1.0, 1: 2.0, 2: 3.0}) == Paired(1.0, 1.0, 1.0, 0.0, 3)
+    assert paired({0: 2.0, 1: 3.0, 2: 4.0}, {0: 1.0, 1: 2.0, 2: 3.0}) == Paired(1.0, 1.0, 1.0, 0.0, 3, 1.0)
     rng = np.random.default_rng(1)
     ours, theirs = ({seed: value for seed, value in enumerate(rng.normal(mean, 1, 200))} for mean in (1, 0))
     result = paired(ours, theirs)
     half = 1.96 * np.std([ours[seed] - theirs[seed] for seed in ours], ddof=1) / 200**0.5  # normal, at this size
     assert (result.low, result.high) == pytest.approx((result.difference - half, result.difference + half), abs=0.03)
-    assert Paired(0.1, -0.2, 0.4, 0.3, 5).verdict == "no clear difference"
-    assert Paired(-0.3, -0.5, -0.1, 0.01, 5).verdict == "lower"
-    assert paired({0: 1.0, 1: 1.0, 2: 1.0}, {0: 1.0, 1: 1.0, 2: 1.0}).verdict == "no clear difference"
+    assert paired({0: 1.0, 1: 1.0, 2: 1.0}, {0: 1.0, 1: 1.0, 2: 1.0}).verdict == "equal within 0.1"
+
+
+@pytest.mark.parametrize(
+    ("p", "p_equal", "difference", "verdict"),
+    [
+        (None, None, 1.0, "too few seeds to say"),
+        (0.3, 0.3, 0.1, "no clear difference"),
+        (0.3, 0.01, 0.02, "equal within 0.1"),
+        (0.01, 0.9, 0.5, "higher"),
+        (0.01, 0.9, -0.5, "lower"),
+        (0.01, 0.01, -0.05, "lower, by less than 0.1"),
+    ],
+)
+def test_verdicts(p, p_equal, difference, verdict):
+    assert Paired(difference, None, None, p, 5, p_equal).verdict == verdict
+
+
+def test_the_test_of_equality_is_two_t_tests():
+    """t of the mean's distance from either bound; the worse one counts."""
+    differences = [0.02, -0.03, 0.05, 0.01, -0.02]
+    one = paired(dict(enumerate(differences)), dict.fromkeys(range(5), 0.0))
+    standard_error = np.std(differences, ddof=1) / 5**0.5
+    t = min((one.difference + 0.1) / standard_error, (0.1 - one.difference) / standard_error)
+    assert one.p_equal == pytest.approx(stats.t.sf(t, 4))
+
+
+def test_holm():
+    """Worked by hand: 4 x 0.005, 3 x 0.01, then 2 x 0.03, and no p below one before it."""
+    ps = {"a": 0.01, "b": 0.04, "c": None, "d": 0.03, "e": 0.005}
+    found = corrected({name: Paired(1.0, None, None, p, 5) for name, p in ps.items()})
+    expected = {"a": 0.03, "b": 0.06, "c": None, "d": 0.06, "e": 0.02}
+    assert list(found) == list(ps)
+    assert {name: one.p and round(one.p, 10) for name, one in found.items()} == expected
+    assert corrected({}) == {}
 
 
 def test_without_a_difference_a_verdict_is_rarely_one():
     """At five seeds: the t-test's 5 %, not the bootstrap's 16."""
     rng = np.random.default_rng(0)
     draws = [paired(dict(enumerate(rng.normal(size=5))), dict(enumerate(np.zeros(5)))) for _ in range(300)]
-    assert 0.02 < np.mean([one.verdict != "no clear difference" for one in draws]) < 0.09
+    assert 0.02 < np.mean([one.verdict in ("higher", "lower") for one in draws]) < 0.09
 
 
 def test_a_killed_run_continues_to_the_same_report(flags, tmp_path, in_process):
