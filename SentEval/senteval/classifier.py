@@ -179,12 +179,14 @@ def _fit_batch(
     best: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
     active = list(range(len(folds)))
 
+    gathered = features.new_empty(len(folds) * min(settings.batch_size, train.size(1)), dim)
     while active:
         for _ in range(settings.epoch_size):
-            order = train[:, torch.from_numpy(shuffles.permutation(train.size(1))).to(device)]
-            for batch in order.split(settings.batch_size, dim=1):
-                x = features.index_select(0, batch.reshape(-1)).view(*batch.shape, dim)  # faster than [batch]
-                _step(x, labels[batch], weight, bias, l2, optimizer)
+            order = train.index_select(1, torch.from_numpy(shuffles.permutation(train.size(1))).to(device))
+            ordered = labels.index_select(0, order.reshape(-1)).view_as(order)  # much faster than [order]
+            for batch, y in zip(*(rows.split(settings.batch_size, dim=1) for rows in (order, ordered)), strict=True):
+                x = torch.index_select(features, 0, batch.reshape(-1), out=gathered[: batch.numel()])
+                _step(x.view(*batch.shape, dim), y, weight, bias, l2, optimizer)
         for row, fold in enumerate(active):
             x, y = features[held_out[fold]], labels[held_out[fold]]
             logits = torch.einsum("nd,scd->snc", x, weight[row]) + bias[row][:, None]
