@@ -1,13 +1,14 @@
-"""Encoding: `SentenceEncoder.encode` against `SentenceTransformer.encode`, and the start of `mixcse encode`.
+"""Encoding: `SentenceEncoder.encode` against what else runs the same encoder on a CPU; the start of `mixcse encode`.
 
     python benchmarks/encode.py --sentences wiki1m_first_12k.txt wikisplit_15k.txt [--count 20000] [--pooler avg]
     python benchmarks/encode.py --startup 9
 
-Both are in one process with the same weights, sentences and limit of length, and take turns: a
-slice of the sentences each, who begins alternating, so that what else the machine does falls on
-both.  A slice is what one call of `encode` gets, and has sentences of all lengths.  Of
-sentence-transformers, other batch sizes than its default are tried on a few sentences, and the
-fastest one takes part as well.
+The others: `SentenceTransformer.encode`, ONNX Runtime and OpenVINO (`runtimes.py`), the latter two where
+their packages are installed.  All are in one process with the same weights, sentences and limit of length,
+and take turns: a slice of the sentences each, the order reversed every other time, so that what else the
+machine does falls on all.  A slice is what one call of `encode` gets, and has sentences of all lengths.
+Of each other way some batch sizes are tried on a few sentences, and the fastest one takes part; of
+sentence-transformers its default as well.
 
 `--startup` runs `mixcse encode` on ten sentences, from start to end, in turns with a program that only
 loads the same model by `AutoModel.from_pretrained`.
@@ -21,12 +22,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from machine import machine
+from runtimes import Sized, runtimes
 
 from mixcse.base.console import quiet_libraries, say
 from mixcse.data.demo_encoder import demo_encoder
@@ -35,7 +38,7 @@ from mixcse.encoder.sentence_encoder import SentenceEncoder
 from mixcse.evaluate.tables import table
 
 DEFAULT = 32  # SentenceTransformer.encode's batch_size
-OTHERS = (8, 16, 64, 128)
+SIZES = (8, 16, 32, 64, 128)
 TRIED = 512  # sentences to choose one of them by
 
 Encode = Callable[[list[str]], np.ndarray]
@@ -72,20 +75,24 @@ def compare(sentences: list[str], options: argparse.Namespace) -> None:
     encoder = SentenceEncoder(options.model_name_or_path, pooler=options.pooler, device="cpu")
     other = sentence_transformer(options.model_name_or_path, options.pooler, encoder.max_seq_length)
     slices = [sentences[number :: options.slices] for number in range(options.slices)]
-    best = fastest(other, slices[0][:TRIED])
     ways: dict[str, Encode] = {
         "ours": encoder.encode,
         f"sentence-transformers, batch {DEFAULT} (its default)": other.encode,
-        f"sentence-transformers, batch {best} (the fastest other)": lambda part: other.encode(part, batch_size=best),
     }
-    for encode in ways.values():
-        encode(slices[0][:64])  # warm
-    seconds, apart = take_turns(ways, slices)
-    ours, rows = sum(seconds["ours"]), []
+    with tempfile.TemporaryDirectory() as folder:
+        others = {"sentence-transformers": lambda part, batch_size: other.encode(part, batch_size=batch_size)}
+        others |= runtimes(encoder, Path(folder), options.threads)
+        for name, encode in others.items():
+            best = fastest(encode, slices[0][:TRIED], SIZES)
+            ways[f"{name}, batch {best} (the fastest)"] = partial(encode, batch_size=best)
+        for encode in ways.values():
+            encode(slices[0][:TRIED])  # warm
+        seconds, apart = take_turns(ways, slices)
+    rows = []
     for way, times in seconds.items():
         ratios = [one / mine for one, mine in zip(times, seconds["ours"], strict=True)]
         spread, total = f"{min(ratios):.2f} to {max(ratios):.2f}", sum(times)
-        numbers = [f"{total:.1f}", f"{len(sentences) / total:.0f}", f"{total / ours:.2f}x"]
+        numbers = [f"{total:.1f}", f"{len(sentences) / total:.0f}", f"{statistics.median(ratios):.2f}x"]
         rows.append([way, *numbers, spread, f"{apart[way]:.1e}"])
     lengths = [len(ids) for ids in encoder.model.tokenizer(sentences, truncation=True, max_length=512)["input_ids"]]
     percentiles = ", ".join(f"{int(length)}" for length in np.percentile(lengths, (0, 5, 50, 95, 100)))
@@ -95,7 +102,7 @@ def compare(sentences: list[str], options: argparse.Namespace) -> None:
         f"pooler {options.pooler}; {sum(lengths):,} tokens; 0, 5, 50, 95 and 100 % of sentences have at most "
         f"{percentiles}, of {encoder.max_seq_length} allowed"
     )
-    print(table(["", "s", "sentences/s", "time / ours", "of a slice", "largest difference"], *rows))
+    print(table(["", "s", "sentences/s", "time / ours, median", "of a slice", "largest difference"], *rows))
 
 
 def sentence_transformer(model: str, pooler: str, max_seq_length: int) -> Any:
@@ -110,13 +117,13 @@ def sentence_transformer(model: str, pooler: str, max_seq_length: int) -> Any:
     return other
 
 
-def fastest(other: Any, sentences: list[str]) -> int:
-    """The batch size, of those tried, that takes the least time."""
-    seconds = {}
-    for size in OTHERS:
+def fastest(encode: Sized, sentences: list[str], sizes: tuple[int, ...]) -> int:
+    """The batch size that takes the least time, the better of two tries; the first warms up."""
+    seconds = dict.fromkeys(sizes, float("inf"))
+    for size in sizes * 2:
         start = time.perf_counter()
-        other.encode(sentences, batch_size=size)
-        seconds[size] = time.perf_counter() - start
+        encode(sentences, size)
+        seconds[size] = min(seconds[size], time.perf_counter() - start)
     return min(seconds, key=seconds.get)
 
 

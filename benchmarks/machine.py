@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import torch
 
-PACKAGES = ("torch", "transformers", "sentence-transformers")
+PACKAGES = ("torch", "transformers", "sentence-transformers", "onnxruntime", "openvino")
 INTERVAL = 0.02  # seconds between looks at the memory
 
 

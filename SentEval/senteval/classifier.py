@@ -179,12 +179,14 @@ def _fit_batch(
     best: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
     active = list(range(len(folds)))
 
+    gathered = features.new_empty(len(folds) * min(settings.batch_size, train.size(1)), dim)
     while active:
         for _ in range(settings.epoch_size):
-            order = train[:, torch.from_numpy(shuffles.permutation(train.size(1))).to(device)]
-            for batch in order.split(settings.batch_size, dim=1):
-                x = features.index_select(0, batch.reshape(-1)).view(*batch.shape, dim)  # faster than [batch]
-                _step(x, labels[batch], weight, bias, l2, optimizer)
+            order = train.index_select(1, torch.from_numpy(shuffles.permutation(train.size(1))).to(device))
+            ordered = labels.index_select(0, order.reshape(-1)).view_as(order)  # much faster than [order]
+            for batch, y in zip(*(rows.split(settings.batch_size, dim=1) for rows in (order, ordered)), strict=True):
+                x = torch.index_select(features, 0, batch.reshape(-1), out=gathered[: batch.numel()])
+                _step(x.view(*batch.shape, dim), y, weight, bias, l2, optimizer)
         for row, fold in enumerate(active):
             x, y = features[held_out[fold]], labels[held_out[fold]]
             logits = torch.einsum("nd,scd->snc", x, weight[row]) + bias[row][:, None]
@@ -206,21 +208,38 @@ def _fit_batch(
 
 
 def _step(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, l2: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    """One optimiser step of all fits; x: (F, B, d), y: (F, B).  The gradient is written out.
+    """One optimiser step of all fits; x: (F, B, d), y: (F, B).  The gradient is written out, over the last one.
 
     Rows of the batch come last, so that both products read and write whole lines.
     """
+    for parameter in (weight, bias):
+        if parameter.grad is None:
+            parameter.grad = torch.empty_like(parameter)
+    (_gradient_of_two if weight.size(2) == 2 else _gradient)(x, y, weight, bias)
+    weight.grad.addcmul_(weight, l2[:, :, None, None])
+    bias.grad.addcmul_(bias, l2[:, :, None])
+    optimizer.step()
+
+
+def _gradient(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor) -> None:
     folds, strengths, classes, dim = weight.shape
-    flat = weight.view(folds, strengths * classes, dim)
-    logits = torch.baddbmm(bias.view(folds, -1, 1), flat, x.transpose(1, 2))  # (F, S C, B)
+    flat = (folds, strengths * classes, dim)
+    logits = torch.baddbmm(bias.view(folds, -1, 1), weight.view(flat), x.transpose(1, 2))  # (F, S C, B)
     error = logits.view(folds, strengths, classes, -1).softmax(dim=2)
     target = y[:, None, None, :].expand(-1, strengths, 1, -1)
     error.scatter_add_(2, target, error.new_full((1,), -1.0).expand_as(target))
     error.div_(x.size(1))
-    decay = l2[:, :, None]
-    weight.grad = torch.bmm(error.view_as(logits), x).view_as(weight).addcmul_(weight, decay[..., None])
-    bias.grad = error.sum(dim=3).addcmul_(bias, decay)
-    optimizer.step()
+    torch.bmm(error.view_as(logits), x, out=weight.grad.view(flat))
+    torch.sum(error, dim=3, out=bias.grad)
+
+
+def _gradient_of_two(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor) -> None:
+    """The same of two classes, whose errors are opposite: half of the products."""
+    logits = torch.baddbmm((bias[..., 1:] - bias[..., :1]), weight[:, :, 1] - weight[:, :, 0], x.transpose(1, 2))
+    error = logits.sigmoid_().sub_(y[:, None]).div_(x.size(1))  # (F, S, B), of class 1
+    for gradient, of_one in ((weight.grad, torch.bmm(error, x)), (bias.grad, error.sum(dim=2))):
+        gradient[:, :, 1] = of_one
+        torch.neg(of_one, out=gradient[:, :, 0])
 
 
 def _keep_rows(optimizer: torch.optim.Optimizer, rows: list[int]) -> list[Tensor]:

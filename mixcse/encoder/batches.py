@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from mixcse.data.batch import pad_rows
+from mixcse.model.fast_linear import fast_linear
 from mixcse.model.packing import can_pack, encode_packed
 from mixcse.model.pooling import pool
 from mixcse.model.sentence_model import SentenceModel
@@ -44,7 +45,8 @@ def embeddings_of(
     for batch in batches(tokenised(model.tokenizer, sentences, max_length), budget):
         inputs = pad_rows(model.tokenizer, [row.ids for row in batch])
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-        z = model.following(_embed(model, pooler=pooler, unpooled=unpooled, **inputs))
+        with fast_linear():  # not over the yield: it is the whole thread's
+            z = model.following(_embed(model, pooler=pooler, unpooled=unpooled, **inputs))
         yield [row.position for row in batch], z.float().cpu().numpy()
 
 
