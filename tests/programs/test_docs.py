@@ -145,6 +145,23 @@ def test_the_figure_shows_the_zeros_where_they_are(tmp_path):
     assert parts[0] == parts[1], "draw it again: python docs/figures/mixed_negatives.py"
 
 
+@pytest.mark.parametrize("page", ["docs/findings.md", "docs/reproducing.md", "README.md"])
+def test_what_was_found_is_what_the_records_say(page):
+    """Differences with their intervals, and means with their deviations, as the report has them."""
+    numbers = re.findall(r"[+-]\d\.\d\d \[[^]]+\]|\d\d\.\d\d ± \d\.\d\d", (ROOT / page).read_text())
+    report = (ROOT / "results/report.md").read_text()
+    assert len(numbers) > 4
+    assert [number for number in numbers if number not in report] == []
+
+
+def test_the_figure_of_pull_and_push_is_of_the_records(tmp_path):
+    runpy.run_path(str(ROOT / "docs/figures/pull_push.py"))["main"](tmp_path / "drawn.svg")
+    figures = (tmp_path / "drawn.svg", ROOT / "docs/figures/pull_push.svg")
+    drawn, kept = (re.findall(r"<text[^>]*>([^<]+)<", path.read_text()) for path in figures)
+    assert len(drawn) > 20
+    assert drawn == kept, "draw it again: python docs/figures/pull_push.py"
+
+
 @pytest.mark.parametrize(
     ("block", "says"),
     [
