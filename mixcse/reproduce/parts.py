@@ -10,7 +10,7 @@ from mixcse.report.traces import DEV_NAMES, Trace
 from mixcse.reproduce.experiment import Arm, Experiment, Quoted, Scale
 from mixcse.reproduce.plan import slug_of
 from mixcse.reproduce.record import Record
-from mixcse.reproduce.statistics import Paired, Summary, corrected, inside, paired
+from mixcse.reproduce.statistics import Paired, Summary, corrected, differences_of, inside, paired, show_effect
 
 SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
 SAMPLE_COLUMN = "sample pairs"
@@ -137,12 +137,13 @@ def _compare(part: Part, scores: Mapping[str, dict[tuple[int, str, str], list[fl
     pairs = [*((name, baseline) for name in scores if name != baseline), *part.experiment.compared]
     for one, other in pairs:
         columns = [
-            paired(*({run: cells[column] for run, cells in scores[name].items()} for name in (one, other)))
+            [{run: cells[column] for run, cells in scores[name].items()} for name in (one, other)]
             for column in range(len(part.columns))
         ]
-        if columns[-1] is not None:
-            part.comparisons[f"{one} − {other}"] = columns[-1]
-            part.effects[f"{one} − {other}"] = [f"{column.difference:+.2f}" for column in columns]
+        difference = paired(*columns[-1])
+        if difference is not None:
+            part.comparisons[f"{one} − {other}"] = difference
+            part.effects[f"{one} − {other}"] = [show_effect(differences_of(*column)) for column in columns]
     part.comparisons = corrected(part.comparisons)
 
 

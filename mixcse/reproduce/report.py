@@ -16,7 +16,7 @@ from mixcse.reproduce.experiment import SCALES, Experiment, Scale, load_experime
 from mixcse.reproduce.parts import SIGNALS, Part, make_part
 from mixcse.reproduce.plan import as_arguments
 from mixcse.reproduce.record import Record, Records, number_versions
-from mixcse.reproduce.statistics import EXPLAINED, show_p
+from mixcse.reproduce.statistics import EFFECTS_EXPLAINED, EXPLAINED, show_p
 
 RESULTS = ROOT / "results"
 FIGURE_FOLDER = "figures"
@@ -80,10 +80,8 @@ def write_report(results: Path) -> list[Path]:
             write_text(results / figure.file, figure.content)
         for file in (markdown, html):
             template = f"results{file.suffix}"
-            signals = list(SIGNALS.values())
-            write_text(
-                file, page(template, sections=sections, signal_columns=signals, explained=EXPLAINED, show_p=show_p)
-            )
+            texts = {"explained": EXPLAINED, "effects_explained": EFFECTS_EXPLAINED, "show_p": show_p}
+            write_text(file, page(template, sections=sections, signal_columns=list(SIGNALS.values()), **texts))
     except OSError as error:
         raise UserError(f"--results_dir {results}: {error.strerror}") from error
     return [markdown, html]

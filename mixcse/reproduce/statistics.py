@@ -9,10 +9,11 @@ from scipy import stats
 MARGIN = 0.1  # points: two arms that differ by less are called equal
 LEVEL = 0.05  # of every test
 EXPLAINED = (
-    "Differences seed by seed, with a 95 % bootstrap interval of their mean (too narrow when seeds are few); p: of a "
-    "paired t-test, corrected for the number of lines in the table (Holm); p, equal: of the test that the difference "
-    f"is within {MARGIN} (TOST); verdicts at 5 %"
+    "Differences seed by seed, with a 95 % bootstrap interval of their mean (too narrow when seeds are few) and one by "
+    "t; p: of a paired t-test, corrected for the number of lines in the table (Holm), as the intervals are not; p, "
+    f"equal: of the test that the difference is within {MARGIN} (TOST); verdicts at 5 %"
 )
+EFFECTS_EXPLAINED = "The same differences by task, ± standard deviation over seeds (seeds with the mean's sign / all)"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Paired:
             three seeds, where it says nothing.  With few seeds it is too narrow.
         p: of a paired t-test, which decides the verdict; None below three seeds.
         p_equal: of two one-sided ones (TOST: Schuirmann 1987), that the difference is `MARGIN` or more.
+        by_t: 95 % interval of the mean that goes with the t-test, before p is corrected.
     """
 
     difference: float
@@ -54,10 +56,16 @@ class Paired:
     p: float | None
     n: int
     p_equal: float | None = None
+    by_t: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         interval = "" if self.low is None else f" [{self.low:+.2f}, {self.high:+.2f}]"
         return f"{self.difference:+.2f}{interval}"
+
+    @property
+    def t_interval(self) -> str:
+        """As tables have it."""
+        return "–" if self.by_t is None else "[{:+.2f}, {:+.2f}]".format(*self.by_t)
 
     @property
     def verdict(self) -> str:
@@ -70,24 +78,37 @@ class Paired:
         return ("higher" if self.difference > 0 else "lower") + f", by less than {MARGIN}" * small
 
 
+def differences_of(ours: Mapping[Hashable, float], baseline: Mapping[Hashable, float]) -> list[float]:
+    """`ours - baseline` for each common seed."""
+    return [ours[seed] - baseline[seed] for seed in sorted(ours.keys() & baseline.keys())]
+
+
+def show_effect(differences: Sequence[float]) -> str:
+    """`+0.50 ± 0.10 (4/5)`: mean, standard deviation, how many have the mean's sign; the mean alone of one seed."""
+    of = Summary.of(differences)
+    same = np.count_nonzero(np.sign(differences) == np.sign(of.mean))
+    return f"{of.mean:+.2f}" + ("" if of.sd is None else f" ± {of.sd:.2f} ({same}/{of.n})")
+
+
 def paired(ours: Mapping[Hashable, float], baseline: Mapping[Hashable, float]) -> Paired | None:
     """The difference `ours - baseline` by seed; None without a common seed."""
-    seeds = sorted(ours.keys() & baseline.keys())
-    if not seeds:
+    differences = np.array(differences_of(ours, baseline))
+    n = len(differences)
+    if not n:
         return None
-    differences = np.array([ours[seed] - baseline[seed] for seed in seeds])
-    mean, n = float(differences.mean()), len(seeds)
+    mean = float(differences.mean())
     if n < 3:
         return Paired(mean, None, None, None, n)
     if np.ptp(differences) == 0:
-        return Paired(mean, mean, mean, float(mean == 0), n, float(abs(mean) >= MARGIN))
+        return Paired(mean, mean, mean, float(mean == 0), n, float(abs(mean) >= MARGIN), (mean, mean))
     low, high = stats.bootstrap(
         (differences,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
     sides = ((-MARGIN, "greater"), (MARGIN, "less"))
     p_equal = max(stats.ttest_1samp(differences, bound, alternative=side).pvalue for bound, side in sides)
-    p = stats.ttest_1samp(differences, 0).pvalue
-    return Paired(mean, float(low), float(high), float(p), n, float(p_equal))
+    test = stats.ttest_1samp(differences, 0)
+    t_low, t_high = map(float, test.confidence_interval(0.95))
+    return Paired(mean, float(low), float(high), float(test.pvalue), n, float(p_equal), (t_low, t_high))
 
 
 def corrected(comparisons: Mapping[str, Paired]) -> dict[str, Paired]:

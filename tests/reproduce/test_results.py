@@ -17,7 +17,7 @@ from scipy import stats
 from mixcse.report.traces import Trace
 from mixcse.reproduce import cli
 from mixcse.reproduce.report import write_report
-from mixcse.reproduce.statistics import Paired, Summary, corrected, inside, paired
+from mixcse.reproduce.statistics import Paired, Summary, corrected, inside, paired, show_effect
 
 GRADIENT = "The claim: hard negatives keep the gradient strong, BERT-base"
 STS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness")
@@ -87,8 +87,11 @@ def test_the_report_says_what_was_measured_and_what_was_not(results):
     assert remarks[2] == "ours -0.25, inside the spread"
     assert "SimCSE, paper: Gao et al., EMNLP 2021, as later READMEs give it; " in markdown
     assert rows["*third party, authors' code, seeds 0 to 3 (quoted)*"][-1] == "ours +1.65, inside the spread"
-    assert "| MixCSE (released) − SimCSE | +2.17 [+2.00, +2.50] | 3 | 0.006 | 0.997 | higher |" in markdown
-    assert "| MixCSE (released) − SimCSE | +2.17 | +2.17 | +2.17 |" in markdown  # each task's
+    assert (
+        "| MixCSE (released) − SimCSE | +2.17 [+2.00, +2.50] | [+1.45, +2.88] | 3 | 0.006 | 0.997 | higher |"
+        in markdown
+    )
+    assert "| MixCSE (released) − SimCSE | +2.17 ± 0.29 (3/3) | +2.17 ± 0.29 (3/3) |" in markdown  # each task's
     summary = html.split("<h2>")[0]
     assert "paper/wiki, Main table: STS, BERT-base, Avg.: MixCSE (released) − SimCSE = <strong>+2.17" in summary
     assert "MixCSE (paper's equation), seed 1: failed: train.py: <no memory>" in markdown
@@ -116,7 +119,7 @@ def test_only_equal_code_and_data_are_paired(results):
         file = results / "paper" / "wiki" / "runs" / f"BERT-base_simcse_seed-{seed}.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"probe": {"released": [2.0]}}))
     markdown = write_report(results)[0].read_text()
-    assert "| MixCSE (released) − SimCSE | +2.50 | 1 | – | – | too few seeds to say |" in markdown
+    assert "| MixCSE (released) − SimCSE | +2.50 | – | 1 | – | – | too few seeds to say |" in markdown
     assert "These records come from 2 versions of the code" in markdown
 
 
@@ -184,7 +187,7 @@ def test_late_means_are_of_the_last_third():
 def test_paired_differences():
     assert paired({0: 1.0}, {1: 1.0}) is None
     assert paired({0: 3.0, 1: 5.0}, {0: 1.0, 1: 1.0, 2: 9.0}) == Paired(3.0, None, None, None, 2)
-    assert paired({0: 2.0, 1: 3.0, 2: 4.0}, {0: 1.0, 1: 2.0, 2: 3.0}) == Paired(1.0, 1.0, 1.0, 0.0, 3, 1.0)
+    assert paired({0: 2.0, 1: 3.0, 2: 4.0}, {0: 1.0, 1: 2.0, 2: 3.0}) == Paired(1.0, 1.0, 1.0, 0.0, 3, 1.0, (1.0, 1.0))
     rng = np.random.default_rng(1)
     ours, theirs = ({seed: value for seed, value in enumerate(rng.normal(mean, 1, 200))} for mean in (1, 0))
     result = paired(ours, theirs)
@@ -215,6 +218,22 @@ def test_the_test_of_equality_is_two_t_tests():
     standard_error = np.std(differences, ddof=1) / 5**0.5
     t = min((one.difference + 0.1) / standard_error, (0.1 - one.difference) / standard_error)
     assert one.p_equal == pytest.approx(stats.t.sf(t, 4))
+    half = 2.7764451 * standard_error  # the 97.5 % point of t at 4 degrees, from a table
+    assert one.by_t == pytest.approx((one.difference - half, one.difference + half))
+
+
+@pytest.mark.parametrize(
+    ("differences", "shown"),
+    [
+        ([0.5], "+0.50"),
+        ([0.5, 0.7], "+0.60 ± 0.14 (2/2)"),
+        ([-0.3, 0.1, -0.4], "-0.20 ± 0.26 (2/3)"),
+        ([0.0, 0.0, 0.0], "+0.00 ± 0.00 (3/3)"),
+        ([0.2, 0.0, -0.1], "+0.03 ± 0.15 (1/3)"),
+    ],
+)
+def test_an_effect_says_how_many_seeds_agree(differences, shown):
+    assert show_effect(differences) == shown
 
 
 def test_holm():
@@ -225,6 +244,17 @@ def test_holm():
     assert list(found) == list(ps)
     assert {name: one.p and round(one.p, 10) for name, one in found.items()} == expected
     assert corrected({}) == {}
+
+
+def test_holm_by_its_steps():
+    """Rejects the least p while it is below level / tests left, for every level; ties and p near 1 included."""
+    ps = dict(enumerate(np.random.default_rng(0).uniform(0, 0.4, 9).round(2)))
+    found = corrected({name: Paired(1.0, None, None, float(p), 5) for name, p in ps.items()})
+    for level in np.linspace(0.0005, 0.9995, 400):
+        left = dict(ps)
+        while left and min(left.values()) <= level / len(left):
+            del left[min(left, key=left.get)]
+        assert {name for name, one in found.items() if one.p > level} == set(left)
 
 
 def test_without_a_difference_a_verdict_is_rarely_one():
