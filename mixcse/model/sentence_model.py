@@ -1,6 +1,7 @@
 """The one model class: any Hugging Face encoder with a pooler, and the heads that training adds."""
 
 import dataclasses
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from mixcse.base.errors import UserError
 from mixcse.base.files import follow_umask
 from mixcse.model.chunking import Chunking, in_chunks
-from mixcse.model.first_token import first_token_only, layers_of_berts_kind
+from mixcse.model.fast_linear import fast_linear
+from mixcse.model.first_token import first_token_only, is_checkpointing, layers_of_berts_kind
 from mixcse.model.loading import is_causal, load_encoder, load_heads, options_for
 from mixcse.model.lora import as_peft_model, load_adapters, merged, save_adapters, with_adapters
 from mixcse.model.masked_lm import losses_of_rows, masked_lm_over, mean_over_masked
@@ -207,11 +209,14 @@ class SentenceModel(nn.Module):
         packed = self.packed and can_pack(self.encoder)
         chunking = dataclasses.replace(self.chunking, count=1) if packed else self.chunking
 
+        linear = nullcontext if is_checkpointing(self.encoder) else fast_linear
+
         def embed(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
-            if not packed:
-                return self.embed(input_ids, attention_mask, self.pooler, self.unpooled)
-            outputs = encode_packed(self.encoder, input_ids, attention_mask, self.pooler)
-            return pool(self.pooler, outputs, attention_mask, self.head, unpooled=self.unpooled)
+            with linear():
+                if not packed:
+                    return self.embed(input_ids, attention_mask, self.pooler, self.unpooled)
+                outputs = encode_packed(self.encoder, input_ids, attention_mask, self.pooler)
+                return pool(self.pooler, outputs, attention_mask, self.head, unpooled=self.unpooled)
 
         z = in_chunks(embed, chunking, rows(attention_mask), rows(input_ids))
         outputs = {"embeddings": z.view(num_sent, batch, -1).transpose(0, 1)}
