@@ -72,16 +72,10 @@ def test_it_is_the_objective_of_our_trainer(mix_with, count, variant, model, fol
     tokenized = ours.tokenizer(sentences, padding=True, return_tensors="pt")
     torch.manual_seed(0)
     z = ours(*(tokenized[name].view(11, count, -1) for name in ("input_ids", "attention_mask")))["embeddings"]
-    keywords = {
-        "mixing_lambda": 0.3,
-        "variant": variant,
-        "mix_with": mix_with,
-        "detached_negatives": 0.5 * (count == 2),
-    }
+    keywords = {"mixing_lambda": 0.3, "variant": variant, "mix_with": mix_with, "detached_negatives": count == 2}
     expected = contrastive_loss(z, temperature=0.1, **keywords)
     torch.manual_seed(0)
-    loss = MixedNegativesLoss(model, scale=10.0, **keywords)
-    assert_equal(loss(features(model, columns[:count]), None), expected)
+    assert_equal(MixedNegativesLoss(model, scale=10.0, **keywords)(features(model, columns[:count]), None), expected)
 
 
 @pytest.mark.parametrize(("count", "rows"), [(1, 22), (2, 22), (3, 33)])
@@ -94,8 +88,7 @@ def test_one_forward_pass(count, rows, model, columns):
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("mix_with", MIX_WITH)
 def test_the_cached_loss_is_the_plain_one(mix_with, count, still, columns):
-    batch = features(still, columns[:count])
-    keywords = {"mix_with": mix_with, "detached_negatives": 2.0 * (count == 2)}
+    batch, keywords = features(still, columns[:count]), {"mix_with": mix_with, "detached_negatives": 0.5}
     plain = found(still, MixedNegativesLoss(still, **keywords), batch)
     calls = calls_of(still[0].model.embeddings)
     cached = CachedMixedNegativesLoss(still, mini_batch_size=5, **keywords)
