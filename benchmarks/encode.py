@@ -83,7 +83,7 @@ def compare(sentences: list[str], options: argparse.Namespace) -> None:
         others = {"sentence-transformers": lambda part, batch_size: other.encode(part, batch_size=batch_size)}
         others |= runtimes(encoder, Path(folder), options.threads)
         for name, encode in others.items():
-            best = fastest(encode, slices[0][:TRIED], SIZES)
+            best = fastest(encode, slices[0][:TRIED])
             ways[f"{name}, batch {best} (the fastest)"] = partial(encode, batch_size=best)
         for encode in ways.values():
             encode(slices[0][:TRIED])  # warm
@@ -117,10 +117,10 @@ def sentence_transformer(model: str, pooler: str, max_seq_length: int) -> Any:
     return other
 
 
-def fastest(encode: Sized, sentences: list[str], sizes: tuple[int, ...]) -> int:
+def fastest(encode: Sized, sentences: list[str]) -> int:
     """The batch size that takes the least time, the better of two tries; the first warms up."""
-    seconds = dict.fromkeys(sizes, float("inf"))
-    for size in sizes * 2:
+    seconds = dict.fromkeys(SIZES, float("inf"))
+    for size in SIZES * 2:
         start = time.perf_counter()
         encode(sentences, size)
         seconds[size] = min(seconds[size], time.perf_counter() - start)

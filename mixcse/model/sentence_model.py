@@ -208,7 +208,6 @@ class SentenceModel(nn.Module):
 
         packed = self.packed and can_pack(self.encoder)
         chunking = dataclasses.replace(self.chunking, count=1) if packed else self.chunking
-
         linear = nullcontext if is_checkpointing(self.encoder) else fast_linear
 
         def embed(attention_mask: Tensor, input_ids: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -30,14 +31,14 @@ def configuration_key(run: Run) -> str:
     hashes = [_file_key(file) for file in weights] or [str(model), resolved["model_revision"]]
     identity = hashes[0] if len(hashes) == 1 else hashes
     # Where nothing is trained the recipe does not matter.
-    return _hash([identity, run.pooler, None if run.pooler else [options, run.seed]])
+    return hash_of([identity, run.pooler, None if run.pooler else [options, run.seed]])
 
 
 def data_key(run: Run) -> str:
     """Of the training file, of pairs of one's own, and of SentEval's STS data if there are tasks to score."""
     files = [run.options.get(name) for name in FILES if run.pooler is None] + [run.test_pairs]
     sts = _folders_key(run.senteval_data / "downstream", "STS", "SICK") if run.tasks else None
-    return _hash([*(None if file is None else _file_key(Path(file)) for file in files), sts])
+    return hash_of([*(None if file is None else _file_key(Path(file)) for file in files), sts])
 
 
 def transfer_keys(run: Run) -> dict[str, str]:
@@ -53,8 +54,12 @@ def _defaults() -> dict[str, object]:
 
 @cache
 def _folders_key(downstream: Path, *names: str) -> str:
-    files = sorted(file for name in names for file in (downstream / name).rglob("*") if file.is_file())
-    return _hash([[str(file.relative_to(downstream)), sha256(file)] for file in files])
+    return files_key(downstream, [file for name in names for file in (downstream / name).rglob("*") if file.is_file()])
+
+
+def files_key(root: Path, files: Iterable[Path]) -> str:
+    """Of the names and contents of files below a folder."""
+    return hash_of([[str(file.relative_to(root)), sha256(file)] for file in sorted(files)])
 
 
 @cache
@@ -62,5 +67,6 @@ def _file_key(path: Path) -> str | None:
     return sha256(path) if path.is_file() else None
 
 
-def _hash(value: object) -> str:
+def hash_of(value: object) -> str:
+    """SHA-256 of what can be written as JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

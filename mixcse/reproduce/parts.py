@@ -89,8 +89,10 @@ class Part:
         if self.experiment.name == "main":
             return bool(self.raw or self.missing)
         arms = len({row.arm for row in self.raw})
-        more = bool(self.experiment.figures) or not self.runs <= main or arms == len(self.experiment.arms)
-        more = more or self.experiment.tasks != "sts"  # of which the main table has no scores
+        other_tasks = self.experiment.tasks != "sts"  # of which the main table has no scores
+        more = (
+            bool(self.experiment.figures) or other_tasks or not self.runs <= main or arms == len(self.experiment.arms)
+        )
         return arms > 1 and more or any(": failed: " in line for line in self.missing)
 
 

@@ -4,7 +4,6 @@ Each objective trains a tiny BERT for some steps and is scored, on a CPU; names 
 and what is printed have no say.  Where two machines round differently, numbers agree to `TOLERANCE`.
 """
 
-import hashlib
 import json
 import os
 import subprocess
@@ -19,8 +18,9 @@ import numpy as np
 
 from mixcse.base.console import quiet_libraries, say
 from mixcse.base.errors import UserError
-from mixcse.base.files import ROOT, read_json, sha256, write_json
+from mixcse.base.files import ROOT, read_json, write_json
 from mixcse.data.pairs import read_own_pairs
+from mixcse.reproduce.keys import files_key, hash_of
 from mixcse.reproduce.plan import SAMPLE, as_arguments
 
 TOLERANCE = 1e-4
@@ -38,7 +38,7 @@ KINDS: dict[str, dict[str, Any]] = {  # options of train.py
 RECIPE = {"pooler_type": "cls_before_pooler", "max_steps": 3, "per_device_train_batch_size": 16, "learning_rate": 1e-3}
 LOGGED = ("loss", "grad_norm")
 CACHE = ROOT / "result" / "reproduce" / "probes"
-LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "scipy", "scikit-learn")
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "scipy", "scikit-learn")
 Probe = dict[str, list[float]]
 
 
@@ -144,7 +144,5 @@ def _write_bert(folder: Path) -> None:
 
 def _state() -> str:
     """Of the files and libraries that the numbers were measured with: what to look them up by, and no more."""
-    files = sorted(file for folder in ("mixcse", "SentEval/senteval") for file in (ROOT / folder).rglob("*.py"))
-    versions = [sys.version, *(version(library) for library in LIBRARIES)]
-    state = [[str(file.relative_to(ROOT)), sha256(file)] for file in files]
-    return hashlib.sha256(json.dumps([state, versions]).encode()).hexdigest()
+    files = [file for folder in ("mixcse", "SentEval/senteval") for file in (ROOT / folder).rglob("*.py")]
+    return hash_of([files_key(ROOT, files), sys.version, *map(version, LIBRARIES)])

@@ -16,9 +16,8 @@ from mixcse import __version__
 from mixcse.base.files import ROOT, read_json, write_json, write_text
 from mixcse.reproduce.keys import keys, transfer_keys
 from mixcse.reproduce.plan import Run
-from mixcse.reproduce.probe import agree, probe
+from mixcse.reproduce.probe import LIBRARIES, agree, probe
 
-LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "scipy", "scikit-learn")
 SCORES_FILE = "senteval_results.json"
 Record = dict[str, Any]
 
@@ -72,14 +71,13 @@ class Records:
     def known_tasks(self, run: Run) -> list[str]:
         """What the run's record, if it counts, has scores of."""
         record = self.get(run.slug)
-        counts = record is not None and record["keys"] == keys(run) and agree(record.get("probe"), probe())
+        counts = record and _same(record, {"keys": keys(run), "probe": probe()})
         return list(record["scores"]["headline"]) if counts else []
 
     def write(self, run: Run, record: Record) -> None:
         """Puts a finished run's record in place; an earlier one of other code, options or data is kept aside."""
         file, earlier = self.runs / f"{run.slug}.json", self.get(run.slug)
-        same = earlier and earlier["keys"] == record["keys"] and agree(earlier.get("probe"), record["probe"])
-        if earlier and not same:  # as it is where tasks were added alone
+        if earlier and not _same(earlier, record):  # as they are where tasks were added alone
             aside = self.folder / "superseded"
             aside.mkdir(parents=True, exist_ok=True)
             names = (aside / f"{run.slug}.{number}.json" for number in count(1))
@@ -90,6 +88,11 @@ class Records:
     def note_failure(self, run: Run, reason: str) -> None:
         """Why the run came to nothing, for the report."""
         write_text(self.failed / f"{run.slug}.txt", f"{reason}\n")
+
+
+def _same(one: Record, other: Record) -> bool:
+    """Whether configuration, data and code are."""
+    return one["keys"] == other["keys"] and agree(one.get("probe"), other["probe"])
 
 
 def make_record(run: Run, model: Path, results: Path, places: list[dict[str, Any]]) -> Record:

@@ -1,7 +1,5 @@
 """Does the runs of a plan, one after the other, each in processes of its own."""
 
-import hashlib
-import json
 import shutil
 import signal
 import subprocess
@@ -18,7 +16,7 @@ from mixcse.base.console import say
 from mixcse.base.errors import first_line
 from mixcse.base.faults import one_line
 from mixcse.base.files import ROOT, read_json, write_json
-from mixcse.reproduce.keys import keys
+from mixcse.reproduce.keys import hash_of, keys
 from mixcse.reproduce.plan import Run
 from mixcse.reproduce.probe import agree, probe
 from mixcse.reproduce.record import SCORES_FILE, Records, make_record, place
@@ -67,8 +65,7 @@ def do_runs(runs: Sequence[Run], records: Records, work: Path, *, keep_models: b
 def _do_run(run: Run, records: Records, work: Path, bar: tqdm, *, keep_models: bool) -> None:
     # Another configuration, code or data is another folder: nothing of it is continued.
     began, code = keys(run), probe()
-    of_code = hashlib.sha256(json.dumps(code).encode()).hexdigest()
-    folder = work / f"{run.slug}-{'-'.join(key[:6] for key in (*began.values(), of_code))}"
+    folder = work / f"{run.slug}-{'-'.join(key[:6] for key in (*began.values(), hash_of(code)))}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock", blocking=False):
         if records.outdated(run) == []:  # done by another process in the meantime

@@ -14,7 +14,6 @@ from mixcse import SentenceEncoder
 from mixcse.base.errors import UserError
 from mixcse.evaluate.dev import DevSets
 from mixcse.objective import alignment_loss, contrastive_loss
-from mixcse.reproduce.plan import as_arguments
 from mixcse.train import run as training
 from mixcse.train.trainer import MixCSETrainer
 
@@ -172,7 +171,7 @@ def test_the_logged_loss_is_the_objective(command, objective, alignment_weight, 
         return loss
 
     monkeypatch.setattr(MixCSETrainer, "compute_loss", spy)
-    options = as_arguments(objective | {"alignment_weight": alignment_weight})
+    options = [f"--{name}={value}" for name, value in (objective | {"alignment_weight": alignment_weight}).items()]
     training.main([*blind(command), "--max_steps", "1", *options])
     assert seen[0][0] == seen[0][1]
 
