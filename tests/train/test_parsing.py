@@ -37,6 +37,21 @@ def test_the_released_command_means_what_it_meant():
     assert data_args.max_seq_length == 32
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        ("temp", "temperature", "0.1"),
+        ("lambdas", "mixing_lambda", "0.3"),
+        ("evaluation_strategy", "eval_strategy", "epoch"),
+        ("eval_path", "validation_file", "pairs.csv"),
+    ],
+)
+def test_old_names_of_options(old, new, value):
+    by_old, by_new = (parse_training_arguments(["--output_dir", "x", f"--{name}", value]) for name in (old, new))
+    assert by_old[0] == by_new[0]
+    assert getattr(by_old[2], new, None) == getattr(by_new[2], new, None)
+
+
 def test_defaults_are_the_released_recipe():
     released = parse_training_arguments(RELEASED.split())
     default = parse_training_arguments(["--output_dir", "result/x", "--do_eval"])
