@@ -1,12 +1,10 @@
 """Faults of the machine: one line, an exit code that is not 0, and the same command goes on once they are gone."""
 
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import datasets
@@ -16,9 +14,7 @@ from run_folder import same_weights
 from transformers import TrainerCallback
 
 from mixcse import cli
-from mixcse.base.errors import UserError
 from mixcse.base.program import run_cli
-from mixcse.data.archives import unpack
 from mixcse.train import run as training
 from mixcse.train.checkpoints import checkpoints, newest_usable
 
@@ -115,29 +111,6 @@ def test_other_programs_leave_nothing_half_written(arguments, tmp_path, tiny_ber
     assert [path for path in out.rglob("*") if path.is_file()]
 
 
-def test_a_full_disk_while_an_archive_is_unpacked(tmp_path):
-    """The archive is not to blame, and is not to be fetched again."""
-    archive, target = tmp_path / "a.tar", tmp_path / "target"
-    with tarfile.open(archive, "w") as tar:
-        for name in ("STS/one.txt", "SICK/two.txt"):
-            member = tarfile.TarInfo(name)
-            member.size = 5
-            tar.addfile(member, io.BytesIO(b"lines"))
-    with faulty_disk(target) as disk:
-        for _ in range(20):
-            target.mkdir()
-            before = len(disk.failed)
-            try:
-                unpack(archive, target)
-                break
-            except UserError as error:
-                assert "No space left on device" in str(error) and "make room" in str(error)
-                assert len(disk.failed) == before + 1
-            shutil.rmtree(target)
-    assert {name.split()[0] for name in disk.failed} == {"open", "os.mkdir"} and len(disk.failed) == 4
-    assert (target / "SICK" / "two.txt").read_bytes() == b"lines"
-
-
 def test_records_of_experiments(flags, tmp_path, in_process, bare_runs, capsys):
     results = tmp_path / "results"
     with faulty_disk(results) as disk:
@@ -168,7 +141,6 @@ import torch
 from mixcse import cli
 from mixcse.train import ending, run as training
 from mixcse.train.measure import Measures
-from mixcse.data.archives import unpack
 from mixcse.train.checkpoints import checkpoints, newest_usable
 from mixcse.base.errors import UserError
 from mixcse.base.program import run_cli

@@ -1,9 +1,7 @@
 """What a run writes: a page that escapes what it shows, modes that follow the umask."""
 
-import io
 import os
 import shutil
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,6 @@ from page_elements import HOSTILE, Elements
 
 from mixcse import SentenceEncoder
 from mixcse.base.files import read_json, write_json
-from mixcse.data import archives
 from mixcse.encoder import encode_command as encode
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.train import run as training
@@ -89,15 +86,3 @@ def test_modes_of_embeddings_and_indexes(umask, tiny_bert, tmp_path):
     write_json(out / "scores" / "scores.json", {"a": 1})
     assert len(list(out.rglob("*.*"))) == 7
     check_modes(out, umask)
-
-
-def test_modes_in_an_archive_are_not_taken_over(umask, tmp_path):
-    with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        for name, mode, kind in (("a", 0o7777, tarfile.DIRTYPE), ("a/b", 0o6777, None), ("a/c", 0o000, None)):
-            info = tarfile.TarInfo(name)
-            info.mode, info.type, info.uid = mode, kind or tarfile.REGTYPE, 4711
-            tar.addfile(info, io.BytesIO())
-    (tmp_path / "out").mkdir()
-    archives.unpack(tmp_path / "x.tar", tmp_path / "out")
-    assert {path.stat().st_uid for path in (tmp_path / "out").rglob("*")} == {os.geteuid()}
-    check_modes(tmp_path / "out", umask)
