@@ -9,8 +9,7 @@ from typing import Any
 from transformers import EarlyStoppingCallback, TrainerState
 
 from mixcse.base.console import say, warn
-from mixcse.base.errors import UserError, first_line
-from mixcse.base.faults import TRAINING_FLAGS, is_out_of_memory, one_line
+from mixcse.base.errors import UserError, first_line, is_out_of_memory, one_line
 from mixcse.base.files import remove_asides, write_json, written_aside
 from mixcse.model.loading import hub_commit
 from mixcse.train.announce import report
@@ -21,6 +20,11 @@ from mixcse.train.folder import COSINES_FILE, FINISHED_FILE, REPORT_FILE, SCORES
 from mixcse.train.hub import how_to_push
 from mixcse.train.trainer import MixCSETrainer
 
+LESS_MEMORY = (
+    "out of memory; give a smaller --per_device_train_batch_size or --max_seq_length, --padding none, or "
+    "--embedding_chunk_size, which keeps the batch (another option needs --overwrite_output_dir)"
+)
+
 
 @contextmanager
 def how_it_goes_on(folder: RunFolder) -> Iterator[None]:
@@ -30,12 +34,10 @@ def how_it_goes_on(folder: RunFolder) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         raise stop if stop.args else type(stop)(f"interrupted; {way_on(folder.path)}") from stop
     except Exception as error:
-        what = None if isinstance(error, UserError) else one_line(error, str(folder.path))
-        if what is None:
+        line = LESS_MEMORY if is_out_of_memory(error) else one_line(error)
+        if line is None:
             raise
-        less = f"; what needs less (--overwrite_output_dir starts afresh with it): {TRAINING_FLAGS}"
-        advice = less if is_out_of_memory(error) else ""
-        raise UserError(f"{what}; then {way_on(folder.path)}{advice}") from error
+        raise UserError(f"{line}; {way_on(folder.path)}") from error
 
 
 @contextmanager
