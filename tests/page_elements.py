@@ -10,7 +10,6 @@ HISTORY = [
     {"step": 2, "loss": 0.5, "positive_similarity": 0.8, "negative_similarity": 0.3, "in_batch_weight": 0.05},
     {"step": 2, "eval_stsb_spearman": 0.6, "eval_alignment": 0.3, "eval_uniformity": -1.5},
 ]
-COUNTS = {"positive": [0, 0, 1, 3], "negative": [1, 3, 0, 0], "own_mix": [0, 2, 2, 0], "other_mix": [2, 2, 0, 0]}
 
 
 class Elements(HTMLParser):

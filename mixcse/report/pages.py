@@ -1,10 +1,9 @@
-"""Figures to SVG that follows the reader's colours, or to PNG; templates to pages."""
+"""Figures to SVG that follows the reader's colours; templates to pages."""
 
 import io
 import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -12,7 +11,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from mixcse.base.files import moved_when_written
 from mixcse.report.figures import GRID, INK, MUTED, SERIES, STYLE
 
 # Colours of the figures -> variables that the pages' style sheet sets, light and dark.
@@ -50,12 +48,6 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     svg = svg.replace(size.group(0), "", 1)
     label = str(Markup.escape(description))
     return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
-
-
-def save_png(figure: Figure, path: Path) -> None:
-    """A PNG on white, written aside and renamed."""
-    with matplotlib.rc_context(STYLE), moved_when_written(path) as file:
-        figure.savefig(file, format="png", dpi=160)
 
 
 def page(template: str, **values: Any) -> str:

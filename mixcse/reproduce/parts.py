@@ -128,7 +128,7 @@ def make_part(
         part.missing += [f"{labels[seed]}: {reason}" for seed, reason in reasons.items() if reason]
         if scored and arm.pooler is None:
             histories = [record["history"] for record in scored]
-            part.traces.append(Trace(arm.name, histories, [record["cosines"] for record in scored]))
+            part.traces.append(Trace(arm.name, histories))
     _compare(part, {name: _by_seed(runs, tasks) for name, runs in found.items()})
     return part
 

@@ -74,7 +74,7 @@ raise SystemExit(run_cli(cli.main, {train!r}) or run_cli(cli.main, {search!r}))
     assert done.returncode == 0, done.stderr
     warnings = [line for line in done.stderr.splitlines() if line.startswith("warning")]
     assert ["HF_DATASETS_CACHE" in line for line in warnings] == [True], warnings
-    assert {"model.safetensors", "report.html"} <= {path.name for path in (work / f"out {ODD}").iterdir()}
+    assert {"model.safetensors", "curves.png"} <= {path.name for path in (work / f"out {ODD}").iterdir()}
     assert r"\u72ac" in done.stdout and done.stdout.isascii()  # JSON all the same
     assert (work / f"index {ODD}" / "index.json").is_file()
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from page_elements import COUNTS, HISTORY, check_page
+from page_elements import HISTORY, check_page
 from scipy import stats
 
 from mixcse.report.traces import Trace
@@ -32,7 +32,6 @@ def record(slug, scale, model, seed, average, *, pooler=None, code=1.0, data="d"
         "steps": 2,
         "train_results": {},
         "history": HISTORY,
-        "cosines": {"untrained": COUNTS, "trained": COUNTS},
     }
     machine = {"device": "cpu", "processor": "P", "cores": 2, "system": "S", "python": "3"}
     return {
