@@ -1,5 +1,6 @@
 """The figures, as matplotlib draws them.  Each draws traces on axes and says whether there was anything to draw."""
 
+import io
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -160,6 +161,14 @@ def save_overview(history: Sequence[dict[str, Any]], path: Path) -> None:
     if figure is not None:
         with matplotlib.rc_context(STYLE), moved_when_written(path) as file:
             figure.savefig(file, format="png", dpi=160)
+
+
+def svg_of(figure: Figure, name: str) -> str:
+    """Return a figure as SVG text; the same figure and name give the same text."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
 def _curves(

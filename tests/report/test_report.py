@@ -1,12 +1,11 @@
 """Figures, and the curves that a training run draws."""
 
-import re
+from xml.etree import ElementTree
 
 import pytest
-from page_elements import HISTORY, check_page
+from run_folder import HISTORY
 
-from mixcse.report.figures import PLOTS, SERIES, draw_figure, draw_overview
-from mixcse.report.pages import inline_svg
+from mixcse.report.figures import PLOTS, draw_figure, draw_overview, svg_of
 from mixcse.report.traces import Trace
 from mixcse.train import run as training
 
@@ -56,13 +55,9 @@ def test_figures_without_data_are_left_out(name):
     assert draw_overview([Trace("empty", [[]])]) is None
 
 
-def test_figures_follow_the_readers_colours_and_are_the_same_twice():
+def test_the_same_traces_give_the_same_svg():
     traces = [Trace("SimCSE <b>", [HISTORY]), Trace("MixCSE", [HISTORY, HISTORY])]
     for name in ("dev_score", "loss", "similarities", "softmax_weights", "spread"):
-        one, two = (inline_svg(draw_figure(name, traces)[0], name, "a <caption>") for _ in range(2))
+        one, two = (svg_of(draw_figure(name, traces)[0], name) for _ in range(2))
         assert one == two
-        assert f"var(--series-1, {SERIES[0]})" in one
-        assert not re.search(rf"(?<!, ){SERIES[0]}", one)  # no colour is left fixed
-        assert 'aria-label="a &lt;caption&gt;"' in one
-        assert "<b>" not in one
-        check_page(one)
+        ElementTree.fromstring(one)
