@@ -8,7 +8,7 @@ written), so long after a phase has begun, or at any time.  Of two processes bot
 one alone.  Some attempts get SIGINT or SIGTERM instead, and have to exit with 130 or 143; after
 some a file of the newest checkpoint is shortened, changed or deleted, which has to be noticed.
 A finished run is compared with an undisturbed one: weights, everything logged at every step but
-times, best step and score, the best checkpoint, dev scores, cosines, model card; nothing may be
+times, best step and score, the best checkpoint, dev scores, model card; nothing may be
 left over.
 
 Attempts are forked from a server that has imported everything (chaos_family.py): each is

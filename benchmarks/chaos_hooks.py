@@ -21,7 +21,6 @@ from mixcse.encoder.sentence_encoder import SentenceEncoder
 from mixcse.train import ending, trainer
 from mixcse.train import run as training
 from mixcse.train.folder import RunFolder
-from mixcse.train.measure import Measures
 
 PHASES = ("start", "training", "evaluation", "save", "seal", "rotation", "export", "report")
 # While such a function runs, it is that phase.
@@ -37,7 +36,7 @@ WITHIN = (
 LAST_BEFORE_EXPORT = (ending, "train_or_take_over")
 LONG = (
     (trainer.MixCSETrainer, "compute_loss"), (trainer.MixCSETrainer, "training_step"),
-    (Measures, "cosines"), (SentenceEncoder, "encode"), (training, "load_model"),
+    (SentenceEncoder, "encode"), (training, "load_model"),
     (training, "load_training_data"), (training, "make_trainer"),
 )  # fmt: skip
 # Their arguments' places of the file that they write.

@@ -14,13 +14,13 @@ from tiny import make_corpus
 
 from mixcse.base.files import read_json
 from mixcse.train.checkpoints import PREFIX, STATE_FILE, checkpoints
-from mixcse.train.folder import COSINES_FILE, FINISHED_FILE, SCORES_FILE
+from mixcse.train.folder import FINISHED_FILE, SCORES_FILE
 
 STEPS, EVERY, LIMIT, BATCH = 36, 3, 2, 8  # --max_steps, --eval_steps, --save_total_limit; sentences a step
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 WEIGHTS_FILE = "model.safetensors"
 OF_LAST_ATTEMPT = "train_runtime"  # in the log's last entry
-SAME_FILES = (SCORES_FILE, COSINES_FILE, "README.md", "config.json", "tokenizer.json")
+SAME_FILES = (SCORES_FILE, "README.md", "config.json", "tokenizer.json")
 
 
 def make_inputs(folder: Path, model: Path, steps: int = STEPS) -> list[str]:

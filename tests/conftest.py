@@ -166,7 +166,7 @@ def _command(folder: Path, model: Path, sentences: list[str], senteval_data: Pat
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory, tiny_bert, toy_sentences) -> Path:
-    """What the run of `command` leaves, all but its page; do not write into it."""
+    """What the run of `command` leaves, without its curves; do not write into it."""
     from mixcse.train import run as training
 
     folder = tmp_path_factory.mktemp("whole")
@@ -219,8 +219,7 @@ def undrawn(monkeypatch):
 
 @pytest.fixture()
 def bare_runs(undrawn, monkeypatch):
-    """Runs without figures and histograms of cosines, which are most of a tiny run's time."""
-    monkeypatch.setattr("mixcse.train.measure.Measures.cosines", lambda self: {})
+    """Run without figures and without long collections of garbage, which are most of a tiny run's time."""
     gc.freeze()  # the Trainer collects garbage, and would look through all that the libraries have made
 
 

@@ -68,7 +68,7 @@ raise SystemExit(run_cli(cli.main, {train!r}) or run_cli(cli.main, {search!r}))
 """
     done = run("-c", program, cwd=work, environment=odd)
     assert done.returncode == 0, done.stderr
-    assert {"model.safetensors", "report.html"} <= {path.name for path in (work / f"out {ODD}").iterdir()}
+    assert {"model.safetensors", "curves.png"} <= {path.name for path in (work / f"out {ODD}").iterdir()}
     assert r"\u72ac" in done.stdout and done.stdout.isascii()  # JSON all the same
     assert (work / f"index {ODD}" / "index.json").is_file()
 
