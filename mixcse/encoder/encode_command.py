@@ -26,10 +26,6 @@ def main(argv: list[str], prog: str = "mixcse encode") -> None:
     encoder = load_encoder(options)
     if options.truncate_dim is not None and not 1 <= options.truncate_dim <= encoder.dim:
         raise UserError(f"--truncate_dim must be from 1 to {encoder.dim}, not {options.truncate_dim}")
-    if (options.processes or 1) > 1 and encoder.device.type != "cpu":
-        raise UserError(
-            f"--processes is for a CPU, and the model is on {encoder.device}; leave it out, or add --device cpu"
-        )
     count = encoder.encode_file(
         options.input,
         options.output,
@@ -38,7 +34,6 @@ def main(argv: list[str], prog: str = "mixcse encode") -> None:
         show_progress=options.output != "-",
         normalize=options.normalize,
         truncate_dim=options.truncate_dim,
-        processes=options.processes,
     )
     if options.output != "-":
         say(f"{count:,} embeddings of {options.truncate_dim or encoder.dim} dimensions in {options.output}")
@@ -53,7 +48,7 @@ def _encode_with_ray(options: argparse.Namespace) -> None:
     try:
         from mixcse.encoder.ray_engine import encode
     except ImportError as error:
-        raise UserError('--engine ray needs Ray: pip install "mixcse[ray]"') from error
+        raise UserError('--engine ray needs Ray: pip install "ray[data]"') from error
     try:
         encode(options)
     except (ImportError, ValueError, FileExistsError, ConnectionError) as error:  # of URIs, places and clusters
@@ -85,18 +80,19 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     parser.add_argument("--normalize", action="store_true", help="scale embeddings to length 1")
     parser.add_argument("--truncate_dim", type=int, metavar="N", help="keep the first N dimensions only")
     parser.add_argument(
-        "--processes", type=int, metavar="N", help="processes that share the work, on a CPU; Ray's workers"
-    )
-    parser.add_argument(
         "--engine",
         choices=("local", "ray"),
         default="local",
-        help="ray: FILE is a file, a glob in quotes, a folder or a URI such as s3://…; --output a folder or URI",
+        help="ray: several processes, GPUs or machines; FILE is a file, a glob in quotes, a folder or a URI such as "
+        "s3://…; --output is a folder or URI",
     )
+    parser.add_argument("--processes", type=int, metavar="N", help="with --engine ray: workers at most")
     add_encoder_options(parser)
     options = parser.parse_intermixed_args(argv)
     if options.processes is not None and options.processes < 1:
         raise UserError(f"--processes must be at least 1, not {options.processes}")
+    if options.processes is not None and options.engine != "ray":
+        raise UserError("--processes needs --engine ray; without it one process uses all cores")
     if not options.input:
         raise UserError("the name of the file to encode is empty; - is standard input")
     from mixcse.encoder.stream import WRITERS  # not for help: it imports numpy

@@ -46,7 +46,7 @@ class Searching:
         Args:
             sentences: a list, or a file that `mixcse.data.reading.iter_sentences` reads.
             faiss: see `SentenceIndex`.
-            options: `batch_size`, `prompt`, `processes`, `devices`, as for `encode`.
+            options: `batch_size`, `prompt`, as for `encode`.
 
         Raises:
             UserError: the file cannot be read, the model gives NaN, or faiss is not there or makes no such index.
@@ -94,7 +94,7 @@ class Searching:
         Args:
             top_k: at most so many.
             threshold: only those with a cosine of at least this.
-            options: of `encode`: `batch_size`, `prompt`, `show_progress`, `processes`, `devices`.
+            options: of `encode`: `batch_size`, `prompt`, `show_progress`.
 
         Raises:
             UserError: there is no index, or the model gives NaN or infinity for a query.

@@ -3,9 +3,8 @@
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from mixcse.base.errors import UserError
 from mixcse.data.formats import half_character
 from mixcse.encoder.batches import embeddings_of
 from mixcse.encoder.choices import choose_length, choose_pooler, default_pooler, move, warn_of_similarity
-from mixcse.encoder.processes import Workers, devices_of, key
 from mixcse.encoder.search import Searching
 from mixcse.encoder.stream import encode_file
 from mixcse.encoder.vectors import finished
@@ -30,8 +28,6 @@ from mixcse.names import DTYPES, POOLERS
 
 CHARACTERS = 6  # of a token, at most, for the progress bar
 LEFT_BY_CALLS = ("truncation", "padding")  # in a tokenizer, by whoever used it last
-
-Encoded = Iterator[tuple[list[int], np.ndarray]]  # positions and their embeddings
 
 
 class SentenceEncoder(Searching):
@@ -109,7 +105,6 @@ class SentenceEncoder(Searching):
         self.max_seq_length = choose_length(self.model, max_seq_length)
         self.prompt = self.model.prompt if prompt is None else prompt
         self._lock = threading.RLock()
-        self._workers: Workers | None = None
 
     def _said_by_folder(self) -> tuple[str | None, str]:
         """The pooler that a folder says to use, and where; what else it says is taken over."""
@@ -162,8 +157,6 @@ class SentenceEncoder(Searching):
         normalize: bool = False,
         convert_to_tensor: bool = False,
         truncate_dim: int | None = None,
-        processes: int | None = None,
-        devices: list[str] | None = None,
         prompt: str | None = None,
     ) -> np.ndarray | torch.Tensor:
         """Embeddings of sentences, in their order: float32, (n, d).
@@ -180,18 +173,13 @@ class SentenceEncoder(Searching):
             normalize: scale embeddings to length 1.
             convert_to_tensor: give a tensor, on the model's device, instead of an array.
             truncate_dim: give the first components only; normalising comes after it.
-            processes: encode in so many processes, on a CPU, which share its threads.
-            devices: encode in a process for each of these, such as `["cuda:0", "cuda:1"]`.
-                Values are those of one process, up to rounding.  Processes are started
-                once, for later calls too, until `close()`.
             prompt: text before each of these sentences, instead of the encoder's own.
 
         Raises:
             TypeError: `sentences` is one string or has no order, or holds something that is no
                 string; or a number is no whole one.
-            ValueError: a number is out of its range, a sentence has a lone surrogate, or `processes`
-                is not for this device.
-            UserError: a device cannot be used, a process failed, or the prompt leaves no room for a sentence.
+            ValueError: a number is out of its range, or a sentence has a lone surrogate.
+            UserError: the prompt leaves no room for a sentence.
         """
         prompt = self.prompt if prompt is None else prompt
         if not isinstance(prompt, str):
@@ -202,17 +190,15 @@ class SentenceEncoder(Searching):
         check_count("batch_size", batch_size)
         if truncate_dim is not None:
             check_count("truncate_dim", truncate_dim, most=self.dim)
-        devices = devices_of(self.device, processes, devices)
         unique = {sentence: position for position, sentence in enumerate(dict.fromkeys(sentences))}
         embeddings = np.empty((len(unique), self.dim), dtype=np.float32)
         costs = [min(len(sentence) or 1, CHARACTERS * self.max_seq_length) for sentence in unique]
-        encode = partial(embeddings_of, self.model) if devices is None else partial(self._encode_elsewhere, devices)
         with self._lock, _evaluating(self.model), _progress(sum(costs), show_progress) as bar:
             how = {"pooler": self.pooler, "max_length": self.max_seq_length}
             how["unpooled"] = left_out_of_pooling(
                 prompt, self.model.tokenizer, include_prompt=self.model.include_prompt, **how
             )
-            for positions, part in encode(list(unique), batch_size=batch_size, **how):
+            for positions, part in embeddings_of(self.model, list(unique), batch_size=batch_size, **how):
                 embeddings[positions] = part
                 bar.update(sum(costs[position] for position in positions))
         if len(unique) < len(sentences):
@@ -220,11 +206,12 @@ class SentenceEncoder(Searching):
         embeddings = finished(embeddings, truncate_dim=truncate_dim, normalize=normalize)
         return torch.from_numpy(embeddings).to(self.device) if convert_to_tensor else embeddings
 
-    def encode_file(self, path_in: str | Path, path_out: str | Path, **options: Any) -> int:
+    def encode_file(self, path_in: str | Path | Iterable[str], path_out: str | Path, **options: Any) -> int:
         """Embeddings of a file's sentences into a file, in memory that does not grow with it.
 
         Args:
-            path_in: what `mixcse.data.reading.iter_sentences` reads; `-` is stdin, a sentence a line.
+            path_in: what `mixcse.data.reading.iter_sentences` reads (`-` is stdin, a sentence a line), or an
+                iterable of sentences.
             path_out: `.npy` (float32, (n, d)), `.parquet` (columns `sentence` and `embedding`)
                 or `.jsonl` (the same, an object a line); `-` is stdout, as `.jsonl`.
             options: `text_column`, and those of `encode` but `convert_to_tensor`.
@@ -237,26 +224,6 @@ class SentenceEncoder(Searching):
             TypeError, ValueError: an option is wrong, as for `encode`.
         """
         return encode_file(self.encode, self.dim, path_in, path_out, **options)
-
-    def close(self) -> None:
-        """Ends the processes that `encode` started; the next call that needs some starts new ones."""
-        if self._workers is not None:
-            self._workers.close()
-            self._workers = None
-
-    def __enter__(self) -> "SentenceEncoder":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _encode_elsewhere(self, devices: list[str], sentences: list[str], **options: Any) -> Encoded:
-        if not sentences:
-            return
-        if self._workers is None or not self._workers.close.alive or self._workers.key != key(self.model, devices):
-            self.close()
-            self._workers = Workers(self.model, devices)
-        yield from self._workers.encode(sentences, **options)
 
 
 def _checked(sentences: list[str]) -> list[str]:

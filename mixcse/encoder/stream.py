@@ -25,7 +25,9 @@ Encode = Callable[..., np.ndarray]  # `SentenceEncoder.encode`
 Write = Callable[[list[str], np.ndarray], None]
 
 
-def encode_file(encode: Encode, dim: int, path_in: str | Path, path_out: str | Path, **options: Any) -> int:
+def encode_file(
+    encode: Encode, dim: int, path_in: str | Path | Iterable[str], path_out: str | Path, **options: Any
+) -> int:
     """See `SentenceEncoder.encode_file`; `encode` and `dim` are an encoder's."""
     suffix = ".jsonl" if str(path_out) == STDIO else Path(path_out).suffix.lower()
     if suffix not in WRITERS:
@@ -34,8 +36,9 @@ def encode_file(encode: Encode, dim: int, path_in: str | Path, path_out: str | P
         check_count("truncate_dim", fewer, most=dim)
     if suffix != ".jsonl" and Path(path_out).is_fifo():
         raise UserError(f"{path_out} is a pipe, and a {suffix} file is not written from start to end; name a file")
-    chunks = encode_stream(encode, Path(path_in), **options)
-    if str(path_in) != STDIO and os.path.realpath(path_in) == os.path.realpath(path_out):
+    chunks = encode_stream(encode, path_in, **options)
+    source = _name_of(path_in)
+    if os.path.realpath(source) == os.path.realpath(path_out):
         raise UserError(f"{path_out} is the file that is read; name another one")
     count = 0
     with _opened(path_out) as file, WRITERS[suffix](file, fewer or dim) as write:
@@ -43,7 +46,7 @@ def encode_file(encode: Encode, dim: int, path_in: str | Path, path_out: str | P
             write(sentences, embeddings)
             count += len(sentences)
         if not count:
-            raise UserError(f"{'standard input' if str(path_in) == STDIO else path_in}: no sentences in it")
+            raise UserError(f"{source}: no sentences in it")
     return count
 
 
@@ -89,6 +92,12 @@ def _encoded(
                 raise UserError(f"the model gives NaN or infinity for sentences; {NOT_FINITE}")
             yield chunk, embeddings
             bar.update(len(chunk))
+
+
+def _name_of(source: str | Path | Iterable[str]) -> str:
+    if not isinstance(source, str | Path):
+        return "the iterable"
+    return "standard input" if str(source) == STDIO else str(source)
 
 
 def _opened(path: str | Path) -> Any:

@@ -82,10 +82,6 @@ ENCODE = [
     Case("batch_size in words", encodes(batch_size="64"), ("a whole number, not str '64'",), raises=TypeError),
     Case("truncate_dim 0", encodes(truncate_dim=0), ("truncate_dim must be from 1 to 16",), raises=ValueError),
     Case("truncate_dim too large", encodes(truncate_dim=17), ("from 1 to 16, not 17",), raises=ValueError),
-    Case("processes 0", encodes(processes=0), ("processes must be at least 1, not 0",), raises=ValueError),
-    Case("processes and devices", encodes(processes=2, devices=["cpu"]), ("not both",), raises=ValueError),
-    Case("devices of one string", encodes(devices="cpu"), ("devices is a list",), raises=ValueError),
-    Case("an unknown device of several", encodes(devices=["cpu", "gpu"]), ("device 'gpu' cannot",), raises=UserError),
     Case("a misspelt option", encodes(normalise=True), ("unexpected keyword argument 'normalise'",), raises=TypeError),
 ]
 

@@ -1,12 +1,7 @@
-"""How sentences become embeddings: batches, several processes, files."""
+"""How sentences become embeddings: batches, files."""
 
 import json
-import multiprocessing
-import os
-import signal
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,17 +14,14 @@ from pyarrow import parquet
 from mixcse import SentenceEncoder
 from mixcse.base.errors import UserError
 from mixcse.encoder import batches as encoding
-from mixcse.encoder import processes as workers
 from mixcse.encoder import stream as streaming
 from mixcse.encoder.batches import Row, batches, tokenised
 from mixcse.model.packing import can_pack
-from mixcse.model.sentence_model import SentenceModel
 
 
 @pytest.fixture()
 def encoder(tiny_bert):
-    with SentenceEncoder(tiny_bert) as encoder:
-        yield encoder
+    return SentenceEncoder(tiny_bert)
 
 
 def test_batches_hold_at_most_so_many_tokens_padding_counted():
@@ -62,80 +54,6 @@ def test_adapters_are_part_of_the_embedding(tiny_bert):
     encoder.model.encoder.encoder.layer[-1].attention.self.value.__class__ = Adapted
     assert not can_pack(encoder.model.encoder)
     assert np.abs(encoder.encode(["the cat sat"]) - plain).max() > 1e-3
-
-
-def have_ended():
-    """A pool's own thread may be about to note what has ended."""
-    deadline = time.monotonic() + 20
-    while multiprocessing.active_children() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not multiprocessing.active_children()
-
-
-def test_processes_give_what_one_gives_and_end_when_they_have_to(encoder, toy_sentences, monkeypatch):
-    sentences = [*toy_sentences[:150], "", "the cat " * 40, toy_sentences[0]]
-    alone = encoder.encode(sentences)
-    np.testing.assert_allclose(encoder.encode(sentences, processes=2), alone, atol=1e-5)
-    children, started = encoder._workers, multiprocessing.active_children()
-    assert len(started) == 2
-    np.testing.assert_allclose(encoder.encode(sentences[:3], devices=["cpu", "cpu"]), alone[:3], atol=1e-5)
-    assert encoder._workers is children
-    os.kill(started[0].pid, signal.SIGKILL)
-    started[0].join()
-    with pytest.raises(UserError, match="a process that encodes has ended; if it was killed for memory"):
-        encoder.encode(sentences, processes=2)
-    assert have_ended()
-
-    def interrupted(_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(workers, "as_completed", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        encoder.encode(sentences, devices=["cpu"])
-    assert have_ended()
-
-
-@pytest.fixture()
-def in_threads(monkeypatch):
-    """Threads in place of processes, which take seconds to start."""
-
-    class Pool(ThreadPoolExecutor):
-        def __init__(self, count, _, **options):
-            super().__init__(count, **options)
-
-    monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(workers, "_own", {})
-    monkeypatch.setattr(workers, "_end_with_parent", lambda folder: None)
-    monkeypatch.setattr(workers.signal, "signal", lambda *_: None)
-    monkeypatch.setenv("RAYON_NUM_THREADS", "1")
-
-
-def test_what_a_process_cannot_do_is_said(encoder, in_threads, monkeypatch):
-    with pytest.raises(UserError, match="a process on cuda:99: "):
-        encoder.encode(["a"], devices=["cuda:99"])
-
-    def out_of_memory(*_, **__):
-        raise RuntimeError("out of memory\nand more")
-
-    monkeypatch.setattr(encoding, "encode_packed", out_of_memory)
-    with pytest.raises(UserError, match="a process on cpu: out of memory$"):
-        encoder.encode(["a"], devices=["cpu"])
-
-
-def test_processes_are_new_when_the_model_is(tiny_bert):
-    encoder = SentenceEncoder(SentenceModel.from_pretrained(tiny_bert))
-    before = workers.key(encoder.model, ["cpu"])
-    assert workers.key(encoder.model, ["cpu"]) == before
-    assert workers.key(encoder.model, ["cpu", "cpu"]) != before
-    with torch.no_grad():
-        encoder.model.encoder.embeddings.word_embeddings.weight.mul_(2)
-    assert workers.key(encoder.model, ["cpu"]) != before
-
-
-def test_processes_are_for_a_cpu():
-    assert workers.devices_of(torch.device("cuda:0"), 1, None) is None
-    with pytest.raises(ValueError, match="name the GPUs in devices"):
-        workers.devices_of(torch.device("cuda:0"), 2, None)
 
 
 @pytest.fixture()

@@ -1,6 +1,8 @@
 """`mixcse encode --engine ray`, on a local Ray of two workers."""
 
+import csv
 import gzip
+import json
 import os
 import re
 import shutil
@@ -107,7 +109,7 @@ def test_parts_hold_what_one_process_would_give(tiny_bert, corpus, encoded, tmp_
     out, said = encoded
     assert said.splitlines() == [
         f"{tiny_bert}: pooler cls_before_pooler",
-        f"120 embeddings in file://{out}: 6 files, and 0 that were there",
+        f"120 embeddings in file://{out}: 6 parts, and 0 that were there",
     ]
     parts = made(out)
     assert set(parts) == {f"{path.name}.parquet" for path in corpus.iterdir()}
@@ -128,7 +130,7 @@ def test_the_same_command_goes_on(tiny_bert, corpus, encoded, tmp_path, capsys):
     (out / "table.parquet.parquet").unlink()
     kept = {path.name: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
     encode(tiny_bert, corpus, out, "--normalize", "--processes", "1")
-    assert f"40 embeddings in {out}: 2 files, and 4 that were there" in capsys.readouterr().err
+    assert f"40 embeddings in {out}: 2 parts, and 4 that were there" in capsys.readouterr().err
     assert kept == {path.name: path.stat().st_mtime_ns for path in out.iterdir() if path.name in kept}
     after = made(out)
     assert {name: sentences for name, (sentences, _) in after.items()} == {name: one[0] for name, one in before.items()}
@@ -143,6 +145,39 @@ def test_the_same_command_goes_on(tiny_bert, corpus, encoded, tmp_path, capsys):
     (out / "_command.json").unlink()
     with pytest.raises(UserError, match=another):
         encode(tiny_bert, corpus, out, "--normalize")
+
+
+QUOTED = ['one, "two"', "three\nfour", *(f"row {i}" for i in range(23))]
+
+
+@pytest.mark.parametrize("kind", ray_engine.SPLIT)
+def test_a_large_file_is_split_by_rows(tiny_bert, tmp_path, toy_sentences, monkeypatch, kind):
+    monkeypatch.setattr(ray_engine, "SPLIT_BYTES", 100)
+    monkeypatch.setattr(ray_engine, "SPLIT_ROWS", 10)
+    path, sentences = tmp_path / f"large{kind}", QUOTED if kind == ".csv" else toy_sentences[:25]
+    if kind == ".parquet":
+        parquet.write_table(ray_table(sentences), path)
+    elif kind == ".jsonl":
+        path.write_text("".join(json.dumps({"text": sentence}) + "\n" for sentence in sentences))
+    elif kind == ".csv":
+        with open(path, "w", newline="") as file:
+            csv.writer(file).writerows([["text"], *([sentence] for sentence in sentences)])
+    else:
+        path.write_text("\n".join((["text"] if kind == ".tsv" else []) + sentences) + "\n")
+    encode(tiny_bert, path, tmp_path / "out")
+    parts = made(tmp_path / "out")
+    assert list(parts) == [f"large{kind}-0000{number}-of-00003.parquet" for number in range(3)]
+    assert [len(rows) for rows, _ in parts.values()] == [10, 10, 5]
+    assert [sentence for rows, _ in parts.values() for sentence in rows] == sentences
+    embeddings = np.concatenate([part for _, part in parts.values()])
+    np.testing.assert_allclose(embeddings, SentenceEncoder(tiny_bert).encode(sentences), atol=1e-5)
+
+
+def test_what_is_wrong_in_a_large_file_is_one_line(tiny_bert, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_engine, "SPLIT_BYTES", 1)
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{text: b}\n')
+    with pytest.raises(UserError, match="bad.jsonl: line 2 is not valid JSON"):
+        encode(tiny_bert, tmp_path / "bad.jsonl", tmp_path / "out")
 
 
 def test_a_worker_that_is_killed_loses_nothing(tiny_bert, tmp_path, toy_sentences):
@@ -194,7 +229,7 @@ def test_files_that_are_not_on_this_machine(tiny_bert, tmp_path):
     with zipfile.ZipFile(tmp_path / "corpus.zip", "w") as file:
         file.writestr("some.txt", "the cat\na dog\n")
     options = _parse(["--engine", "ray", "--model", str(tiny_bert), archive, "--output", out], "encode")
-    part = {"path": ["some.txt"], "place": ["/out/some.txt.parquet"], "options": [options]}
+    part = {"path": ["some.txt"], "place": ["/out/some.txt.parquet"], "start": [0], "stop": [0], "options": [options]}
     assert ray_engine.Worker()(part) == {"count": [2], "fault": [""], "pooler": ["cls_before_pooler"]}
     (fault,) = ray_engine.Worker()(part | {"path": ["none.txt"]})["fault"]
     assert "none.txt" in fault
@@ -228,5 +263,5 @@ def test_what_is_wrong_is_said_in_one_line(tiny_bert, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="nowhere: no such folder"):
         encode(tmp_path / "nowhere", corpus, tmp_path / "third", "--processes", "1")
     monkeypatch.setitem(sys.modules, "mixcse.encoder.ray_engine", None)
-    with pytest.raises(UserError, match=r'needs Ray: pip install "mixcse\[ray\]"'):
+    with pytest.raises(UserError, match=r'needs Ray: pip install "ray\[data\]"'):
         encode(tiny_bert, corpus, tmp_path / "out")
