@@ -23,7 +23,7 @@ from mixcse.data.batch import ContrastiveCollator
 from mixcse.data.tokens import load_training_data
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.options import DataArguments, ModelArguments
-from mixcse.train.arguments import TrainArguments
+from mixcse.train.arguments import TrainArguments, resolve
 from mixcse.train.prepare import make_trainer
 from mixcse.train.trainer import MixCSETrainer
 
@@ -65,7 +65,7 @@ def _tokens(sentences: list[str], tokenizer: Any) -> Dataset:
 
 
 def _ours(model: str, sentences: list[str], common: dict[str, Any]) -> MixCSETrainer:
-    args = TrainArguments(**common, train_sampling_strategy="sequential")
+    args = resolve(TrainArguments(**common, train_sampling_strategy="sequential"))
     model_args = ModelArguments(model_name_or_path=model, pooler_type=POOLER)
     encoder = SentenceModel.from_pretrained(model)
     encoder.prepare_training(POOLER)

@@ -187,25 +187,25 @@ def finished(whole, command, tmp_path) -> Path:
 
 
 class Killed(Exception):
-    """In the place of a signal that nobody hears."""
+    """Stands for a signal that the program does not see."""
 
 
 @pytest.fixture()
 def killed_after(monkeypatch):
-    """Ends a run in the way of a killed one: after the checkpoint of a step, with nothing tidied up."""
+    """Return a function that runs a command until a step's checkpoint is complete, and ends the run like SIGKILL."""
     from mixcse.train import run as training
-    from mixcse.train.trainer import MixCSETrainer
+    from mixcse.train.callbacks import AddChecksums
 
     def kill(step: int, command: list[str]) -> None:
-        save = MixCSETrainer._save_checkpoint
+        save = AddChecksums.on_save
 
-        def save_then_die(self, *args):
-            save(self, *args)
-            if self.state.global_step == step:
+        def save_then_die(self, args, state, *rest, **more):
+            save(self, args, state, *rest, **more)
+            if state.global_step == step:
                 raise Killed
 
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(MixCSETrainer, "_save_checkpoint", save_then_die)
+            patch.setattr(AddChecksums, "on_save", save_then_die)
             training.main(command)
 
     return kill

@@ -20,7 +20,6 @@ from mixcse.model.sentence_model import SentenceModel
 from mixcse.objective import logit_blocks, loss_of_logits
 from mixcse.train import ending
 from mixcse.train import run as training
-from mixcse.train.parsing import parse_training_arguments
 from mixcse.train.signals import Signals
 
 BATCH = 12  # for 2 and for 3 processes
@@ -202,7 +201,7 @@ def stop_and_resume(command, out, whole):
     training.main([*command, "--output_dir", str(whole)])
     command = [*command, "--output_dir", str(out)]
     try:
-        training.train(*parse_training_arguments(command), callbacks=[TerminatesTheSecond()])
+        training.main(command, callbacks=[TerminatesTheSecond()])
         said = "nothing"
     except Terminated as stopped:
         said = str(stopped)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 ADAPTER_FOLDER = "adapter"
 ADAPTER_WEIGHTS = f"{ADAPTER_FOLDER}/adapter_model.safetensors"
-ADAPTER_FILES = (ADAPTER_WEIGHTS, f"{ADAPTER_FOLDER}/adapter_config.json", f"{ADAPTER_FOLDER}/README.md")
+ADAPTER_CONFIG = f"{ADAPTER_FOLDER}/adapter_config.json"
+ADAPTER_FILES = (ADAPTER_WEIGHTS, ADAPTER_CONFIG, f"{ADAPTER_FOLDER}/README.md")
 # sentence-transformers' guide to peft: rank 64, alpha 128, dropout 0.1.
 ALPHA_PER_RANK, DROPOUT = 2, 0.1
 # All of them are needed (QLoRA: Dettmers et al., NeurIPS 2023, section 4).  By their names: peft's "all-linear" takes

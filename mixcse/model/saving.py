@@ -21,7 +21,18 @@ MODULES_FILE = "modules.json"
 TRANSFORMER_FILE = "sentence_bert_config.json"  # whatever the encoder is
 PROMPTS_FILE = "config_sentence_transformers.json"
 MODULE_FOLDERS = ("1_Pooling", "1_WeightedLayerPooling", "2_Pooling", "2_Dense")
-MODULE_FILES = ("config.json", "model.safetensors")
+HEADS_FILE = "mixcse_heads.safetensors"  # weights that an encoder of this kind has no place for
+TOKENIZER_FILES = (  # whatever the tokenizer is
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
+    "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
+    "spm_char.model", "spm.model", "sentencepiece.model", "prophetnet.tokenizer", "entity_vocab.json", "emoji.json",
+    "dict.txt", "byte_maps.json",
+)  # fmt: skip
+# All that `SentenceModel.save_pretrained` may write, but adapters.
+MODEL_FILES = (
+    "config.json", "model.safetensors", HEADS_FILE, *TOKENIZER_FILES, MODULES_FILE, TRANSFORMER_FILE, PROMPTS_FILE,
+    *(f"{folder}/{file}" for folder in MODULE_FOLDERS for file in ("config.json", "model.safetensors")),
+)  # fmt: skip
 POOLING_MODES = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")
 MODES = {"cls_before_pooler": "cls_token", "avg": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
 NO_MODULE = "pooler cls of "  # how the mode begins that it refuses, where it has none

@@ -23,9 +23,8 @@ from mixcse.model.masked_lm import losses_of_rows, masked_lm_over, mean_over_mas
 from mixcse.model.modules import Settings, read_settings, within
 from mixcse.model.packing import can_pack, encode_packed
 from mixcse.model.pooling import NEEDS_HIDDEN_STATES, POOLERS, MLPHead, initialise_head, pool
-from mixcse.model.saving import write_sentence_transformers_files
+from mixcse.model.saving import HEADS_FILE, write_sentence_transformers_files
 
-HEADS_FILE = "mixcse_heads.safetensors"
 # Keys in a trained folder's config.json: the pooler to test it with, and whether the weights of
 # its `cls` head are more than the random ones of a checkpoint that came without.
 RECORDED_POOLER = "sentence_pooler"

@@ -16,9 +16,9 @@ from transformers.trainer_callback import ProgressCallback
 
 from mixcse.base.console import say
 from mixcse.base.errors import Terminated
-from mixcse.base.group import sum_over_processes, world_size
+from mixcse.base.group import sum_over_processes, wait_for_all, world_size
 from mixcse.train.arguments import TrainArguments
-from mixcse.train.checkpoints import prune
+from mixcse.train.checkpoints import PREFIX, prune, write_checksums
 from mixcse.train.folder import RunFolder
 
 STEPS_UNHEARD = 10  # GPUs that work together ask each other this often; asking waits for them
@@ -66,6 +66,32 @@ class Bar(ProgressCallback):
         """Nothing: `LogLines` does."""
 
 
+class AddChecksums(TrainerCallback):
+    """Add checksums to each checkpoint once it is complete, then prune older checkpoints.
+
+    Args:
+        limit: how many of the newest checkpoints are kept, besides the best one; None or 0: all.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+
+    def on_train_begin(self, args: TrainArguments, state: TrainerState, *_: Any, **__: Any) -> None:
+        if args.should_save:  # a run that was killed before it did may have no more checkpoint to write
+            self._prune(args, state)
+
+    def on_save(self, args: TrainArguments, state: TrainerState, *_: Any, **__: Any) -> None:
+        wait_for_all()  # each process writes its random state
+        if args.should_save:
+            write_checksums(Path(args.output_dir) / f"{PREFIX}{state.global_step}")
+            self._prune(args, state)
+        wait_for_all()
+
+    def _prune(self, args: TrainArguments, state: TrainerState) -> None:
+        best = state.best_model_checkpoint
+        prune(Path(args.output_dir), self.limit, best and Path(best))
+
+
 class TakeFolder(TrainerCallback):
     """Takes the output folder over once model, data and options have all been accepted.
 
@@ -82,8 +108,6 @@ class TakeFolder(TrainerCallback):
             self.folder.begin(self.checkpoint, afresh=args.overwrite_output_dir)
         best = state.best_model_checkpoint and self.folder.path / Path(state.best_model_checkpoint).name
         state.best_model_checkpoint = best and str(best)  # the folder may have been called otherwise
-        if args.should_save:  # a run that was killed before it did may have no more checkpoint to write
-            prune(self.folder.path, args.save_total_limit, best)
         if args.world_size > 1:
             torch.manual_seed(args.seed + args.process_index)  # each has dropout masks of its own
         self.done = True

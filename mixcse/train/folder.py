@@ -18,19 +18,17 @@ from mixcse.base.files import ASIDE, check_place, read_json, remove_asides, sha2
 from mixcse.base.group import world_size
 from mixcse.data.reading import expand_files
 from mixcse.model.lora import ADAPTER_FILES, ADAPTER_FOLDER
-from mixcse.model.saving import MODULE_FILES, MODULE_FOLDERS, MODULES_FILE, TRANSFORMER_FILE
+from mixcse.model.saving import MODEL_FILES, MODULE_FOLDERS
 from mixcse.options import DataArguments, ModelArguments
 from mixcse.train.arguments import TrainArguments
-from mixcse.train.checkpoints import PREFIX, checkpoints, remove, remove_skipped, set_aside
+from mixcse.train.checkpoints import PREFIX, STATE_FILE, checkpoints, remove, remove_skipped, set_aside
 from mixcse.train.parsing import CHECKSUM, PROCESSES
 
 ARGUMENTS_FILE = "arguments.json"
 FINISHED_FILE = "train_results.json"  # written last
-SCORES_FILE, CURVES_FILE = "eval_results.json", "curves.png"
+SCORES_FILE, CURVES_FILE, CARD_FILE = "eval_results.json", "curves.png", "README.md"
 WRITTEN_FILES = (
-    ARGUMENTS_FILE, FINISHED_FILE, CURVES_FILE, SCORES_FILE, "trainer_state.json",
-    "config.json", "model.safetensors", "mixcse_heads.safetensors", "README.md", MODULES_FILE, TRANSFORMER_FILE,
-    *(f"{folder}/{file}" for folder in MODULE_FOLDERS for file in MODULE_FILES), *ADAPTER_FILES,
+    ARGUMENTS_FILE, FINISHED_FILE, STATE_FILE, SCORES_FILE, CURVES_FILE, CARD_FILE, *MODEL_FILES, *ADAPTER_FILES,
 )  # fmt: skip
 LOCK_FILE = ".lock"
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without any answer
@@ -41,6 +39,13 @@ NOT_COMPARED = {
     "ddp_timeout", "push_to_hub", "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push",
     "hub_revision",
 }  # fmt: skip
+
+# Prefixes of options that the model card leaves out: how a run is watched, and what the card has elsewhere.
+NOT_SHOWN = (
+    "do_train", "do_eval", "eval_", "validation_file", "metric_for_", "greater_is_", "load_best_", "save_", "logging_",
+    "report_to", "run_name", "project", "train_file", "dataset_name", "model_name_or_path", "trust_remote_code",
+    "label_names", "use_cpu", "ddp_", *NOT_COMPARED,
+)  # fmt: skip
 
 
 class RunFolder:
@@ -141,7 +146,7 @@ class RunFolder:
         for step, path in checkpoints(self.path).items():
             if step > continued:
                 (remove if afresh else set_aside)(path)
-        if afresh:
+        if afresh and (self.path / ARGUMENTS_FILE).exists():
             remove_skipped(self.path)
             for name in WRITTEN_FILES:
                 (self.path / name).unlink(missing_ok=True)
@@ -167,6 +172,18 @@ def default_options() -> dict[str, Any]:
     fields = (field for group in (ModelArguments, DataArguments, TrainArguments) for field in dataclasses.fields(group))
     plain = (str, int, float, bool, type(None))
     return json.loads(json.dumps({field.name: field.default for field in fields if isinstance(field.default, plain)}))
+
+
+def changed_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a run that differ from their defaults, without folders and those of `NOT_SHOWN`."""
+    changed = {}
+    for name, default in default_options().items():
+        value = options.get(name, default)
+        # What transformers makes of None is no change, but a dropout of 0.0 is.
+        given = bool(value or default or isinstance(value, float)) and not isinstance(value, dict)
+        if given and value != default and not name.startswith(NOT_SHOWN):
+            changed[name] = Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    return changed
 
 
 def _checksum(data_args: DataArguments) -> str | None:

@@ -13,7 +13,7 @@ from mixcse.base.console import OneLineParser
 from mixcse.base.errors import UserError
 from mixcse.base.fields import CHECKED
 from mixcse.options import DataArguments, ModelArguments
-from mixcse.train.arguments import TrainArguments
+from mixcse.train.arguments import TrainArguments, resolve
 from mixcse.train.help import add_help_options, answer_help
 
 # In a run's arguments.json, and no options: of the training file; how many torchrun launched.
@@ -60,7 +60,8 @@ def parse_training_arguments(argv: list[str]) -> tuple[ModelArguments, DataArgum
             raise UserError(f"{path}: {error}") from error
         argv = recorded + argv[1:]
     try:
-        return parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+        model_args, data_args, args = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+        return model_args, data_args, resolve(args)
     except json.JSONDecodeError as error:
         raise UserError(f"an option takes a JSON object, such as '{{\"key\": 1}}', not {error.doc:.80}") from error
     except (ValueError, TypeError, OSError, ImportError) as error:  # transformers' own checks

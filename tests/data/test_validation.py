@@ -212,18 +212,9 @@ def test_beside_dev_sets_it_is_scored_on_request_and_selects_on_request(command,
     assert json.loads((other / "eval_results.json").read_text())["step"] == min(losses, key=losses.get)
 
 
-def test_an_interrupted_run_continues_with_the_same_sentences_held_out(nowhere, tmp_path, monkeypatch):
+def test_an_interrupted_run_continues_with_the_same_sentences_held_out(nowhere, tmp_path, killed_after):
     training.main([*nowhere, "--output_dir", str(tmp_path / "whole")])
-    save = MixCSETrainer._save_checkpoint
-
-    def save_then_die(self, *args):
-        save(self, *args)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MixCSETrainer, "_save_checkpoint", save_then_die)
-        with pytest.raises(KeyboardInterrupt):
-            training.main(nowhere)
+    killed_after(2, nowhere)
     training.main(nowhere)
     assert same_weights(tmp_path / "out", tmp_path / "whole")
     assert logged(tmp_path / "out", "eval_held_out_loss") == logged(tmp_path / "whole", "eval_held_out_loss")

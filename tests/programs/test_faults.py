@@ -167,7 +167,7 @@ def replace_by_a_file(folder: Path) -> None:
 def test_an_output_folder_that_vanishes(command, whole, tmp_path, bare_runs, monkeypatch, capsys, harm):
     out, train = tmp_path / "out", training.train
     with monkeypatch.context() as patch:
-        patch.setattr(training, "train", lambda *parsed: train(*parsed, callbacks=[Vandal(harm)]))
+        patch.setattr(training, "train", lambda *parsed: train(*parsed[:3], callbacks=[Vandal(harm)]))
         code = run_cli(cli.main, ["train", *command])
     line = capsys.readouterr().err.splitlines()[-1]
     assert code == 2 and str(out) in line and "starts again" in line

@@ -17,7 +17,7 @@ import mixcse
 import senteval
 from mixcse.base.console import quiet_libraries
 from mixcse.options import DataArguments, ModelArguments, Recipe
-from mixcse.train.arguments import TrainArguments
+from mixcse.train.arguments import TrainArguments, resolve
 from mixcse.train.help import COMMON, help_text
 from mixcse.train.parsing import StrictParser, parse_training_arguments
 
@@ -130,7 +130,7 @@ def test_the_recipe_overrides_transformers_and_nothing_else_does():
     assert {"learning_rate", "eval_strategy", "output_dir"} <= set(ours) & set(theirs)
     for name, field in resolved.items():
         assert field is (ours.get(name) or theirs[name])
-    args = TrainArguments(output_dir="x")
+    args = resolve(TrainArguments(output_dir="x"))
     assert (args.learning_rate, args.per_device_train_batch_size, args.num_train_epochs) == (3e-5, 64, 1)
     assert (args.per_device_eval_batch_size, args.save_total_limit, args.do_train) == (128, 2, True)
     assert (args.eval_strategy, args.eval_steps, args.save_steps, args.logging_steps) == ("no", 125, 125, 125)

@@ -9,7 +9,6 @@ from transformers import TrainerCallback
 
 from mixcse.evaluate.dev import DevSets
 from mixcse.train import run as training
-from mixcse.train.parsing import parse_training_arguments
 
 pytestmark = pytest.mark.usefixtures("bare_runs")
 
@@ -85,10 +84,7 @@ class StopsAt(TrainerCallback):
 def test_callbacks_of_ones_own(command, tmp_path, capsys):
     callback = StopsAt(3)
     blind = command[: command.index("--do_eval")]
-    training.train(
-        *parse_training_arguments([*blind, "--logging_steps", "1", "--early_stopping_threshold", "1"]),
-        callbacks=[callback],
-    )
+    training.main([*blind, "--logging_steps", "1", "--early_stopping_threshold", "1"], callbacks=[callback])
     said = capsys.readouterr().err
     assert "stopped early, at step 3 of 6: a callback asked for it" in said
     assert "warning: --early_stopping_threshold does nothing without --early_stopping_patience" in said

@@ -9,21 +9,22 @@ from run_folder import logged, same_weights
 from mixcse.base.errors import UserError
 from mixcse.base.files import read_json, write_json
 from mixcse.train import run as training
-from mixcse.train.checkpoints import _checksums, checkpoints, newest_usable, place_aside, prune, put_in_place
+from mixcse.train.checkpoints import checkpoints, newest_usable, prune, write_checksums
 from mixcse.train.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def write(folder, step, best=None):
-    aside = place_aside(folder, step)
-    (aside / "adapter").mkdir(parents=True)
-    (aside / "adapter" / "weights").write_bytes(b"adapted")
+    checkpoint = folder / f"checkpoint-{step}"
+    (checkpoint / "adapter").mkdir(parents=True)
+    (checkpoint / "adapter" / "weights").write_bytes(b"adapted")
     for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
-        (aside / name).write_bytes(b"weights")
+        (checkpoint / name).write_bytes(b"weights")
     best = best and f"elsewhere/checkpoint-{best}"
-    write_json(aside / "trainer_state.json", {"global_step": step, "best_model_checkpoint": best})
-    return put_in_place(aside, folder)
+    write_json(checkpoint / "trainer_state.json", {"global_step": step, "best_model_checkpoint": best})
+    write_checksums(checkpoint)
+    return checkpoint
 
 
 def truncated(file):
@@ -37,29 +38,29 @@ def one_bit_changed(file):
 
 
 def stated(path, text):
-    """Another state, by hand, under a seal that fits it."""
+    """Write another state, with checksums that match it."""
     (path / "trainer_state.json").write_text(text)
-    write_json(path / "checksums.json", _checksums(path))
+    write_checksums(path)
 
 
-def sealed_without(path, name):
+def without(path, name):
     (path / name).unlink()
-    write_json(path / "checksums.json", _checksums(path))
+    write_checksums(path)
 
 
 DAMAGES = {
     "shorter": (lambda path: truncated(path / "model.safetensors"), "model.safetensors has 5 bytes, not 7"),
     "one bit": (lambda path: one_bit_changed(path / "model.safetensors"), "model.safetensors is damaged"),
     "gone": (lambda path: (path / "trainer_state.json").unlink(), "trainer_state.json is missing"),
-    "no seal": (lambda path: (path / "checksums.json").unlink(), "it has no checksums.json"),
-    "empty seal": (lambda path: (path / "checksums.json").write_text("{}"), "checksums.json names no files"),
+    "no checksums": (lambda path: (path / "checksums.json").unlink(), "it has no checksums.json"),
+    "empty checksums": (lambda path: (path / "checksums.json").write_text("{}"), "checksums.json names no files"),
     "state without a step": (lambda path: stated(path, "{}"), "trainer_state.json cannot be read (KeyError)"),
     "state of another step": (
         lambda path: stated(path, '{"global_step": 99, "best_model_checkpoint": null}'),
         "trainer_state.json is of step 99",
     ),
     # As --save_only_model writes it: whole, but training would go on otherwise from it.
-    "no optimizer": (lambda path: sealed_without(path, "optimizer.pt"), "it has no optimizer.pt"),
+    "no optimizer": (lambda path: without(path, "optimizer.pt"), "it has no optimizer.pt"),
 }
 
 
@@ -85,7 +86,7 @@ def test_without_any_it_starts_from_the_first_step(tmp_path, capsys):
 def test_the_best_one_is_needed_as_well(tmp_path, capsys):
     first, best = write(tmp_path, 2), write(tmp_path, 4, best=4)
     newest = write(tmp_path, 6, best=4)
-    sealed_without(best, "optimizer.pt")  # it is needed for its weights
+    without(best, "optimizer.pt")  # it is needed for its weights
     assert newest_usable(tmp_path) == newest
     truncated(best / "model.safetensors")
     assert newest_usable(tmp_path) == first
@@ -131,7 +132,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(command, killed_
 def test_a_run_killed_before_it_removed_its_last_old_checkpoint(command, tmp_path, monkeypatch):
     command += ["--max_steps", "8"]
     with monkeypatch.context() as patch:
-        patch.setattr("mixcse.train.trainer.prune", lambda *given: None)
+        patch.setattr("mixcse.train.callbacks.prune", lambda *given: None)
         training.main(command)
     out = tmp_path / "out"
     assert list(checkpoints(out)) == [2, 4, 6, 8]

@@ -13,13 +13,12 @@ from mixcse import SentenceEncoder
 from mixcse.base.files import read_json
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import POOLERS
+from mixcse.options import ModelArguments
 from mixcse.train import run as training
 from mixcse.train.folder import default_options
 from mixcse.train.model_card import write_model_card
-from mixcse.train.trainer import MixCSETrainer
 
 SENTENCES = ["A cat sits on the mat.", "Two dogs run."]  # those of the snippets
-UNKNOWN = {"license": "other", "license_name": "unknown"}
 
 
 @pytest.fixture()
@@ -31,7 +30,9 @@ def card_of(tiny_bert):
         model.prompt, model.include_prompt, model.unpooled = prompt, not unpooled, unpooled
         model.save_pretrained(folder, recorded_pooler=pooler)
         given = {"model_name_or_path": str(tiny_bert), "train_file": "a.txt", "pooler_type": pooler} | options
-        write_model_card(folder, model, default_options() | given, examples=1234, scores=scores or {}, name=name)
+        model_args = ModelArguments(**{one: given[one] for one in ("model_name_or_path", "variant") if one in given})
+        options = default_options() | given
+        write_model_card(folder, model, model_args, options, examples=1234, scores=scores or {}, name=name)
         return ModelCard.load(folder / "README.md", ignore_metadata_errors=False)
 
     return card
@@ -73,11 +74,6 @@ def test_what_a_run_says_of_itself(command, bare_runs, tmp_path):
         assert str(path.parent) not in text
 
     scores = read_json(tmp_path / "out" / "eval_results.json")
-    results = {result.dataset_name: result for result in data.eval_results}
-    assert set(results) == {"STS-B", "SICK-R"}
-    assert results["STS-B"].metric_value == pytest.approx(scores["eval_stsb_spearman"], abs=1e-6)
-    assert results["STS-B"].metric_type == "spearman_cosine"
-    assert results["SICK-R"].metric_args == {"step": scores["step"], "pooler": "cls"}
     for line in (
         f"after step {scores['step']}",
         f"| `uniformity` | {scores['eval_uniformity']:.4f} |",
@@ -97,18 +93,10 @@ def test_what_a_run_says_of_itself(command, bare_runs, tmp_path):
 
 def test_what_was_not_measured_or_changed_is_not_claimed(card_of, tmp_path):
     card = card_of(tmp_path, pooler="cls_before_pooler", variant="simcse", train_file=["x/a.txt", "y/b.txt"])
-    assert card.data.eval_results is None
     assert "None were measured" in card.content
     assert "simcse" in card.data.tags and "mixed negatives (MixCSE" not in card.content
     assert "| name | `a.txt` |\n| name | `b.txt` |" in card.content
     assert "All options are as they are by default" in card_of(tmp_path, "cls_before_pooler", pooler_type="cls").content
-
-
-def test_accuracies_of_transfer_tasks_are_results(card_of, tmp_path):
-    card = card_of(tmp_path, scores={"step": 3, "eval_MR": 71.5, "eval_avg_transfer": 71.5, "epoch": 1.0})
-    (result,) = card.data.eval_results
-    assert (result.dataset_name, result.metric_type, result.metric_value) == ("MR", "accuracy", 0.715)
-    assert "| `avg_transfer` | 71.5000 |" in card.content and "epoch" not in card.content
 
 
 @pytest.mark.parametrize(
@@ -125,19 +113,18 @@ def test_a_base_model_of_the_hub_is_told_from_a_lost_path(card_of, tmp_path, bas
 @pytest.mark.parametrize(
     ("stated", "expected"),
     [
-        ("license: apache-2.0", {"license": "apache-2.0"}),
-        ("license: other\nlicense_name: mine\nlicense_link: LICENSE", {"license": "other", "license_name": "mine"}),
-        ("license: other\nlicense_name: unknown", UNKNOWN),
-        ("license: [a, b]", UNKNOWN),
-        ("tags: [broken", UNKNOWN),
+        ("license: apache-2.0", "apache-2.0"),
+        ("license: other\nlicense_name: mine", None),
+        ("license: [a, b]", None),
+        ("tags: [broken", None),
     ],
 )
 def test_the_base_models_licence_is_taken_over(stated, expected, tiny_bert, card_of, tmp_path):
     base = shutil.copytree(tiny_bert, tmp_path / "base")
     (base / "README.md").write_text(f"---\n{stated}\n---\n# A model\n")
     card = card_of(tmp_path, model_name_or_path=str(base))
-    assert card.data.to_dict().items() >= expected.items()
-    assert ("Look its terms up" in card.content) == (expected == UNKNOWN)
+    assert card.data.license == (expected or "other")
+    assert ("Look its terms up" in card.content) == (expected is None)
 
 
 @pytest.mark.parametrize(
@@ -170,13 +157,3 @@ def test_names_cannot_break_out(card_of, tmp_path, name):
     exec(re.search(r"^encoder = .*$", hostile.content, re.MULTILINE)[0], names)
     assert names["encoder"] == name
     assert "<script>" not in re.sub("```.*?```|`[^`]*`", "", hostile.text, flags=re.DOTALL)
-
-
-def test_a_card_that_cannot_be_written_does_not_lose_the_run(command, bare_runs, tmp_path, monkeypatch, capsys):
-    def fail(*args, **kwargs):
-        raise ValueError("no ink")
-
-    monkeypatch.setattr(MixCSETrainer, "create_model_card", fail)
-    training.main([*command, "--max_steps", "1"])
-    assert "has no model card: ValueError: no ink" in capsys.readouterr().err
-    assert (tmp_path / "out" / "train_results.json").exists()

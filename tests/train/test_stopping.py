@@ -16,7 +16,6 @@ from mixcse.evaluate.dev import DevSets
 from mixcse.train import ending
 from mixcse.train import run as training
 from mixcse.train.checkpoints import checkpoints
-from mixcse.train.parsing import parse_training_arguments
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -43,10 +42,7 @@ def train(command, capsys):
     """Trains, with a callback; gives the exit code and what was said."""
 
     def run(*more, callbacks=()):
-        def main(argv):
-            training.train(*parse_training_arguments(argv), callbacks=callbacks)
-
-        code = run_cli(main, [*command, *more])
+        code = run_cli(lambda argv: training.main(argv, callbacks), [*command, *more])
         for number in EXIT_CODES:  # StopOnSignal's is a method
             assert not hasattr(signal.getsignal(number), "__self__")
         return code, capsys.readouterr().err
