@@ -5,13 +5,11 @@ import json
 import os
 import shutil
 import string
-from collections import Counter
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 import torch
-from prettytable import PrettyTable
 from transformers import AutoModel, BertConfig, BertTokenizerFast
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -24,24 +22,6 @@ torch.set_num_threads(1)  # tiny models gain nothing from more, and lose much on
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests first: several processes are then busy to the end."""
     items.sort(key=lambda item: item.path.name != "test_real_data.py")
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    """How many kinds of wrong input were tried at which entry point."""
-    tried = Counter()
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.getreports(outcome):
-            if report.when == "call" and "test_bad_input.py::test_bad_input[" in report.nodeid:
-                tried[report.nodeid.partition("[")[2].partition(":")[0], outcome] += 1
-    if not tried:
-        return
-    table = PrettyTable(["wrong input", "cases", "refused as they have to be"])
-    rows = {name: (tried[name, "passed"], tried[name, "failed"]) for name in sorted({name for name, _ in tried})}
-    for name, (passed, failed) in (rows | {"all": map(sum, zip(*rows.values(), strict=True))}).items():
-        table.add_row([name, passed + failed, passed], divider=name == list(rows)[-1])
-    table.align = "r"
-    table.align["wrong input"] = "l"
-    terminalreporter.write_line(f"\n{table}")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -187,7 +167,7 @@ def _command(folder: Path, model: Path, sentences: list[str], senteval_data: Pat
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory, tiny_bert, toy_sentences) -> Path:
-    """What the run of `command` leaves, all but its page; do not write into it."""
+    """What the run of `command` leaves, without its curves; do not write into it."""
     from mixcse.train import run as training
 
     folder = tmp_path_factory.mktemp("whole")
@@ -240,8 +220,7 @@ def undrawn(monkeypatch):
 
 @pytest.fixture()
 def bare_runs(undrawn, monkeypatch):
-    """Runs without figures and histograms of cosines, which are most of a tiny run's time."""
-    monkeypatch.setattr("mixcse.train.measure.Measures.cosines", lambda self: {})
+    """Run without figures and without long collections of garbage, which are most of a tiny run's time."""
     gc.freeze()  # the Trainer collects garbage, and would look through all that the libraries have made
 
 

@@ -27,10 +27,10 @@ NAMED = {  # arm: its name in the plane, and where that stands from its point, i
     "released, no stop-gradient": ("released, no stop-gradient", (9, -5), "left"),
     "nothing mixed, no stop-gradient": ("nothing mixed, no stop-gradient", (9, 0), "left"),
     "nothing mixed, second views' block alone": ("second views' block", (9, -4), "left"),
-    "nothing mixed, first views' block alone": ("first views' block", (-9, 3), "right"),
-    "released, nothing mixed": ("nothing mixed", (-9, 3), "right"),
+    "nothing mixed, first views' block alone": ("first views' block", (-9, -4), "right"),
+    "released, nothing mixed": ("nothing mixed", (-6, 10), "right"),
     "released": ("released", (9, -3), "left"),
-    "SimCSE + 0.5 detached": ("0.5 detached", (9, -12), "left"),
+    "SimCSE + 0.5 detached": ("0.5 detached", (6, -19), "left"),
     "SimCSE + 1 detached": ("1 detached", (9, -4), "left"),
     "SimCSE + 2 detached": ("2 detached", (-9, -2), "right"),
 }
@@ -71,7 +71,7 @@ def draw_plane(axes: Axes, part: Part, traces: dict[str, Trace]) -> None:
         gain = part.comparisons.get(f"{arm} − SimCSE")
         height = gain.difference if gain else 0.0
         if gain:
-            axes.plot([pull / push] * 2, [gain.low, gain.high], color=QUIET, linewidth=1)
+            axes.plot([pull / push] * 2, gain.interval, color=QUIET, linewidth=1)
         axes.plot(pull / push, height, "o", color=DRAWN.get(arm, (QUIET,))[0], markersize=6)
         axes.annotate(name, (pull / push, height), offset, textcoords="offset points", ha=side, size=8)
     axes.set_xlim(0.6, 3.2)

@@ -85,15 +85,8 @@ def quietly(function: Callable[..., Any], **arguments: Any) -> Any:
         os.close(stderr)
 
 
-def check_interpreter() -> None:
-    """Raises UserError where Python drops docstrings, which transformers reads when it is imported."""
-    if sys.flags.optimize > 1:
-        raise UserError("transformers cannot be imported by python -OO; use -O, or PYTHONOPTIMIZE=1, at most")
-
-
 def quiet_libraries() -> None:
     """Keeps transformers, huggingface_hub and matplotlib from printing in a normal run."""
-    check_interpreter()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # else it warns when workers fork
     import huggingface_hub
     import transformers

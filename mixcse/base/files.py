@@ -7,11 +7,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mixcse.base.errors import UserError, first_line
+from mixcse.base.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 ASIDE = ".writing-"  # how the names of what is not yet written to its end begin
@@ -19,16 +19,19 @@ ASIDE = ".writing-"  # how the names of what is not yet written to its end begin
 
 @contextmanager
 def _renamed_when_written(path: Path) -> Iterator[Path]:
-    """Gives the name to write under; on success that file takes the place of `path`.  A device is written to itself."""
-    if path.exists() and not path.is_file():
-        yield path
-        return
-    aside = path.with_name(f"{ASIDE}{path.name}.{os.getpid()}")
+    """Yield the name of a temporary file that replaces `path` on success; a device is written directly."""
+    is_device = path.exists() and not path.is_file()
+    temporary = path if is_device else path.with_name(f"{ASIDE}{path.name}.{os.getpid()}")
     try:
-        yield aside
-        os.replace(aside, path)
+        yield temporary
+        if not is_device:
+            os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write to a full disk does not name its file
+        raise
     finally:
-        aside.unlink(missing_ok=True)
+        if not is_device:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -82,34 +85,11 @@ def follow_umask(file: Path) -> None:
 
 @contextmanager
 def moved_when_written(path: str | Path) -> Iterator[BinaryIO]:
-    """Gives a file to write a large one into; on success it takes the place of `path`, whose folder is made.
-
-    Without success nothing is left, folders included.
-
-    Raises:
-        UserError: it cannot be written there.
-    """
+    """Yield a binary file that replaces `path` on success; create its folder.  Without success no file is left."""
     path = Path(path)
-    made = [folder for folder in path.parents if not folder.exists()]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _renamed_when_written(path) as place, open(place, "wb") as file:
-            yield file
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # the disk is full, say
-        raise UserError(f"{path} cannot be written ({error.strerror or first_line(error)})") from error
-    finally:
-        if not path.exists():
-            for folder in made:
-                with suppress(OSError):  # somebody else's file is in it, or it was never made
-                    folder.rmdir()
-
-
-def check_name(path: Path) -> None:
-    """Raises OSError for a name that is too long; of one, `Path.exists` of newer Pythons says that it is not there."""
-    with suppress(FileNotFoundError, NotADirectoryError, ValueError):
-        path.lstat()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _renamed_when_written(path) as temporary, open(temporary, "wb") as file:
+        yield file
 
 
 def check_place(folder: Path, option: str) -> None:
@@ -118,10 +98,6 @@ def check_place(folder: Path, option: str) -> None:
     Args:
         option: that names it, for the message.
     """
-    try:
-        check_name(folder)
-    except OSError as error:
-        raise UserError(f"{option} {str(folder)[:80]}: {error.strerror}; name another folder") from error
     nearest = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
     if not nearest.is_dir():
         wrong = f"{nearest} is {'a file, no folder' if nearest.exists() else 'a link to nowhere'}"

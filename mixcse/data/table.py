@@ -13,7 +13,6 @@ from datasets.table import MemoryMappedTable
 
 from mixcse.base.console import say
 from mixcse.base.errors import UserError, first_line
-from mixcse.base.faults import fault_of
 from mixcse.base.files import sha256, written_aside
 from mixcse.data.columns import choose_among, roles_of
 from mixcse.data.reading import check_file, choose_columns, column_names, kind_of, text_rows
@@ -82,17 +81,6 @@ def states_of(files: Sequence[Path]) -> list[tuple[int, int] | None]:
     return [(path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else None for path in files]
 
 
-def cache_fault(error: BaseException) -> str | None:
-    """What is wrong with the disk that the cache is on, and what to do; None if the error is another one."""
-    fault, folder = fault_of(error), Path(datasets.config.HF_DATASETS_CACHE)
-    if fault is None or not (fault.writing or (fault.path and Path(fault.path).is_relative_to(folder))):
-        return None
-    return (
-        f"the cache of training data, {folder}, cannot be written ({fault.what}); {fault.advice}, or set "
-        "HF_DATASETS_CACHE to another folder"
-    )
-
-
 def read_data_set(
     name: str, config: str | None, split: str, wanted: Sequence[str] = (), revision: str | None = None
 ) -> Dataset:
@@ -104,8 +92,6 @@ def read_data_set(
     try:
         data = datasets.load_dataset(name, config, split=split, revision=revision)
     except Exception as error:  # of many kinds: names, network, files
-        if cache_fault(error):
-            raise
         while error.__cause__ is not None:
             error = error.__cause__
         hint = "" if Path(name).exists() else "; without a network, name the folder of a data set"

@@ -1,6 +1,7 @@
 """Training data: text, what is left out of it, and its tokens in a memory-mapped Arrow table."""
 
 import json
+import sys
 
 import datasets
 import pyarrow.compute as compute
@@ -10,10 +11,9 @@ from transformers import PreTrainedTokenizerBase
 
 from mixcse.base.console import warn
 from mixcse.base.errors import UserError
-from mixcse.data.caches import use_writable_cache
 from mixcse.data.reading import expand_files, kind_of
 from mixcse.data.rows import Found, find_duplicates
-from mixcse.data.table import cache_fault, read_data_set, read_text_columns, states_of
+from mixcse.data.table import read_data_set, read_text_columns, states_of
 from mixcse.options import DataArguments
 
 TOKENISER_VERSION = 1  # raise it when `_tokenize` changes, or old caches are taken for new ones
@@ -26,26 +26,17 @@ def load_training_data(
 
     The prompt stands before each sentence.  An empty sentence is a single space, as released.  Both the
     text and the tokens live in the `datasets` cache on disk: memory does not grow with the corpus, and a
-    second run with the same data and tokenizer reads them back.  A cache that cannot be written to is
-    replaced by a temporary one, with a warning.  With `dedupe` the rows found are left out, the others
+    second run with the same data and tokenizer reads them back.  With `dedupe` the rows found are left out, the others
     keep their order.
 
     Raises:
-        UserError: a file is missing, of another kind, not UTF-8, malformed or too short; a data set cannot be had;
-            the cache cannot be written.
+        UserError: a file is missing, of another kind, not UTF-8, malformed or too short; or a data set
+            cannot be loaded.
+        OSError: the cache cannot be written ($HF_DATASETS_CACHE names another folder).
     """
-    use_writable_cache()
-    try:
-        return _load_training_data(data_args, tokenizer, prompt, overwrite_cache)
-    except Exception as error:  # the libraries' own for a full disk; all others go on
-        if not isinstance(error, UserError) and (said := cache_fault(error)):
-            raise UserError(said) from error
-        raise
-
-
-def _load_training_data(
-    data_args: DataArguments, tokenizer: PreTrainedTokenizerBase, prompt: str, overwrite_cache: bool
-) -> tuple[Dataset, Found]:
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # every error is raised as well
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     text = load_text(data_args, overwrite_cache=overwrite_cache)
     _check_text(text, data_args)
     _warn_of_tabs(text, data_args)

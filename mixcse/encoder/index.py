@@ -14,7 +14,6 @@ from pyarrow import parquet
 
 from mixcse.base.checks import check_count, check_finite
 from mixcse.base.errors import UserError, first_line
-from mixcse.base.faults import reason
 from mixcse.base.files import read_json, write_json, written_aside
 from mixcse.encoder.vectors import as_matrix
 
@@ -154,8 +153,7 @@ class SentenceIndex:
                     _import_faiss().write_index(self.faiss_index, str(aside / FAISS))
                 write_json(aside / DESCRIPTION, description)
         except OSError as error:
-            why = error.strerror or reason(error) or first_line(error)
-            raise UserError(f"{folder}: the index cannot be written ({why})") from error
+            raise UserError(f"{folder}: the index cannot be written ({error.strerror or first_line(error)})") from error
 
     @classmethod
     def load(cls, folder: str | Path, *, faiss: bool | None = None) -> "SentenceIndex":

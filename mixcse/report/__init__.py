@@ -1,4 +1,4 @@
-"""What was logged, as figures and pages; nothing of a model or a run is known here.
+"""Figures of logged values, and the templates of Markdown pages.
 
-In: `Trace`s of logged numbers, values for the templates.  Out: matplotlib figures, SVG, HTML.  Start with `figures`.
+In: `Trace`s of logged numbers.  Out: matplotlib figures, SVG, PNG.  Start with `figures`.
 """

@@ -1,26 +1,22 @@
 """The figures, as matplotlib draws them.  Each draws traces on axes and says whether there was anything to draw."""
 
+import io
 from collections.abc import Callable, Sequence
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from mixcse.base.files import moved_when_written
 from mixcse.report.traces import DEV_NAMES, Trace
 
 INK, MUTED, GRID = "#1f2430", "#667080", "#dfe3e8"
 SERIES = ("#2f6fd0", "#d9622b", "#16916b", "#8a4fc4", "#b8860b", "#c2427e", "#4f7d8c", "#7a5c3e")
-PAIRS = {  # kinds of pairs, their colour and what they are
-    "positive": (SERIES[2], "two views of a sentence"),
-    "negative": (SERIES[0], "two sentences"),
-    "own_mix": (SERIES[1], "a view and its own mix"),
-    "other_mix": (SERIES[3], "a view and others' mix"),
-}
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -121,13 +117,10 @@ PLOTS: dict[str, tuple[Draw, str, str]] = {  # name: how, title, what a caption 
     ),
     "spread": (spread, "Alignment and uniformity along training", ", from the square to the large dot"),
 }
-COSINES = "The distribution of cosines before and after training"
 
 
 def draw_figure(name: str, traces: Sequence[Trace]) -> tuple[Figure, str] | None:
-    """A figure by name (of `PLOTS`, or `cosines`) with its caption; None if the traces hold nothing for it."""
-    if name == "cosines":
-        return _cosines(traces)
+    """Return a figure of `PLOTS` by name, with its caption; None if the traces hold no values for it."""
     draw, title, more = PLOTS[name]
     with matplotlib.rc_context(STYLE):
         figure = Figure(layout="constrained")
@@ -141,7 +134,7 @@ def draw_figure(name: str, traces: Sequence[Trace]) -> tuple[Figure, str] | None
 
 
 def draw_overview(traces: Sequence[Trace]) -> Figure | None:
-    """All of `PLOTS` that the traces hold something for, in one figure."""
+    """Return all of `PLOTS` for which the traces hold values, in one figure; None without any."""
     with matplotlib.rc_context(STYLE):
         trial = Figure()
         drawn = [(draw, title) for draw, title, _ in PLOTS.values() if draw(trial.add_subplot(), traces)]
@@ -162,39 +155,20 @@ def draw_overview(traces: Sequence[Trace]) -> Figure | None:
     return figure
 
 
-def _cosines(traces: Sequence[Trace]) -> tuple[Figure, str] | None:
-    panels = [(trace.label, trace, "trained") for trace in traces if trace.cosines]
-    if not panels:
-        return None
-    panels.insert(0, ("untrained", panels[0][1], "untrained"))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(layout="constrained")
-        every = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, (label, trace, moment) in zip(every, panels, strict=True):
-            _density(axes, trace, moment)
-            axes.set_title(label, loc="left", pad=3)
-        every[-1].set_xlabel("cosine")
-        every[-1].set_xlim(_least_cosine(panels), 1)
-        rows = _legend(figure, *every[0].get_legend_handles_labels())
-        figure.set_size_inches(WIDTH, 0.95 * len(panels) + 0.35 + LEGEND_ROW * rows)
-    return figure, COSINES
+def save_overview(history: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the log of one run into a PNG, which replaces `path` once it is complete; without values there is none."""
+    figure = draw_overview([Trace("this run", [history])])
+    if figure is not None:
+        with matplotlib.rc_context(STYLE), moved_when_written(path) as file:
+            figure.savefig(file, format="png", dpi=160)
 
 
-def _least_cosine(panels: Sequence[tuple[str, Trace, str]]) -> float:
-    shares = [trace.histogram(moment, kind) for _, trace, moment in panels for kind in PAIRS]
-    return min((-1 + 2 * np.flatnonzero(one)[0] / len(one) for one in shares if one is not None), default=-1.0)
-
-
-def _density(axes: Axes, trace: Trace, moment: str) -> None:
-    for kind, (color, name) in PAIRS.items():
-        shares = trace.histogram(moment, kind)
-        if shares is not None:
-            edges = np.linspace(-1, 1, len(shares) + 1)
-            axes.stairs(shares, edges, color=color, fill=True, alpha=0.18)
-            axes.stairs(shares, edges, color=color, linewidth=1.4, label=name)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="y", visible=False)
+def svg_of(figure: Figure, name: str) -> str:
+    """Return a figure as SVG text; the same figure and name give the same text."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
 def _curves(

@@ -30,12 +30,10 @@ class Trace:
 
     Attributes:
         histories: the Trainer's `log_history` of each run.
-        cosines: `cosines.json` of each run.
     """
 
     label: str
     histories: list[Sequence[dict[str, Any]]] = field(default_factory=list)
-    cosines: list[dict[str, dict[str, list[int]]]] = field(default_factory=list)
 
     def curve(self, name: str, scale: float = 1.0) -> Curve | None:
         """A logged number, over the steps where every run has it; None if there is none."""
@@ -63,9 +61,3 @@ class Trace:
         """The dev score to show: own pairs before STS-B before SICK-R."""
         logged = {name for history in self.histories for entry in history for name in entry}
         return next((name for name in DEV_METRICS if name in logged), None)
-
-    def histogram(self, moment: str, kind: str) -> np.ndarray | None:
-        """Shares of cosines by bin, all runs together; `moment` is `untrained` or `trained`."""
-        counts = [run[moment][kind] for run in self.cosines if kind in run.get(moment, {})]
-        total = np.sum(counts, axis=0) if counts else np.zeros(1)
-        return total / total.sum() if total.sum() else None

@@ -56,7 +56,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     run.add_argument("--discard_models", action="store_true", help="delete a run's trained weights once it is scored")
     run.add_argument("--replace", action="store_true", help="do runs again that were made with other options or data")
     run.add_argument("--dry_run", action="store_true", help="show what would be run, and stop")
-    report = commands.add_parser("report", help="write report.md and report.html", allow_abbrev=False)
+    report = commands.add_parser("report", help="write report.md and its figures", allow_abbrev=False)
     report.add_argument(
         "--results_dir", type=Path, default=RESULTS, help="the folder to look for records in, and to write to"
     )
@@ -166,5 +166,4 @@ def _report(options: argparse.Namespace) -> None:
     from mixcse.reproduce.report import write_report
 
     quiet_libraries()
-    for file in write_report(options.results_dir):
-        say(f"written: {file}")
+    say(f"written: {write_report(options.results_dir)}")

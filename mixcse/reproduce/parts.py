@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mixcse.report.pages import Shown
-from mixcse.report.traces import DEV_NAMES, Trace
+from mixcse.report.traces import Trace
 from mixcse.reproduce.experiment import Arm, Experiment, Quoted, Scale
 from mixcse.reproduce.plan import slug_of
 from mixcse.reproduce.record import Record
@@ -34,16 +33,12 @@ class Row(NamedTuple):
     remark: str = ""
 
 
-class RawRow(NamedTuple):
-    """One run's own numbers, as they are shown."""
+class Drawn(NamedTuple):
+    """A figure of a part: its caption, its file below the results folder, its SVG."""
 
-    arm: str
-    seed: str
-    cells: list[str]
-    dev: str
-    kept: str
-    seconds: str
-    run: str
+    caption: str
+    file: str
+    svg: str
 
 
 @dataclass
@@ -51,6 +46,7 @@ class Part:
     """An experiment on one model at one scale.
 
     Attributes:
+        scored: the names of an arm's runs that have all scores of the table.
         comparisons: of pairs of arms (`one − other`), over equal seeds; p is corrected for their number.
         effects: of the same, a cell for each column.
         figures_only: whether its scores are all in the main table.
@@ -63,10 +59,10 @@ class Part:
     comparisons: dict[str, Paired] = field(default_factory=dict)
     effects: dict[str, list[str]] = field(default_factory=dict)
     quoted: list[Quoted] = field(default_factory=list)
-    raw: list[RawRow] = field(default_factory=list)
+    scored: dict[str, list[str]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
-    figures: list[Shown] = field(default_factory=list)
+    figures: list[Drawn] = field(default_factory=list)
     figures_only: bool = False
 
     @property
@@ -81,14 +77,14 @@ class Part:
 
     @property
     def runs(self) -> set[str]:
-        """Names of the runs that it shows."""
-        return {row.run for row in self.raw}
+        """Return the names of the runs that the part shows."""
+        return {run for runs in self.scored.values() for run in runs}
 
     def worth_showing(self, main: set[str]) -> bool:
         """Whether it says something that the main table, whose runs these are, does not."""
         if self.experiment.name == "main":
-            return bool(self.raw or self.missing)
-        arms = len({row.arm for row in self.raw})
+            return bool(self.scored or self.missing)
+        arms = len(self.scored)
         other_tasks = self.experiment.tasks != "sts"  # of which the main table has no scores
         more = (
             bool(self.experiment.figures) or other_tasks or not self.runs <= main or arms == len(self.experiment.arms)
@@ -118,17 +114,17 @@ def make_part(
         others = [row for row in quoted if row.arm == arm.name]
         if scored:
             part.rows.append(Row(arm.name, "measured", [str(summary) for summary in summaries], len(scored)))
+            part.scored[arm.name] = [record["run"] for record in scored]
         elif others or scale.name == "paper":
             part.rows.append(Row(arm.name, "missing", ["–"] * len(columns)))
         part.rows += [_quoted(row, summaries, len(columns)) for row in others]
-        part.raw += [_raw(arm, record, tasks) for record in scored]
         expected = (seeds if arm.pooler is None else [None]) if seeds or runs else []
         reasons = {seed: _why_missing(slug_of(model, arm, scale, seed), runs, tasks, failures) for seed in expected}
         labels = {seed: arm.name if seed is None else f"{arm.name}, seed {seed}" for seed in expected}
         part.missing += [f"{labels[seed]}: {reason}" for seed, reason in reasons.items() if reason]
         if scored and arm.pooler is None:
             histories = [record["history"] for record in scored]
-            part.traces.append(Trace(arm.name, histories, [record["cosines"] for record in scored]))
+            part.traces.append(Trace(arm.name, histories))
     _compare(part, {name: _by_seed(runs, tasks) for name, runs in found.items()})
     return part
 
@@ -187,21 +183,6 @@ def _quoted(row: Quoted, ours: Sequence[Summary], columns: int) -> Row:
     within = inside(ours[-1], numbers[-1], spreads[-1])
     verdict = {None: "one run: no spread", True: "inside the spread", False: "outside the spread"}[within]
     return Row(row.label, "quoted", cells, remark=f"ours {ours[-1].mean - numbers[-1]:+.2f}, {verdict}")
-
-
-def _raw(arm: Arm, record: Record, tasks: Sequence[str]) -> RawRow:
-    dev, kept, seconds = "", "", f"{record['seconds']['evaluation']:.0f}"
-    if arm.pooler is None:
-        metric = Trace(arm.name, [record["history"]]).dev_metric
-        at = {entry["step"]: entry[metric] for entry in record["history"] if metric in entry}
-        if record["kept_step"] in at:
-            dev = f"{DEV_NAMES[metric]} {100 * at[record['kept_step']]:.2f}"
-        kept = f"{record['kept_step']} of {record['steps']}"
-        resumed = " since it was continued" if "resumed_from_step" in record.get("train_results", {}) else ""
-        seconds = f"{record['seconds']['training']:.0f}{resumed} + {seconds}"
-    seed = "–" if record["seed"] is None else str(record["seed"])
-    cells = [f"{score:.2f}" for score in _scores(record, tasks)]
-    return RawRow(arm.name, seed, cells, dev, kept, seconds, record["run"])
 
 
 def _why_missing(slug: str, runs: Sequence[Record], tasks: Iterable[str], failures: Mapping[str, str]) -> str:

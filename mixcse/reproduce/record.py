@@ -139,7 +139,6 @@ def make_record(run: Run, model: Path, results: Path, places: list[dict[str, Any
         "steps": state["global_step"],
         "train_results": results,
         "history": state["log_history"],
-        "cosines": read_json(model / "cosines.json"),
     }
 
 

@@ -1,4 +1,4 @@
-"""`report`: whatever has been measured, beside what others have, as Markdown and as one HTML file."""
+"""`report`: measured and quoted results, as Markdown with SVG figures."""
 
 import json
 import shlex
@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from mixcse.base.errors import UserError
 from mixcse.base.files import ROOT, write_text
 from mixcse.data.fetch import CORPUS
-from mixcse.report.figures import draw_figure
-from mixcse.report.pages import Shown, page, show
+from mixcse.report.figures import draw_figure, svg_of
 from mixcse.reproduce.experiment import SCALES, Experiment, Scale, load_experiments, load_scale
-from mixcse.reproduce.parts import SIGNALS, Part, make_part
+from mixcse.reproduce.parts import SIGNALS, Drawn, Part, make_part
 from mixcse.reproduce.plan import as_arguments
 from mixcse.reproduce.record import Record, Records, number_versions
 from mixcse.reproduce.statistics import EFFECTS_EXPLAINED, EXPLAINED, show_p
@@ -52,18 +53,13 @@ class Section:
         return f"python -m mixcse.reproduce run NAME --scale {self.scale.name}"
 
     @property
-    def summary(self) -> Part | None:
-        """The first part in which arms are compared."""
-        return next((part for part in self.parts if part.comparisons), None)
-
-    @property
     def measured(self) -> bool:
         """Whether anything was measured here."""
-        return any(part.raw for part in self.parts)
+        return any(part.scored for part in self.parts)
 
 
-def write_report(results: Path) -> list[Path]:
-    """Reads every `runs` folder below `results` and writes `report.md`, its figures and `report.html` there.
+def write_report(results: Path) -> Path:
+    """Read every `runs` folder below `results`; write `report.md` and its figures there.
 
     Raises:
         UserError: there is no such folder, or it cannot be written to.
@@ -74,17 +70,18 @@ def write_report(results: Path) -> list[Path]:
     if not any(section.scale.name == "paper" for section in sections):
         sections.append(_section(load_scale("paper"), results, results, {}, {}))
     sections.sort(key=lambda section: (not section.measured, section.scale.name != "paper"))
-    html, markdown = results / "report.html", results / "report.md"
+    texts = {"explained": EXPLAINED, "effects_explained": EFFECTS_EXPLAINED, "show_p": show_p}
+    loader = PackageLoader("mixcse.report")
+    template = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = template.get_template("results.md")
     try:
         for figure in (figure for section in sections for part in section.parts for figure in part.figures):
-            write_text(results / figure.file, figure.content)
-        for file in (markdown, html):
-            template = f"results{file.suffix}"
-            texts = {"explained": EXPLAINED, "effects_explained": EFFECTS_EXPLAINED, "show_p": show_p}
-            write_text(file, page(template, sections=sections, signal_columns=list(SIGNALS.values()), **texts))
+            write_text(results / figure.file, figure.svg)
+        file = results / "report.md"
+        write_text(file, page.render(sections=sections, signal_columns=list(SIGNALS.values()), **texts))
     except OSError as error:
         raise UserError(f"--results_dir {results}: {error.strerror}") from error
-    return [markdown, html]
+    return file
 
 
 def make_sections(folder: Path, results: Path) -> list[Section]:
@@ -156,11 +153,15 @@ def _renewal(section: Section, folder: Path, stale: dict[str, Record]) -> list[s
     return commands
 
 
-def _draw(part: Part, section: Section) -> list[Shown]:
+def _draw(part: Part, section: Section) -> list[Drawn]:
     drawn = {name: draw_figure(name, part.traces) for name in part.experiment.figures} if part.traces else {}
     where = section.folder.replace("/", "-") or section.scale.name
     prefix = f"{where}-{part.model}-{part.experiment.name}"
-    return [show(*figure, f"{prefix}-{name}", FIGURE_FOLDER) for name, figure in drawn.items() if figure is not None]
+    return [
+        Drawn(figure[1], f"{FIGURE_FOLDER}/{prefix}-{name}.svg", svg_of(figure[0], f"{prefix}-{name}"))
+        for name, figure in drawn.items()
+        if figure is not None
+    ]
 
 
 def _machine(record: Record) -> str:

@@ -13,8 +13,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from mixcse.base.console import say
-from mixcse.base.errors import first_line
-from mixcse.base.faults import one_line
+from mixcse.base.errors import first_line, one_line
 from mixcse.base.files import ROOT, read_json, write_json
 from mixcse.reproduce.keys import hash_of, keys
 from mixcse.reproduce.plan import Run

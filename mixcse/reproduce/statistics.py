@@ -9,9 +9,9 @@ from scipy import stats
 MARGIN = 0.1  # points: two arms that differ by less are called equal
 LEVEL = 0.05  # of every test
 EXPLAINED = (
-    "Differences seed by seed, with a 95 % bootstrap interval of their mean (too narrow when seeds are few) and one by "
-    "t; p: of a paired t-test, corrected for the number of lines in the table (Holm), as the intervals are not; p, "
-    f"equal: of the test that the difference is within {MARGIN} (TOST); verdicts at 5 %"
+    "Differences seed by seed, with the 95 % t interval of their mean; p: of a paired t-test; p, equal: of the test "
+    f"that the difference is within {MARGIN} (TOST); both p are corrected for the number of lines in the table (Holm), "
+    "the intervals are not; verdicts at 5 %"
 )
 EFFECTS_EXPLAINED = "The same differences by task, ± standard deviation over seeds (seeds with the mean's sign / all)"
 
@@ -40,39 +40,30 @@ class Summary:
 
 @dataclass(frozen=True)
 class Paired:
-    """Differences of two arms over the seeds that both have.
+    """Differences of two arms over the seeds that both have; intervals and p need three seeds, else they are None.
 
     Attributes:
-        low, high: 95 % percentile bootstrap interval of the mean, seeds resampled; None below
-            three seeds, where it says nothing.  With few seeds it is too narrow.
-        p: of a paired t-test, which decides the verdict; None below three seeds.
-        p_equal: of two one-sided ones (TOST: Schuirmann 1987), that the difference is `MARGIN` or more.
-        by_t: 95 % interval of the mean that goes with the t-test, before p is corrected.
+        interval: 95 % t interval of the mean, not corrected for the number of comparisons.
+        p: of a paired t-test.
+        p_equal: of two one-sided t-tests (TOST: Schuirmann 1987) that the difference is `MARGIN` or more.
     """
 
     difference: float
-    low: float | None
-    high: float | None
-    p: float | None
     n: int
+    interval: tuple[float, float] | None = None
+    p: float | None = None
     p_equal: float | None = None
-    by_t: tuple[float, float] | None = None
 
     def __str__(self) -> str:
-        interval = "" if self.low is None else f" [{self.low:+.2f}, {self.high:+.2f}]"
+        interval = "" if self.interval is None else " [{:+.2f}, {:+.2f}]".format(*self.interval)
         return f"{self.difference:+.2f}{interval}"
 
     @property
-    def t_interval(self) -> str:
-        """As tables have it."""
-        return "–" if self.by_t is None else "[{:+.2f}, {:+.2f}]".format(*self.by_t)
-
-    @property
     def verdict(self) -> str:
-        """What the tests allow to say."""
-        if self.p is None:
+        """Return the conclusion that both tests support at `LEVEL`."""
+        if self.p is None or self.p_equal is None:
             return "too few seeds to say"
-        small = self.p_equal is not None and self.p_equal < LEVEL
+        small = self.p_equal < LEVEL
         if self.p > LEVEL:
             return f"equal within {MARGIN}" if small else "no clear difference"
         return ("higher" if self.difference > 0 else "lower") + f", by less than {MARGIN}" * small
@@ -91,32 +82,35 @@ def show_effect(differences: Sequence[float]) -> str:
 
 
 def paired(ours: Mapping[Hashable, float], baseline: Mapping[Hashable, float]) -> Paired | None:
-    """The difference `ours - baseline` by seed; None without a common seed."""
+    """Return the difference `ours - baseline` over common seeds; None without a common seed."""
     differences = np.array(differences_of(ours, baseline))
     n = len(differences)
     if not n:
         return None
     mean = float(differences.mean())
     if n < 3:
-        return Paired(mean, None, None, None, n)
-    if np.ptp(differences) == 0:
-        return Paired(mean, mean, mean, float(mean == 0), n, float(abs(mean) >= MARGIN), (mean, mean))
-    low, high = stats.bootstrap(
-        (differences,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
+        return Paired(mean, n)
+    if np.ptp(differences) == 0:  # no variance: t is undefined
+        return Paired(mean, n, (mean, mean), float(mean == 0), float(abs(mean) >= MARGIN))
+    test = stats.ttest_1samp(differences, 0)
     sides = ((-MARGIN, "greater"), (MARGIN, "less"))
     p_equal = max(stats.ttest_1samp(differences, bound, alternative=side).pvalue for bound, side in sides)
-    test = stats.ttest_1samp(differences, 0)
-    t_low, t_high = map(float, test.confidence_interval(0.95))
-    return Paired(mean, float(low), float(high), float(test.pvalue), n, float(p_equal), (t_low, t_high))
+    low, high = map(float, test.confidence_interval(0.95))
+    return Paired(mean, n, (low, high), float(test.pvalue), float(p_equal))
 
 
 def corrected(comparisons: Mapping[str, Paired]) -> dict[str, Paired]:
-    """The same with `p` for so many comparisons at once (Holm 1979), those that have one."""
-    by_p = sorted((one.p, name) for name, one in comparisons.items() if one.p is not None)
+    """Return the comparisons with both p values corrected for their number (Holm 1979)."""
+    p = _holm({name: one.p for name, one in comparisons.items()})
+    p_equal = _holm({name: one.p_equal for name, one in comparisons.items()})
+    return {name: replace(one, p=p.get(name), p_equal=p_equal.get(name)) for name, one in comparisons.items()}
+
+
+def _holm(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Return p values, corrected for how many there are; None is left out."""
+    by_p = sorted((p, name) for name, p in values.items() if p is not None)
     adjusted = np.maximum.accumulate([(len(by_p) - rank) * p for rank, (p, _) in enumerate(by_p)] or [0.0])
-    found = {name: min(1.0, float(p)) for (_, name), p in zip(by_p, adjusted, strict=False)}
-    return {name: replace(one, p=found.get(name)) for name, one in comparisons.items()}
+    return {name: min(1.0, float(p)) for (_, name), p in zip(by_p, adjusted, strict=False)}
 
 
 def show_p(p: float | None) -> str:

@@ -6,7 +6,7 @@ from mixcse.base.console import say, warn
 from mixcse.model.lora import adapted_layers, trained_share
 from mixcse.names import HELD_OUT_LOSS
 from mixcse.train.callbacks import shown
-from mixcse.train.folder import REPORT_FILE
+from mixcse.train.folder import CURVES_FILE
 from mixcse.train.trainer import MixCSETrainer
 
 
@@ -70,5 +70,6 @@ def report(trainer: MixCSETrainer, *, patient: bool) -> None:
         if args.load_best_model_at_end:
             warn(f"{args.metric_for_best_model} was never a number; no step could be chosen by it")
         say(f"the last step is in {args.output_dir}")
-    say(f"its curves: {Path(args.output_dir) / REPORT_FILE}")
+    if (curves := Path(args.output_dir) / CURVES_FILE).is_file():
+        say(f"curves of the run: {curves}")
     say(f"score it: python -m mixcse evaluate --model_name_or_path {args.output_dir}")

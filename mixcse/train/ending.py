@@ -9,17 +9,21 @@ from typing import Any
 from transformers import EarlyStoppingCallback, TrainerState
 
 from mixcse.base.console import say, warn
-from mixcse.base.errors import UserError, first_line
-from mixcse.base.faults import TRAINING_FLAGS, is_out_of_memory, one_line
-from mixcse.base.files import remove_asides, write_json, written_aside
+from mixcse.base.errors import UserError, first_line, is_out_of_memory, one_line
+from mixcse.base.files import read_json, remove_asides, write_json, written_aside
 from mixcse.model.loading import hub_commit
 from mixcse.train.announce import report
 from mixcse.train.arguments import TrainArguments
 from mixcse.train.callbacks import TakeFolder
 from mixcse.train.checkpoints import STATE_FILE, remove_skipped, way_on
-from mixcse.train.folder import COSINES_FILE, FINISHED_FILE, REPORT_FILE, SCORES_FILE, RunFolder
+from mixcse.train.folder import CURVES_FILE, FINISHED_FILE, SCORES_FILE, RunFolder
 from mixcse.train.hub import how_to_push
 from mixcse.train.trainer import MixCSETrainer
+
+LESS_MEMORY = (
+    "out of memory; give a smaller --per_device_train_batch_size or --max_seq_length, --padding none, or "
+    "--embedding_chunk_size, which keeps the batch (another option needs --overwrite_output_dir)"
+)
 
 
 @contextmanager
@@ -30,12 +34,10 @@ def how_it_goes_on(folder: RunFolder) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         raise stop if stop.args else type(stop)(f"interrupted; {way_on(folder.path)}") from stop
     except Exception as error:
-        what = None if isinstance(error, UserError) else one_line(error, str(folder.path))
-        if what is None:
+        line = LESS_MEMORY if is_out_of_memory(error) else one_line(error)
+        if line is None:
             raise
-        less = f"; what needs less (--overwrite_output_dir starts afresh with it): {TRAINING_FLAGS}"
-        advice = less if is_out_of_memory(error) else ""
-        raise UserError(f"{what}; then {way_on(folder.path)}{advice}") from error
+        raise UserError(f"{line}; {way_on(folder.path)}") from error
 
 
 @contextmanager
@@ -51,8 +53,8 @@ def unless_it_began(taken: TakeFolder) -> Iterator[None]:
 
 
 def finished_already(folder: RunFolder, args: TrainArguments) -> None:
-    """Says so; draws the page, if the run was killed before that."""
-    if args.should_save and not (folder.path / REPORT_FILE).exists():
+    """Say that the run is finished; draw its curves if they are missing."""
+    if args.should_save and not (folder.path / CURVES_FILE).exists():
         remove_asides(folder.path)
         draw(folder.path)
     say(f"{folder.path}: this run is finished; nothing to do (--overwrite_output_dir starts afresh)")
@@ -92,13 +94,11 @@ def scores_of_kept_step(trainer: MixCSETrainer) -> dict[str, Any]:
 def write_results(
     trainer: MixCSETrainer,
     scores: dict[str, Any] | None,
-    cosines: dict[str, Any],
     metrics: dict[str, Any],
     start: float,
 ) -> None:
-    """Writes what was found beside the trained model, and says where."""
+    """Write scores, log, curves and model card beside the trained model, and report where they are."""
     folder, model_args = Path(trainer.args.output_dir), trainer.model_args
-    write_json(folder / COSINES_FILE, cosines)
     commit = hub_commit(model_args.model_name_or_path, model_args.model_revision, model_args.cache_dir)
     metrics |= {"seconds": perf_counter() - start, "model_commit": commit}
     remove_skipped(folder)
@@ -106,24 +106,24 @@ def write_results(
         trainer.state.save_to_json(str(aside / STATE_FILE))
     if scores is not None:
         write_json(folder / SCORES_FILE, scores)
+    draw(folder)  # before the card, which shows the curves
     with _done_without(f"{folder} has no model card"):
         trainer.create_model_card()
     write_json(folder / FINISHED_FILE, metrics)
-    draw(folder)
     report(trainer, patient=not out_of_patience(trainer, trainer.state))
 
 
 def draw(folder: Path) -> None:
-    """The page of a finished run, with its curves."""
-    from mixcse.train.page import write_run_report  # matplotlib is needed here alone
+    """Draw the curves of a run's log into `folder`; without logged values there is no file."""
+    with _done_without(f"{folder} has no {CURVES_FILE}"):
+        from mixcse.report.figures import save_overview  # imports matplotlib, which takes a second
 
-    with _done_without(f"{folder} has no {REPORT_FILE}"):
-        write_run_report(folder)
+        save_overview(read_json(folder / STATE_FILE)["log_history"], folder / CURVES_FILE)
 
 
 @contextmanager
 def _done_without(what: str) -> Iterator[None]:
-    """A finished run is safe, whatever a library says of its card or its curves; a fault of the machine is told."""
+    """Warn about an error in drawing or in the card: neither may lose a trained model.  Raise faults of the machine."""
     try:
         yield
     except Exception as error:

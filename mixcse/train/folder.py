@@ -26,10 +26,9 @@ from mixcse.train.parsing import CHECKSUM, PROCESSES
 
 ARGUMENTS_FILE = "arguments.json"
 FINISHED_FILE = "train_results.json"  # written last
-COSINES_FILE, SCORES_FILE = "cosines.json", "eval_results.json"
-REPORT_FILE, CURVES_FILE = "report.html", "curves.png"
+SCORES_FILE, CURVES_FILE = "eval_results.json", "curves.png"
 WRITTEN_FILES = (
-    ARGUMENTS_FILE, FINISHED_FILE, COSINES_FILE, REPORT_FILE, CURVES_FILE, SCORES_FILE, "trainer_state.json",
+    ARGUMENTS_FILE, FINISHED_FILE, CURVES_FILE, SCORES_FILE, "trainer_state.json",
     "config.json", "model.safetensors", "mixcse_heads.safetensors", "README.md", MODULES_FILE, TRANSFORMER_FILE,
     *(f"{folder}/{file}" for folder in MODULE_FOLDERS for file in MODULE_FILES), *ADAPTER_FILES,
 )  # fmt: skip

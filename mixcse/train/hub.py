@@ -11,10 +11,10 @@ from transformers.utils import PushInProgress
 from mixcse.base.errors import UserError, first_line
 from mixcse.model.lora import ADAPTER_FOLDER
 from mixcse.train.arguments import TrainArguments
-from mixcse.train.folder import ARGUMENTS_FILE, REPORT_FILE
+from mixcse.train.folder import ARGUMENTS_FILE
 
 # These name folders of this machine; the model card tells the options without them.
-WITH_PATHS = [ARGUMENTS_FILE, REPORT_FILE, "trainer_state.json", "runs/*", f"{ADAPTER_FOLDER}/README.md"]
+WITH_PATHS = [ARGUMENTS_FILE, "trainer_state.json", "runs/*", f"{ADAPTER_FOLDER}/README.md"]
 IGNORED = ["_*", ".*", f"{PREFIX_CHECKPOINT_DIR}-*", *WITH_PATHS]
 
 

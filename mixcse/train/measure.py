@@ -21,7 +21,6 @@ from mixcse.options import ModelArguments
 from mixcse.train.arguments import TrainArguments
 from mixcse.train.divergence import diverged
 from mixcse.train.gpu_recipe import autocast
-from mixcse.train.signals import cosine_histograms
 
 
 @dataclass(frozen=True)
@@ -72,13 +71,6 @@ class Measures:
                 return settings.pooler, self.dev_sets.score(encoder.encode)
         finally:
             self.model.following = was
-
-    def cosines(self, sentences: int = 256) -> dict[str, list[int]]:
-        """`cosine_histograms` of the first training examples, dropout on."""
-        first = self.data.select(range(min(sentences, len(self.data))))
-        mixing_lambda = self.model_args.mixing_lambda
-        batches = self._each(first, 3, lambda z: cosine_histograms(z[:, :2], mixing_lambda))
-        return {kind: sum(batch[kind] for batch in batches).tolist() for kind in (batches[0] if batches else ())}
 
     def views_are_equal(self) -> bool:
         """Whether the two views of a sentence are, for there is no dropout; never of sentences given in pairs."""

@@ -16,7 +16,7 @@ import mixcse
 from mixcse.base.files import write_text
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import CITATION, TRANSFER_TASKS
-from mixcse.train.folder import NOT_COMPARED, default_options
+from mixcse.train.folder import CURVES_FILE, NOT_COMPARED, default_options
 
 MODEL_CARD_FILE = "README.md"
 TEMPLATE = Path(mixcse.__file__).with_name("report") / "templates" / "model_card.md"
@@ -86,6 +86,7 @@ def write_model_card(
         changed=_changed(options),
         scores=scores,
         dev_pooler=dev_pooler,
+        curves=(folder / CURVES_FILE).is_file(),
         files=[_name_of(data)] if data else [Path(file).name for file in files],
         examples=examples,
         versions={package: version(package) for package in ("torch", "transformers")} | {"mixcse": mixcse.__version__},

@@ -75,15 +75,13 @@ def train(
             trainer = make_trainer(model, model_args, data_args, args, data, dev_sets, callbacks)
             trainer.add_callback(taken)
             announce(trainer, checkpoint)
-            untrained = trainer.measures.cosines()  # also on a resume: the checkpoint's weights come later
             metrics = ending.train_or_take_over(trainer, taken)
         if trainer.state.global_step == 0:
             raise UserError("not one step was made; check --max_steps, --num_train_epochs and --dataloader_drop_last")
         trainer.save_model(_internal_call=True)  # the model is not pushed before its card is written
         scores = ending.scores_of_kept_step(trainer) if args.do_eval else None
         if args.should_save:
-            cosines = {"untrained": untrained, "trained": trainer.measures.cosines()}
-            ending.write_results(trainer, scores, cosines, metrics, start)
+            ending.write_results(trainer, scores, metrics, start)
         if args.push_to_hub:
             push(trainer)
 

@@ -14,9 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixcse.base.group import sum_over_processes, world_size
-from mixcse.objective import ALL, logit_blocks
-
-HISTOGRAM_BINS = 80  # of width 0.025, over -1 to 1
+from mixcse.objective import ALL
 
 
 class Signals:
@@ -136,29 +134,3 @@ def softmax_weights(blocks: dict[str, Tensor], first_row: int = 0, *, stop_gradi
         if name.startswith("mixed"):
             means["push"] += (0.5 if stop_gradient else 1.0) * block.where(blocks[name] != 0, 0).sum() / n
     return means
-
-
-def cosine_histograms(z: Tensor, mixing_lambda: float) -> dict[str, Tensor]:
-    """How the cosines of a batch are distributed, whatever objective it is trained by.
-
-    Args:
-        z: embeddings, (N, 2, d): two views of each of N sentences, N at least 3.
-        mixing_lambda: of the mixes, which are the released variant's, with the next row.
-
-    Returns:
-        Counts in `HISTOGRAM_BINS` equal bins over -1 to 1: `positive` (two views of a
-        sentence), `negative` (views of two sentences), `own_mix` (a view and a mix of its
-        positive with another sentence), `other_mix` (a view and a mix of two others).
-    """
-    blocks = logit_blocks(z.detach().float(), temperature=1.0, mixing_lambda=mixing_lambda)
-    own = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    first, second = blocks["mixed_first"], blocks["mixed_second"]
-    kinds = {
-        "positive": blocks["in_batch"][own],
-        "negative": blocks["in_batch"][~own],
-        "own_mix": torch.cat([second[own], first[own]]),
-        "other_mix": torch.cat([second[~(own | own.roll(-1, 1))], first[~(own | own.roll(1, 1))]]),
-    }
-    return {
-        name: torch.histc(cosines.clamp(-1, 1).cpu(), HISTOGRAM_BINS, -1, 1).int() for name, cosines in kinds.items()
-    }

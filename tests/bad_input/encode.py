@@ -115,14 +115,14 @@ OUTPUT = [
     Case(
         "a folder for output",
         (*GOOD, "--output", "out.npy"),
-        ("out.npy cannot be written (Is a directory)",),
+        ("out.npy: Is a directory",),
         lambda place: (place / "out.npy").mkdir(),
     ),
-    Case("output below a file", (*GOOD, "--output", "good.csv/a/out.npy"), ("good.csv/a/out.npy cannot be written",)),
+    Case("output below a file", (*GOOD, "--output", "good.csv/a/out.npy"), ("good.csv/a: Not a directory",)),
     Case(
         "output where nobody may write",
         (*GOOD, "--output", "locked/out.npy"),
-        ("locked/out.npy cannot be written (Permission denied)",),
+        ("locked/", "out.npy", "Permission denied"),
         lambda place: os.mkdir(place / "locked", 0o500),
         unprivileged=True,
     ),

@@ -175,11 +175,8 @@ def test_to_stdout(encoder, tmp_path, lines, monkeypatch):
 
 def test_nothing_half_written(encoder, tmp_path, lines, monkeypatch):
     before = sorted(tmp_path.iterdir())
-    for name, said in (("out.csv", "written to .npy, .parquet, .jsonl"), ("lines.jsonl/x.npy", "cannot be written")):
-        (tmp_path / "lines.jsonl").touch()
-        with pytest.raises(UserError, match=said):
-            encoder.encode_file(tmp_path / "lines.txt", tmp_path / name)
-        (tmp_path / "lines.jsonl").unlink()
+    with pytest.raises(UserError, match="written to .npy, .parquet, .jsonl"):
+        encoder.encode_file(tmp_path / "lines.txt", tmp_path / "out.csv")
     for name in ("out.npy", "out.parquet", "out.jsonl"):
         with pytest.raises(UserError, match="missing.txt"):
             encoder.encode_file(tmp_path / "missing.txt", tmp_path / name)
@@ -199,7 +196,7 @@ def test_nothing_half_written(encoder, tmp_path, lines, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is always full")
 @pytest.mark.parametrize("name", ["out.npy", "out.parquet", "out.jsonl"])
-def test_a_full_disk_is_said(encoder, tmp_path, lines, name):
+def test_a_full_disk_names_the_file(encoder, tmp_path, lines, name):
     (tmp_path / name).symlink_to("/dev/full")
-    with pytest.raises(UserError, match=f"{name} cannot be written .*No space left"):
+    with pytest.raises(OSError, match=f"No space left on device.*{name}"):
         encoder.encode_file(tmp_path / "lines.txt", tmp_path / name)

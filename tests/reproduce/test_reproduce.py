@@ -109,10 +109,10 @@ def test_anything_that_goes_wrong_is_the_runs_own_failure(flags, tmp_path, in_pr
     assert "code or data changed while it ran" in next(iter(Records(tmp_path / "results").failures().values()))
 
 
-def test_discarded_models_leave_their_pages(flags, tmp_path, in_process):
+def test_discarded_models_leave_their_curves(flags, tmp_path, in_process):
     run(["selection"], flags, "--seeds", "0", "--discard_models")
     assert not list((tmp_path / "work").rglob("*.safetensors"))
-    assert len(list((tmp_path / "work").rglob("report.html"))) == 2
+    assert len(list((tmp_path / "work").rglob("curves.png"))) == 2
 
 
 def test_shards_share_the_list(flags, tmp_path, in_process):

@@ -100,17 +100,9 @@ def test_a_gpu_is_not_waited_for_until_its_losses_are_read(tokenizer, tmp_path):
     assert step == READ_AT_LEAST_EVERY
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_memory_that_runs_out_names_what_needs_less(command, whole, tmp_path, monkeypatch, capsys, error):
+def test_memory_that_runs_out_names_what_needs_less(command, whole, tmp_path, monkeypatch, capsys):
     def fails(loss):
-        raise error
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     with monkeypatch.context() as patch:
         at_step(patch, 3, fails)
@@ -140,7 +132,7 @@ def test_memory_that_runs_out_while_encoding(program, tiny_bert, toy_senteval, t
     assert run_cli(cli.main, [program, "--model_name_or_path", model, *arguments]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("error: ") and "out of memory" in line and "--batch_size" in line
-    assert not (tmp_path / "new").exists()
+    assert not list(tmp_path.glob("new/*"))
 
 
 def test_another_error_keeps_its_traceback(monkeypatch, command):

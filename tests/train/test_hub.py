@@ -76,7 +76,6 @@ def test_neither_paths_of_this_machine_nor_the_token_are_pushed(command, hub, tm
     pytest.importorskip("peft")
     (tmp_path / "out" / "runs").mkdir(parents=True)
     (tmp_path / "out" / "runs" / "events").write_text(f"written by TensorBoard: {tmp_path}")
-    (tmp_path / "out" / "report.html").write_text(f"all options: {tmp_path}")
     training.main([*command, *PUSH, "--hub_strategy", "end", "--lora_rank", "2", "--overwrite_output_dir"])
     assert "model.safetensors" in hub.contents and "adapter/adapter_config.json" in hub.contents
     for name, content in hub.contents.items():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixcse.objective import contrastive_loss, logit_blocks, loss_of_logits
-from mixcse.train.signals import HISTOGRAM_BINS, Signals, cosine_histograms, similarities, softmax_weights
+from mixcse.train.signals import Signals, similarities, softmax_weights
 
 VARIANTS = ("released", "adaptive", "paper", "simcse")
 
@@ -106,24 +106,3 @@ def test_means_are_over_the_steps_since_the_last():
     means = signals.means()
     expected = [similarities(blocks, temperature=0.1)["mixed_similarity"].item() for blocks in (one, two)]
     assert means["mixed_similarity"] == pytest.approx(sum(expected) / 2)
-
-
-def test_histograms_count_every_pair_once():
-    n = 7
-    counts = cosine_histograms(random_z(n), mixing_lambda=0.2)
-    assert {name: int(bins.sum()) for name, bins in counts.items()} == {
-        "positive": n,
-        "negative": n * (n - 1),
-        "own_mix": 2 * n,
-        "other_mix": 2 * n * (n - 2),
-    }
-    assert all(len(bins) == HISTOGRAM_BINS for bins in counts.values())
-
-
-def test_histograms_place_a_known_cosine():
-    views = torch.eye(4)[:, None].repeat(1, 2, 1)  # a sentence is like itself and unlike the others
-    counts = cosine_histograms(views, mixing_lambda=0.2)
-    assert counts["positive"][-1] == 4
-    assert counts["negative"][HISTOGRAM_BINS // 2] == 12
-    own = 0.2 / (0.2**2 + 0.8**2) ** 0.5  # the mix's share of the row itself: 0.243
-    assert counts["own_mix"][int((own + 1) / 2 * HISTOGRAM_BINS)] == 8
