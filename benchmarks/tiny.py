@@ -1,19 +1,18 @@
-"""A tiny random encoder and made-up sentences, for benchmarks of what surrounds them."""
+"""A tiny random encoder, for benchmarks of everything around the encoder."""
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
-WORDS = "the a cat dog mat bird house river train teacher sat on ran to saw left found liked near under".split()
+WORDS = "cat dog mat bird house river train teacher sat on ran to saw left found liked near under".split()
 
 
 def make_bert(folder: Path, tokenizer: Any = None, words: Sequence[str] = (), **sizes: Any) -> None:
-    """Writes a random BERT, of 16 dimensions if `sizes` has no others.
+    """Write a random BERT, with 16 dimensions unless `sizes` sets others.
 
     Args:
-        tokenizer: without it, one that knows `words`, by default `WORDS`, and all letters.
+        tokenizer: default: a tokenizer with `words` (or `WORDS`) and all letters.
         sizes: arguments of BertConfig.
     """
     import torch  # `--help` does not wait for it
@@ -21,7 +20,7 @@ def make_bert(folder: Path, tokenizer: Any = None, words: Sequence[str] = (), **
 
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is None:
-        vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(words or WORDS[2:])]
+        vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(words or WORDS)]
         vocabulary += [*ascii_lowercase, *(f"##{letter}" for letter in ascii_lowercase)]
         (folder / "vocab.txt").write_text("\n".join(vocabulary))
         vocab = str(folder / "vocab.txt")
@@ -31,19 +30,3 @@ def make_bert(folder: Path, tokenizer: Any = None, words: Sequence[str] = (), **
     small |= {"max_position_embeddings": 64, "initializer_range": 0.5}
     BertModel(BertConfig(vocab_size=len(tokenizer), **small | sizes)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def sentences(draw: random.Random, count: int) -> list[str]:
-    """Of 3 to 12 words."""
-    return [" ".join(draw.choices(WORDS, k=draw.randint(3, 12))) for _ in range(count)]
-
-
-def make_corpus(folder: Path, lines: int, pairs: int) -> tuple[Path, Path]:
-    """Writes sentences to train on, and scored pairs."""
-    draw = random.Random(0)
-    folder.mkdir(parents=True, exist_ok=True)
-    train, dev = folder / "train.txt", folder / "pairs.csv"
-    train.write_text("\n".join(sentences(draw, lines)))
-    rows = zip(sentences(draw, pairs), sentences(draw, pairs), strict=True)
-    dev.write_text("\n".join(["sentence1,sentence2,score", *(f"{a},{b},{draw.random():.3f}" for a, b in rows)]))
-    return train, dev

@@ -133,10 +133,11 @@ def write_toy_senteval(folder: Path) -> Path:
 @pytest.fixture()
 def toy_senteval(tmp_path, monkeypatch) -> Path:
     """STS-B and SICK-R with 24 pairs a split, and the task table told so."""
-    return _toy_senteval(tmp_path, monkeypatch)
+    return make_toy_senteval(tmp_path, monkeypatch)
 
 
-def _toy_senteval(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+def make_toy_senteval(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Write toy data to `folder/senteval`, and patch the sample counts of its tasks."""
     import dataclasses
 
     from senteval.tasks import TASKS
@@ -172,7 +173,7 @@ def whole(tmp_path_factory, tiny_bert, toy_sentences) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mixcse.train.ending.draw", lambda folder: None)
-        senteval_data = _toy_senteval(folder, patch)
+        senteval_data = make_toy_senteval(folder, patch)
         training.main(_command(folder, tiny_bert, toy_sentences, senteval_data))
     return folder / "out"
 

