@@ -15,14 +15,13 @@ from huggingface_hub.utils import HFValidationError, validate_repo_id
 import mixcse
 from mixcse.base.files import write_text
 from mixcse.model.sentence_model import SentenceModel
-from mixcse.names import CITATION, TRANSFER_TASKS
+from mixcse.names import CITATION, DEV_SETS, TRANSFER_TASKS
 from mixcse.train.folder import CURVES_FILE, NOT_COMPARED, default_options
 
 MODEL_CARD_FILE = "README.md"
 TEMPLATE = Path(mixcse.__file__).with_name("report") / "templates" / "model_card.md"
 TAGS = ("sentence-transformers", "sentence-similarity", "feature-extraction", "contrastive-learning")
 UNKNOWN = {"license": "other", "license_name": "unknown"}
-SPEARMAN = {"stsb_spearman": "STS-B", "sickr_spearman": "SICK-R", "dev_spearman": "own pairs"}
 SIMILARITY = {
     "task_type": "semantic-similarity", "task_name": "Semantic Similarity",
     "metric_type": "spearman_cosine", "metric_name": "Spearman of cosines",
@@ -130,7 +129,7 @@ def _licence(options: dict[str, Any]) -> dict[str, str]:
 
 def _results(scores: dict[str, Any], pooler: str) -> list[EvalResult]:
     """The Hub's `model-index`: correlations and accuracies; other numbers are in the text alone."""
-    sets = {f"eval_{metric}": (data, 1, SIMILARITY) for metric, data in SPEARMAN.items()}
+    sets = {f"eval_{metric}": (data, 1, SIMILARITY) for metric, data in DEV_SETS.items()}
     sets |= {f"eval_{task}": (task, 100, CLASSIFICATION) for task in TRANSFER_TASKS}
     return [
         EvalResult(
