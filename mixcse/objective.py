@@ -29,6 +29,7 @@ Variants:
 Block 5, negative_weight and alignment_loss are this project's own controls: docs/findings.md.
 """
 
+import inspect
 import math
 from typing import Any
 
@@ -146,6 +147,10 @@ def logit_blocks(
     if detached_negatives:
         blocks["detached"] = (in_batch.detach() + math.log(detached_negatives)).masked_fill(i == j, -math.inf)
     return blocks
+
+
+# The options of the objective: keywords here, and names of train.py's options.
+OPTIONS = tuple(name for name in inspect.signature(logit_blocks).parameters if name not in ("z", "rows"))
 
 
 def _full(z: Tensor) -> Tensor:  # half precision is too coarse for cosines over temperatures

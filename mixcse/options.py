@@ -2,9 +2,11 @@
 Nothing heavy is imported here: `train.py --help` is made of these fields.
 """
 
+import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from mixcse.base.errors import UserError
 from mixcse.base.fields import BELOW_ONE, FINITE, Range, above, at_least, check_fields, option, within
@@ -111,12 +113,10 @@ class ModelArguments:
 
     @property
     def objective(self) -> dict[str, object]:
-        """The keywords of `mixcse.objective.logit_blocks`."""
-        names = (
-            "temperature mixing_lambda variant hard_negative_weight mixed_views mix_with stop_gradient "
-            "negative_weight detached_negatives"
-        )
-        return {name: getattr(self, name) for name in names.split()}
+        """Return the keywords of `mixcse.objective.logit_blocks`."""
+        from mixcse.objective import OPTIONS  # imports torch
+
+        return {name: getattr(self, name) for name in OPTIONS}
 
     @property
     def test_pooler(self) -> str:
@@ -283,3 +283,20 @@ class Recipe:
         range=at_least(0),
         needs=("early_stopping_patience",),
     )
+
+
+def defaults() -> dict[str, Any]:
+    """Return the defaults of the options declared here."""
+    return {field.name: field.default for field in _fields()}
+
+
+def current_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options under their current names; the former names of an option are among the aliases of its field."""
+    aliases = {
+        alias.removeprefix("--"): field.name for field in _fields() for alias in field.metadata.get("aliases", ())
+    }
+    return {aliases.get(name, name): value for name, value in options.items()}
+
+
+def _fields() -> list[dataclasses.Field]:
+    return [field for group in (ModelArguments, DataArguments, Recipe) for field in dataclasses.fields(group)]

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from mixcse.base.group import gather_rows
 from mixcse.model.chunking import Chunking, in_chunks
 from mixcse.names import CITATION
-from mixcse.objective import ALL, contrastive_loss
+from mixcse.objective import ALL, OPTIONS, contrastive_loss
 
 if find_spec("sentence_transformers") is None:
     raise ImportError(
@@ -88,8 +88,7 @@ class MixedNegativesLoss(nn.Module):
 
     @property
     def _objective(self) -> dict[str, Any]:
-        names = ("temperature", "mixing_lambda", "variant", "mix_with", "detached_negatives")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in OPTIONS if hasattr(self, name)}
 
     @property
     def temperature(self) -> float:

@@ -9,7 +9,7 @@ from mixcse.base.errors import UserError
 from mixcse.data.pairs import find_senteval_data, read_own_pairs
 from mixcse.evaluate.metrics import spread
 from mixcse.evaluate.scores import PROTOCOLS, average
-from mixcse.names import TRANSFER_TASKS
+from mixcse.names import DEV_SETS, TRANSFER_TASKS
 from senteval.encoding import Encode, embed_distinct
 from senteval.sts import score_sts
 
@@ -76,7 +76,7 @@ class DevSets:
             transfer = self.transfer.score(embedded, senteval.Scoring(PROTOCOLS["dev"]))
             scores |= {task: result["devacc"] for task, result in transfer.items()}
             scores["avg_transfer"] = average([result["devacc"] for result in transfer.values()])
-        for reference in ("dev_spearman", *STS_DEV_TASKS.values()):
+        for reference in DEV_SETS:
             if reference in self.pairs:
                 return scores | spread(self.pairs[reference], embedded)
         return scores

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mixcse.base.files import moved_when_written
-from mixcse.report.traces import DEV_NAMES, Trace
+from mixcse.names import DEV_SETS
+from mixcse.report.traces import LINES, Trace, log_of
 
 INK, MUTED, GRID = "#1f2430", "#667080", "#dfe3e8"
 SERIES = ("#2f6fd0", "#d9622b", "#16916b", "#8a4fc4", "#b8860b", "#c2427e", "#4f7d8c", "#7a5c3e")
@@ -41,50 +43,58 @@ STYLE = {
 }
 WIDTH, PLOT_HEIGHT, LEGEND_ROW = 4.6, 2.75, 0.19  # inches
 Draw = Callable[[Axes, Sequence[Trace]], bool]
-Line = tuple[str, str, str]  # log name, line style, what it is
+
+
+def curves(
+    axes: Axes,
+    traces: Sequence[Trace],
+    *,
+    lines: Sequence[tuple[str, str, str]],
+    ylabel: str,
+    scale: float = 1.0,
+    log: bool = False,
+) -> bool:
+    """Draw logged values by step: a colour for each trace, a style for each line; bands span the runs.
+
+    Args:
+        lines: log name, line style and label, as in `LINES`.
+    """
+    drawn = {(trace.label, name): trace.curve(name, scale) for trace in traces for name, *_ in lines}
+    several = sum(any(drawn[trace.label, name] for trace in traces) for name, *_ in lines) > 1
+    labels: dict[str, dict[str, str]] = {}  # one entry for each colour, one for each style
+    for trace, color in zip(traces, cycle(SERIES), strict=False):
+        for number, (name, style, label) in enumerate(lines):
+            curve = drawn[trace.label, name]
+            if curve is None:
+                continue
+            own_color = SERIES[number] if len(traces) == 1 else color
+            axes.plot(curve.steps, curve.mean, style, color=own_color)
+            if len(trace.logs) > 1:
+                axes.fill_between(curve.steps, curve.low, curve.high, color=own_color, alpha=0.15, linewidth=0)
+            if len(traces) > 1:
+                labels.setdefault(trace.label, {"color": color, "linestyle": "-"})
+            if several:
+                labels.setdefault(label, {"color": own_color if len(traces) == 1 else MUTED, "linestyle": style})
+    for label, look in labels.items():
+        axes.plot([], [], label=label, **look)
+    if log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("step")
+    axes.set_ylabel(ylabel)
+    return any(curve is not None for curve in drawn.values())
 
 
 def dev_score(axes: Axes, traces: Sequence[Trace]) -> bool:
-    """A dev score, by step."""
+    """Draw a dev score, by step."""
     metric = next((trace.dev_metric for trace in traces if trace.dev_metric), "")
-    return _curves(axes, traces, [(metric, "-", "")], f"{DEV_NAMES.get(metric)}, Spearman × 100", scale=100)
-
-
-def loss(axes: Axes, traces: Sequence[Trace]) -> bool:
-    """The training loss, by step, and the loss of held-out sentences where there is one."""
-    if not any(trace.curve("eval_held_out_loss") for trace in traces):
-        return _curves(axes, traces, [("loss", "-", "")], "training loss", log=True)
-    lines = [("loss", "-", "training"), ("eval_held_out_loss", "--", "held out")]
-    return _curves(axes, traces, lines, "loss", log=True)
-
-
-def similarities(axes: Axes, traces: Sequence[Trace]) -> bool:
-    """Mean cosines of training batches, by step."""
-    lines = [
-        ("positive_similarity", "-", "positive"),
-        ("negative_similarity", "--", "negative"),
-        ("mixed_similarity", ":", "mixed"),
-    ]
-    return _curves(axes, traces, lines, "mean cosine in a batch")
-
-
-def gradient_norm(axes: Axes, traces: Sequence[Trace]) -> bool:
-    """The norm of the loss's gradient with respect to the embeddings, by step."""
-    return _curves(axes, traces, [("embedding_gradient_norm", "-", "")], "norm of ∂loss/∂embeddings", log=True)
-
-
-def softmax_weights(axes: Axes, traces: Sequence[Trace]) -> bool:
-    """The share of the softmax on in-batch and on mixed negatives, by step."""
-    lines = [
-        ("in_batch_weight", "-", "in-batch"),
-        ("own_mix_weight", "--", "own mix"),
-        ("other_mix_weight", ":", "other mixes"),
-    ]
-    return _curves(axes, traces, lines, "share of the softmax", log=True)
+    name = f"{DEV_SETS.get(metric.removeprefix('eval_'))} dev, Spearman × 100"
+    return curves(axes, traces, lines=((metric, "-", name),), ylabel=name, scale=100)
 
 
 def spread(axes: Axes, traces: Sequence[Trace]) -> bool:
-    """The way through the plane of alignment and uniformity; both are better when lower."""
+    """Draw the path through the plane of alignment and uniformity; both are better when lower."""
     drawn = from_start = False
     for trace, color in zip(traces, cycle(SERIES), strict=False):
         x, y = trace.curve("eval_uniformity"), trace.curve("eval_alignment")
@@ -107,11 +117,23 @@ MIXED = " (mixed: a row's own mix with the paper's equation, all mixes with the 
 BANDS = "; lines are means over seeds, bands reach from the least to the largest"
 PLOTS: dict[str, tuple[Draw, str, str]] = {  # name: how, title, what a caption adds
     "dev_score": (dev_score, "The dev score along training", ""),
-    "loss": (loss, "The training loss", " (objectives differ in their negatives, so their losses do not compare)"),
-    "similarities": (similarities, "Mean cosines of pairs in a training batch", MIXED),
-    "gradient_norm": (gradient_norm, "The gradient that reaches the embeddings", ""),
+    "loss": (
+        partial(curves, lines=LINES["loss"], ylabel="loss", log=True),
+        "The training loss",
+        " (objectives differ in their negatives, so their losses do not compare)",
+    ),
+    "similarities": (
+        partial(curves, lines=LINES["similarities"], ylabel="mean cosine in a batch"),
+        "Mean cosines of pairs in a training batch",
+        MIXED,
+    ),
+    "gradient_norm": (
+        partial(curves, lines=LINES["gradient_norm"], ylabel="norm of ∂loss/∂embeddings", log=True),
+        "The gradient that reaches the embeddings",
+        "",
+    ),
     "softmax_weights": (
-        softmax_weights,
+        partial(curves, lines=LINES["softmax_weights"], ylabel="share of the softmax", log=True),
         "Where the softmax puts its weight",
         " (columns that are set to 0 count as other mixes)",
     ),
@@ -129,7 +151,7 @@ def draw_figure(name: str, traces: Sequence[Trace]) -> tuple[Figure, str] | None
             return None
         rows = _legend(figure, *axes.get_legend_handles_labels())
         figure.set_size_inches(WIDTH, PLOT_HEIGHT + LEGEND_ROW * rows)
-    banded = name != "spread" and any(len(trace.histories) > 1 for trace in traces)
+    banded = name != "spread" and any(len(trace.logs) > 1 for trace in traces)
     return figure, title + more + BANDS * banded
 
 
@@ -157,7 +179,7 @@ def draw_overview(traces: Sequence[Trace]) -> Figure | None:
 
 def save_overview(history: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the log of one run into a PNG, which replaces `path` once it is complete; without values there is none."""
-    figure = draw_overview([Trace("this run", [history])])
+    figure = draw_overview([Trace("this run", [log_of(history)])])
     if figure is not None:
         with matplotlib.rc_context(STYLE), moved_when_written(path) as file:
             figure.savefig(file, format="png", dpi=160)
@@ -169,36 +191,6 @@ def svg_of(figure: Figure, name: str) -> str:
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-
-
-def _curves(
-    axes: Axes, traces: Sequence[Trace], lines: Sequence[Line], ylabel: str, *, scale: float = 1.0, log: bool = False
-) -> bool:
-    """A line for each trace and each of `lines`; bands span the runs.  Colour is the trace, style what is shown."""
-    labels: dict[str, dict[str, str]] = {}  # one entry for each colour, one for each style
-    drawn = False
-    for trace, color in zip(traces, cycle(SERIES), strict=False):
-        for number, (name, style, what) in enumerate(lines):
-            curve = trace.curve(name, scale=scale)
-            if curve is None:
-                continue
-            drawn = True
-            own_color = SERIES[number] if len(traces) == 1 else color
-            axes.plot(curve.steps, curve.mean, style, color=own_color)
-            if len(trace.histories) > 1:
-                axes.fill_between(curve.steps, curve.low, curve.high, color=own_color, alpha=0.15, linewidth=0)
-            if len(traces) > 1:
-                labels.setdefault(trace.label, {"color": color, "linestyle": "-"})
-            if what:
-                labels.setdefault(what, {"color": own_color if len(traces) == 1 else MUTED, "linestyle": style})
-    for label, look in labels.items():
-        axes.plot([], [], label=label, **look)
-    if log:
-        axes.set_yscale("log")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
-    axes.set_xlabel("step")
-    axes.set_ylabel(ylabel)
-    return drawn
 
 
 def _legend(figure: Figure, handles: list[Any], labels: list[str]) -> int:

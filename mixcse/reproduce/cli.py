@@ -93,11 +93,6 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
     records = Records(options.results_dir or RESULTS / options.scale / corpus_of(plan))
     if not options.dry_run:
         check_data(plan)
-    if strangers := records.strangers(plan[0]):
-        raise UserError(
-            f"{records.runs} holds runs with other options on the command line, such as {strangers[0]}; "
-            "give the same ones, or name another --results_dir"
-        )
     remaining = _remaining(runs, records, replace=options.replace)
     say(f"{load_scale(options.scale).title}: {len(runs)} runs, {len(runs) - len(remaining)} of them finished")
     if options.dry_run:
@@ -146,20 +141,22 @@ def _shard(plan: list[Any], shard: str | None) -> list[Any]:
 
 
 def _remaining(runs: list[Any], records: Any, *, replace: bool) -> list[Any]:
-    """The runs without a record that counts; raises UserError where others' records would be replaced unasked."""
-    states = {run.slug: records.outdated(run) for run in runs}
-    names = {"configuration": "options", "data": "data"}
-    others = [slug for slug, state in states.items() if names.keys() & {*(state or ())}]
+    """Return the runs without a finished record; raise UserError if records would be replaced without `--replace`."""
+    from mixcse.reproduce.record import changes
+
+    known = records.read()
+    changed = {run.slug: changes(known[run.slug], run) for run in runs if run.slug in known}
+    others = [slug for slug, names in changed.items() if {"options", "data"} & {*names}]
     if others and not replace:
-        changed = " and ".join(name for key, name in names.items() if key in states[others[0]])
+        names = " and ".join(name for name in changed[others[0]] if name in ("options", "data"))
         raise UserError(
-            f"{records.runs} holds {len(others)} of these runs with other {changed} "
-            f"(such as {others[0]}): name another --results_dir, or pass --replace to do them again"
+            f"{records.runs} holds {len(others)} of these runs with other {names} (such as {others[0]}): "
+            "name another --results_dir, or pass --replace to do them again"
         )
-    for slug, state in states.items():
-        if state:
-            say(f"again: {slug} (changed: {', '.join(state)})")
-    return [run for run in runs if states[run.slug] != []]
+    for slug, names in changed.items():
+        if names:
+            say(f"again: {slug} (changed: {', '.join(names)})")
+    return [run for run in runs if changed.get(run.slug) != []]
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,8 +102,8 @@ class Scale:
     models: dict[str, dict[str, Any]]
 
     def recipe(self, model: str | None = None) -> dict[str, Any]:
-        """Options of train.py for a model, by default the first; for one of another scale, what all have in common."""
-        return {**self.options, **self.models.get(model or next(iter(self.models)), {})}
+        """Return the options of train.py for a model; those of the scale's first model for any other one."""
+        return {**self.options, **self.models.get(model or "", next(iter(self.models.values())))}
 
 
 def load_experiments() -> dict[str, Experiment]:
@@ -111,8 +112,9 @@ def load_experiments() -> dict[str, Experiment]:
     return {one.name: one for one in sorted(every, key=lambda one: (one.order, one.name))}
 
 
+@cache
 def load_scale(name: str) -> Scale:
-    """`paper` or `demo`."""
+    """Load `paper` or `demo`."""
     return _read(Scale, FOLDER / "scales" / f"{name}.toml")
 
 

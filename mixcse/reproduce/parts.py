@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mixcse.names import TASK_LABELS
 from mixcse.report.traces import Trace
 from mixcse.reproduce.experiment import Arm, Experiment, Quoted, Scale
 from mixcse.reproduce.plan import slug_of
-from mixcse.reproduce.record import Record
+from mixcse.reproduce.record import SAMPLE_PAIRS, Record
 from mixcse.reproduce.statistics import Paired, Summary, corrected, differences_of, inside, paired, show_effect
 
-SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
-SAMPLE_COLUMN = "sample pairs"
 SIGNALS = {  # log name: column of the table of late training steps
     "embedding_gradient_norm": "gradient norm",
     "in_batch_weight": "weight in-batch",
@@ -99,43 +98,45 @@ def make_part(
     arms = experiment.arms_at(scale.name)
     found = {arm.name: _runs_of(arm, scale, model, records) for arm in arms}
     everything = [record for runs in found.values() for record in runs]
-    scored_tasks = {task for record in everything for task in record["scores"]["headline"]}
+    scored_tasks = {task for record in everything for task in record["scores"]}
     has_tasks = scale.name == "paper" or experiment.tasks != "sts" or bool(scored_tasks & set(experiment.columns))
     tasks = experiment.columns if has_tasks else ()
-    columns = [*(SHORT.get(task, task) for task in tasks), "Avg."] if has_tasks else [SAMPLE_COLUMN]
+    columns = [*(TASK_LABELS.get(task, task) for task in tasks), "Avg."] if has_tasks else [SAMPLE_PAIRS]
     quoted = [row for row in experiment.quoted if scale.name == "paper" and row.model == model]
     part = Part(experiment, model, columns, quoted=quoted)
     failed_seeds = {int(seed[1]) for slug in failures if (seed := re.search(r"_seed-(\d+)$", slug))}
     seeds = sorted({record["seed"] for record in everything if record["seed"] is not None} | failed_seeds)
+    scores = {
+        arm: {record["seed"]: numbers for record in runs if (numbers := _scores(record, tasks))}
+        for arm, runs in found.items()
+    }
     for arm in arms:
         runs = found[arm.name]
-        scored = [record for record in runs if _scores(record, tasks)]
-        summaries = [Summary.of(column) for column in zip(*(_scores(one, tasks) for one in scored), strict=True)]
+        summaries = [Summary.of(column) for column in zip(*scores[arm.name].values(), strict=True)]
         others = [row for row in quoted if row.arm == arm.name]
-        if scored:
+        if summaries:
+            scored = [record for record in runs if record["seed"] in scores[arm.name]]
             part.rows.append(Row(arm.name, "measured", [str(summary) for summary in summaries], len(scored)))
             part.scored[arm.name] = [record["run"] for record in scored]
+            if arm.pooler is None:
+                part.traces.append(Trace(arm.name, [record["log"] for record in scored]))
         elif others or scale.name == "paper":
             part.rows.append(Row(arm.name, "missing", ["–"] * len(columns)))
         part.rows += [_quoted(row, summaries, len(columns)) for row in others]
-        expected = (seeds if arm.pooler is None else [None]) if seeds or runs else []
-        reasons = {seed: _why_missing(slug_of(model, arm, scale, seed), runs, tasks, failures) for seed in expected}
-        labels = {seed: arm.name if seed is None else f"{arm.name}, seed {seed}" for seed in expected}
-        part.missing += [f"{labels[seed]}: {reason}" for seed, reason in reasons.items() if reason]
-        if scored and arm.pooler is None:
-            histories = [record["history"] for record in scored]
-            part.traces.append(Trace(arm.name, histories))
-    _compare(part, {name: _by_seed(runs, tasks) for name, runs in found.items()})
+        for seed in (seeds if arm.pooler is None else [None]) if seeds or runs else []:
+            reason = _why_missing(slug_of(model, arm.options, scale, seed, arm.pooler), runs, tasks, failures)
+            label = arm.name if seed is None else f"{arm.name}, seed {seed}"
+            part.missing += [f"{label}: {reason}"] if reason else []
+    _compare(part, scores)
     return part
 
 
-def _compare(part: Part, scores: Mapping[str, dict[tuple[int, str, str], list[float]]]) -> None:
-    """Adds the comparisons that an experiment asks for and that there are runs of."""
+def _compare(part: Part, scores: Mapping[str, dict[int | None, list[float]]]) -> None:
+    """Add the comparisons that an experiment asks for, of the arms that have common seeds."""
     baseline = part.experiment.baseline
-    pairs = [*((name, baseline) for name in scores if name != baseline), *part.experiment.compared]
-    for one, other in pairs:
+    for one, other in [*((name, baseline) for name in scores if name != baseline), *part.experiment.compared]:
         columns = [
-            [{run: cells[column] for run, cells in scores[name].items()} for name in (one, other)]
+            [{seed: cells[column] for seed, cells in scores[name].items()} for name in (one, other)]
             for column in range(len(part.columns))
         ]
         difference = paired(*columns[-1])
@@ -146,29 +147,23 @@ def _compare(part: Part, scores: Mapping[str, dict[tuple[int, str, str], list[fl
 
 
 def _runs_of(arm: Arm, scale: Scale, model: str, records: Mapping[str, Record]) -> list[Record]:
-    """The arm's records, by seed; one that was made with another value of what the arm sets is none of them."""
-    runs = [
+    """Return the arm's records by seed, without those for which the command line changed what the arm sets."""
+    seeds = sorted({record["seed"] for record in records.values()} - {None}) if arm.pooler is None else [None]
+    slugs = (slug_of(model, arm.options, scale, seed, arm.pooler) for seed in seeds)
+    return [
         record
-        for record in records.values()
-        if record["run"] == slug_of(model, arm, scale, record["seed"])
+        for record in map(records.get, slugs)
+        if record is not None
         and all(str(record["options"].get(name, value)) == str(value) for name, value in arm.options.items())
     ]
-    return sorted(runs, key=lambda record: (record["seed"] is None, record["seed"]))
 
 
 def _scores(record: Record, tasks: Sequence[str]) -> list[float]:
-    """The table's numbers of one run, average last; none if one is missing."""
-    if not tasks:
-        correlation = record["scores"]["own_pairs"].get("spearman")
-        return [] if correlation is None else [100 * correlation]
-    values = [record["scores"]["headline"].get(task) for task in tasks]
-    return [] if None in values else [*values, sum(values) / len(values)]
-
-
-def _by_seed(records: Iterable[Record], tasks: Sequence[str]) -> dict[tuple[int, str, str], list[float]]:
-    """The numbers of trained runs, by seed, code and data: only where these agree are two runs compared."""
-    scored = ((one, _scores(one, tasks)) for one in records if one["seed"] is not None)
-    return {(one["seed"], one["version"], one["keys"]["data"]): scores for one, scores in scored if scores}
+    """Return the numbers of one run in a table, average last; none if one is missing."""
+    values = [record["scores"].get(task) for task in tasks or [SAMPLE_PAIRS]]
+    if None in values:
+        return []
+    return [*values, sum(values) / len(values)] if tasks else values
 
 
 def _quoted(row: Quoted, ours: Sequence[Summary], columns: int) -> Row:
@@ -192,5 +187,5 @@ def _why_missing(slug: str, runs: Sequence[Record], tasks: Iterable[str], failur
     record = next((record for record in runs if record["run"] == slug), None)
     if record is None:
         return "not run"
-    unscored = [task for task in tasks if record["scores"]["headline"].get(task) is None]
+    unscored = [task for task in tasks if record["scores"].get(task) is None]
     return f"no score of {', '.join(unscored)}" if unscored else ""

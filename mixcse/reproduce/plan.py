@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,16 +14,17 @@ from mixcse.data.demo_encoder import demo_encoder
 from mixcse.data.fetch import CORPUS
 from mixcse.data.pairs import find_senteval_data, read_own_pairs
 from mixcse.data.reading import expand_files
-from mixcse.options import ModelArguments
-from mixcse.reproduce.experiment import Arm, Experiment, Scale
-from mixcse.train.arguments import TrainArguments
-from mixcse.train.parsing import given_options, parse_training_arguments
+from mixcse.options import defaults
+from mixcse.reproduce.experiment import Experiment, Scale
 
 SAMPLE = ROOT / "data" / "sample"
 SEEDS = (42, 0, 1, 2, 3)
-# Options that say where something is, not what; files among them count by their content.
+# Options that say where something is, not what: files and models count by their content.
 FILES = ("train_file", "validation_file")
-PLACES = (*FILES, "senteval_data", "cache_dir", "preprocessing_num_workers", "overwrite_cache", "disable_tqdm")
+PLACES = (
+    *FILES, "model_name_or_path", "senteval_data", "cache_dir", "preprocessing_num_workers", "overwrite_cache",
+    "disable_tqdm",
+)  # fmt: skip
 # Options that a run gets from its place in the plan.
 PLANNED = ("output_dir", "overwrite_output_dir", "seed", "do_train", "do_eval")
 
@@ -82,6 +83,8 @@ def parse_overrides(argv: list[str]) -> dict[str, Any]:
     Raises:
         UserError: one is wrong, or the plan decides it.
     """
+    from mixcse.train.parsing import given_options  # imports transformers, which a report does without
+
     options = given_options(argv)
     if name := next((name for name in options if name in PLANNED), None):
         raise UserError(f"--{name} is decided by the plan of runs" + (", see --seeds" * (name == "seed")))
@@ -104,11 +107,12 @@ def make_plan(
         if name := next((name for name in overrides for arm in experiment.arms if name in arm.options), None):
             raise UserError(f"--{name}: {experiment.name} varies it; leave it out, or that experiment")
     if "model_name_or_path" in overrides:  # one model instead of the scale's, under its own name
-        name = _name_on_disk(Path(str(overrides["model_name_or_path"])).name)
+        name = name_on_disk(Path(str(overrides["model_name_or_path"])).name)
         scale = dataclasses.replace(scale, models={name: next(iter(scale.models.values()))})
     common = _data_options(scale, overrides) | overrides
-    resolved = resolve(as_arguments({**scale.recipe(), **common, "output_dir": "unused"}))
-    told = {name: str(resolved[name]) for name in sorted(overrides) if name not in (*PLACES, "model_name_or_path")}
+    shared = {**scale.recipe(), **common, "output_dir": "unused"}
+    resolved, *_ = [resolve(as_arguments(shared | {"seed": seed})) for seed in seeds]
+    told = {name: str(resolved[name]) for name in sorted(overrides) if name not in PLACES}
     has_data = (find_senteval_data(overrides.get("senteval_data")) / "downstream").is_dir()
     runs: dict[str, Run] = {}
     for experiment in experiments:
@@ -117,7 +121,7 @@ def make_plan(
         for model, arm in ((model, arm) for model in models for arm in experiment.arms_at(scale.name)):
             options = {**scale.recipe(model), **common, **arm.options}
             for seed in seeds if arm.pooler is None else [None]:
-                slug = slug_of(model, arm, scale, seed)
+                slug = slug_of(model, arm.options, scale, seed, arm.pooler)
                 run = runs.setdefault(slug, Run(slug, scale.name, model, options, seed, arm.pooler, told))
                 if has_tasks:
                     run.tasks = tuple(dict.fromkeys([*run.tasks, *experiment.columns]))
@@ -128,7 +132,7 @@ def make_plan(
 
 def corpus_of(plan: Sequence[Run]) -> str:
     """A folder name for what these runs are trained on."""
-    return _name_on_disk(Path(plan[0].options["train_file"]).stem)
+    return name_on_disk(Path(plan[0].options["train_file"]).stem)
 
 
 def check_data(plan: Sequence[Run]) -> None:
@@ -143,19 +147,25 @@ def check_data(plan: Sequence[Run]) -> None:
         raise UserError(f"{plan[0].senteval_data} holds no SentEval data (no downstream/): {hint} --senteval_data")
 
 
-def slug_of(model: str, arm: Arm, scale: Scale, seed: int | None) -> str:
-    """Model, what the arm changes in the recipe, seed.  Two arms that come to the same have one slug."""
-    if arm.pooler is not None:
-        return f"{model}_untrained_{arm.pooler}"
-    usual = _declared_defaults() | scale.recipe(model)
-    changed = {key: value for key, value in arm.options.items() if key != "variant" and value != usual.get(key)}
-    variant = arm.options.get("variant", usual["variant"])
+def slug_of(model: str, options: Mapping[str, Any], scale: Scale, seed: int | None, pooler: str | None = None) -> str:
+    """Return the name of a run: model, what its options change in the scale's recipe, seed; equal runs have one name.
+
+    Args:
+        options: of an arm, or of a run without those of the command line.
+        pooler: of an untrained encoder.
+    """
+    if pooler is not None:
+        return f"{model}_untrained_{pooler}"
+    usual = defaults() | scale.recipe(model)
+    decided = (*PLACES, "metric_for_best_model")  # by the data
+    changed = {key: value for key, value in options.items() if value != usual.get(key) and key not in decided}
+    variant = changed.pop("variant", usual["variant"])
     if variant == "simcse":
         changed.pop("mixing_lambda", None)
     return "_".join([model, variant, *(f"{key}-{value}" for key, value in sorted(changed.items())), f"seed-{seed}"])
 
 
-def as_arguments(options: dict[str, Any]) -> list[str]:
+def as_arguments(options: Mapping[str, Any]) -> list[str]:
     """`{name: value}` as a command line has it."""
     argv: list[str] = []
     for name, value in options.items():
@@ -166,17 +176,27 @@ def as_arguments(options: dict[str, Any]) -> list[str]:
 
 
 def resolve(argv: list[str]) -> dict[str, object]:
-    """All options of train.py as it understands this command line, by name; raises UserError for a wrong one."""
+    """Return all options of train.py as it understands a command line, by name; raise UserError for a wrong one."""
+    from mixcse.train.parsing import parse_training_arguments  # imports transformers
+
     return {name: value for group in parse_training_arguments(argv) for name, value in vars(group).items()}
 
 
-@cache
-def _declared_defaults() -> dict[str, Any]:
-    return {one.name: one.default for kind in (ModelArguments, TrainArguments) for one in dataclasses.fields(kind)}
+def effective(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options that change what is computed, however they are spelt: those that are not the defaults."""
+    resolved = resolve(as_arguments({**options, "output_dir": "unused"}))
+    names = sorted(options.keys() - set(PLACES))
+    return {name: str(resolved[name]) for name in names if resolved[name] != _resolved_defaults()[name]}
 
 
-def _name_on_disk(name: str) -> str:
+def name_on_disk(name: str) -> str:
+    """Return a name with "-" for each character that file names should not have."""
     return re.sub(r"[^\w.+-]", "-", name)
+
+
+@cache
+def _resolved_defaults() -> dict[str, object]:
+    return resolve(["--output_dir", "unused"])
 
 
 def _data_options(scale: Scale, overrides: dict[str, Any]) -> dict[str, Any]:

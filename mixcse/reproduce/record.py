@@ -1,159 +1,159 @@
-"""One JSON for each run: everything there is to know of it, and nothing that was not measured."""
+"""Records: one JSON file for each run, with what makes it the same run, its scores, and the series of its figures."""
 
+import hashlib
+import json
 import os
 import platform
-import shlex
 import subprocess
-from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mixcse import __version__
-from mixcse.base.files import ROOT, read_json, write_json, write_text
-from mixcse.reproduce.keys import keys, transfer_keys
-from mixcse.reproduce.plan import Run
-from mixcse.reproduce.probe import LIBRARIES, agree, probe
+from mixcse.base.console import warn
+from mixcse.base.errors import UserError
+from mixcse.base.files import ROOT, plain, read_json, sha256, write_text
+from mixcse.names import STS_TASKS
+from mixcse.options import current_names
+from mixcse.report.traces import log_of, log_of_tables, tables_of
+from mixcse.reproduce.experiment import load_scale
+from mixcse.reproduce.plan import FILES, Run, effective, name_on_disk, slug_of
 
 SCORES_FILE = "senteval_results.json"
+SAMPLE_PAIRS = "sample pairs"  # the name of the score where there is no SentEval data
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "scipy", "scikit-learn")
+INPUTS = ("model", *FILES, "test_pairs", "STS")  # of every run; the data of a transfer task counts for that task alone
+TRANSFER_FOLDERS = {"SST2": "SST", "SST5": "SST"}  # of downstream/, where the name is not the task's
+# The entries of a record; those of a trained encoder have `series` as well.
+FIELDS = {
+    "scale", "model", "seed", "pooler", "options", "overrides", "data", "commit", "dirty", "machine", "scores",
+}  # fmt: skip
 Record = dict[str, Any]
 
 
 class Records:
-    """The records below a results folder: `<folder>/runs/<slug>.json`, and why runs failed."""
+    """The records of a results folder (`<folder>/runs/*.json`), and why runs failed."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.runs = self.folder / "runs"
-        self.failed = self.folder / "failed"
-
-    def get(self, slug: str) -> Record | None:
-        """A run's record, if there is one; what is damaged, or of another run's name, is none.
-
-        (Figures are named after what is in a record, and files are linked to.)
-        """
-        try:
-            record = read_json(self.runs / f"{slug}.json")
-            usable = record["run"] == slug and "data" in record["keys"] and "headline" in record["scores"]
-            return record if usable else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        self.runs, self.failed = Path(folder) / "runs", Path(folder) / "failed"
 
     def read(self) -> dict[str, Record]:
-        """All records, by slug."""
-        slugs = sorted(file.stem for file in self.runs.glob("*.json"))
-        return {slug: record for slug in slugs if (record := self.get(slug)) is not None}
+        """Return all records by the name of their run, which follows from their options; warn of other files."""
+        records: dict[str, Record] = {}
+        for file in sorted(self.runs.glob("*.json")):
+            try:
+                record = _read(file)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                warn(f"{file}: not a record of a run, left out")
+                continue
+            if record["run"] not in records or file.stem == record["run"]:
+                records[record["run"]] = record
+        return records
 
     def failures(self) -> dict[str, str]:
-        """Why runs failed, by slug."""
+        """Return the reasons why runs failed, by name of the run."""
         return {file.stem: file.read_text(encoding="utf-8").strip() for file in sorted(self.failed.glob("*.txt"))}
 
-    def outdated(self, run: Run) -> list[str] | None:
-        """What has changed since the run was recorded ([] if it is finished); None if there is no record."""
-        record, now = self.get(run.slug), keys(run)
-        if record is None:
-            return None
-        scored, recorded = record["scores"]["headline"], record.get("transfer_keys", {})
-        changed = [name for name, key in now.items() if record["keys"].get(name) != key]
-        missing = [f"{task} is new" for task in run.tasks if task not in scored]
-        other = [task for task, key in transfer_keys(run).items() if task in scored and recorded.get(task) != key]
-        if not agree(record.get("probe"), probe()):
-            changed.append("code")
-        return [*changed, *missing, *(f"data of {task}" for task in other)]
-
-    def strangers(self, run: Run) -> list[str]:
-        """Records that do not belong with this run: other options were given on the command line."""
-        return [slug for slug, record in self.read().items() if record.get("overrides", {}) != run.overrides]
-
-    def known_tasks(self, run: Run) -> list[str]:
-        """What the run's record, if it counts, has scores of."""
-        record = self.get(run.slug)
-        counts = record and _same(record, {"keys": keys(run), "probe": probe()})
-        return list(record["scores"]["headline"]) if counts else []
-
     def write(self, run: Run, record: Record) -> None:
-        """Puts a finished run's record in place; an earlier one of other code, options or data is kept aside."""
-        file, earlier = self.runs / f"{run.slug}.json", self.get(run.slug)
-        if earlier and not _same(earlier, record):  # as they are where tasks were added alone
-            aside = self.folder / "superseded"
-            aside.mkdir(parents=True, exist_ok=True)
-            names = (aside / f"{run.slug}.{number}.json" for number in count(1))
-            file.replace(next(name for name in names if not name.exists()))
-        write_json(file, record)
+        """Put the record of a finished run in place, a line for each of its entries."""
+        compact = (json.dumps(plain(value), ensure_ascii=False, separators=(",", ":")) for value in record.values())
+        lines = (f"{json.dumps(name)}: {value}" for name, value in zip(record, compact, strict=True))
+        write_text(self.runs / f"{run.slug}.json", "{" + ",\n".join(lines) + "}\n")
         (self.failed / f"{run.slug}.txt").unlink(missing_ok=True)
 
     def note_failure(self, run: Run, reason: str) -> None:
-        """Why the run came to nothing, for the report."""
+        """Write down why a run failed, for the report."""
         write_text(self.failed / f"{run.slug}.txt", f"{reason}\n")
 
 
-def _same(one: Record, other: Record) -> bool:
-    """Whether configuration, data and code are."""
-    return one["keys"] == other["keys"] and agree(one.get("probe"), other["probe"])
+def _read(file: Path) -> Record:
+    record = read_json(file)
+    if not FIELDS <= record.keys() or not all(isinstance(record[name], dict) for name in ("data", "machine", "scores")):
+        raise ValueError("an entry is missing or of another type")
+    model = record["model"]
+    if name_on_disk(model) != model:  # figures are named after models
+        raise ValueError(f"{model!r} is not a name of a model")
+    options, overrides = (current_names(record[name]) for name in ("options", "overrides"))
+    own = {name: value for name, value in options.items() if name not in overrides}
+    slug = slug_of(model, own, load_scale(record["scale"]), record["seed"], record["pooler"])
+    log = log_of_tables(record.get("series", ()))
+    return record | {"run": slug, "options": options, "overrides": overrides, "log": log}
 
 
-def make_record(run: Run, model: Path, results: Path, places: list[dict[str, Any]]) -> Record:
-    """Everything about a run that is complete.
+def changes(record: Record, run: Run) -> list[str]:
+    """Return what a run has that its record has not: other options, other data, tasks; empty if it is finished."""
+    try:  # an untrained encoder is scored whatever the recipe is
+        same = run.pooler is not None or effective(record["options"]) == effective(run.options)
+    except UserError:  # an option that train.py no longer has
+        same = False
+    changed = [] if same else ["options"]
+    known = record["data"]
+    if any(known.get(name) != key for name, key in data_of(run).items() if name in INPUTS or name in known):
+        changed.append("data")
+    return changed + [task for task in run.tasks if task not in record["scores"]]
+
+
+def data_of(run: Run) -> dict[str, Any]:
+    """Return checksums of what a run is computed from, by name; None for what it does not need."""
+    downstream, model = run.senteval_data / "downstream", Path(str(run.options["model_name_or_path"]))
+    files = {name: run.options.get(name) if run.pooler is None else None for name in FILES}
+    files["test_pairs"] = run.test_pairs
+    keys = {name: None if file is None else _file_key(Path(file)) for name, file in files.items()}
+    on_hub = f"{model}@{run.options.get('model_revision', 'main')}"
+    keys["model"] = _files_key(model, "*.safetensors", "*.bin") if model.is_dir() else on_hub
+    keys["STS"] = _files_key(downstream, "STS/**/*", "SICK/**/*") if run.tasks else None
+    transfer = [task for task in run.tasks if task not in STS_TASKS]
+    return keys | {task: _files_key(downstream, f"{TRANSFER_FOLDERS.get(task, task)}/**/*") for task in transfer}
+
+
+@cache
+def _file_key(path: Path) -> str | None:
+    return sha256(path) if path.is_file() else None
+
+
+@cache
+def _files_key(root: Path, *patterns: str) -> str:
+    """Return a checksum of the names and contents of files below a folder."""
+    files = {file for pattern in patterns for file in root.glob(pattern) if file.is_file()}
+    return hash_of([[str(file.relative_to(root)), sha256(file)] for file in sorted(files)])
+
+
+def hash_of(value: object) -> str:
+    """Return the SHA-256 of what can be written as JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def make_record(run: Run, model: Path, results: dict[str, Any]) -> Record:
+    """Return the record of a run that is complete.
 
     Args:
-        model: what train.py left.
+        model: the folder that train.py left.
         results: what evaluation.py wrote.
-        places: where and with what the run was worked on, in order: `machine` and `git` of each.
     """
-    scores = read_json(results)
+    scores = dict(results["headline"])
+    if run.test_pairs is not None:
+        scores[SAMPLE_PAIRS] = 100 * results["own_pairs"]["spearman"]
     record = {
-        "run": run.slug,
         "scale": run.scale,
         "model": run.model,
         "seed": run.seed,
-        "untrained_pooler": run.pooler,
-        "keys": keys(run),
-        "probe": probe(),
-        "commands": _commands(run),
-        "options": _portable(run.options),
+        "pooler": run.pooler,
+        "options": {name: _portable(value) for name, value in run.options.items()},
         "overrides": run.overrides,
-        "transfer_keys": transfer_keys(run),
-        **places[-1],
-        "earlier_places": places[:-1],
-        "seconds": {"evaluation": scores["seconds"]},
-        "scores": {
-            "headline": scores["headline"],
-            "own_pairs": scores["own_pairs"],
-            "alignment_uniformity": _portable(scores["alignment_uniformity"]),
-            "tasks": {task: entry["results"] for task, entry in scores["tasks"].items()},
-            "not_scored": scores["missing"],
-        },
+        "data": {name: key for name, key in data_of(run).items() if key is not None},
+        **place(),
+        "scores": scores,
     }
-    if run.pooler is not None:
-        return record
-    state = read_json(model / "trainer_state.json")
-    results = read_json(model / "train_results.json")
-    kept = read_json(model / "eval_results.json") if (model / "eval_results.json").is_file() else {}
-    record["seconds"]["training"] = results.get("seconds")
-    return record | {
-        "arguments": _portable(read_json(model / "arguments.json")),
-        "kept_step": kept.get("step", state["global_step"]),
-        "steps": state["global_step"],
-        "train_results": results,
-        "history": state["log_history"],
-    }
-
-
-def number_versions(records: Iterable[Record]) -> None:
-    """Notes in each record, as `version`, which code made it: 0 is today's, and equal numbers are equal code."""
-    known: list[Any] = [probe()]
-    for record in records:
-        numbers = record.get("probe")
-        record["version"] = next((number for number, one in enumerate(known) if agree(numbers, one)), len(known))
-        if record["version"] == len(known):
-            known.append(numbers)
+    if run.pooler is None:
+        record["series"] = tables_of(log_of(read_json(model / "trainer_state.json")["log_history"]))
+    return record
 
 
 def place() -> dict[str, Any]:
-    """Hardware, versions and the state of the code, here and now."""
+    """Return hardware, versions and the state of the code, here and now."""
+    import torch  # for the GPU's name; a report does without
+
     machine = {
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "processor": _processor(),
@@ -163,19 +163,19 @@ def place() -> dict[str, Any]:
         "mixcse": __version__,
         **{library: version(library) for library in LIBRARIES},
     }
-    return {"machine": machine, "git": git_state()}
+    return {**git_state(), "machine": machine}
 
 
 def git_state() -> dict[str, Any]:
-    """The commit, and whether files differ from it; empty outside a repository."""
+    """Return the commit, and whether tracked files differ from it; None for both outside a repository."""
     try:
         commit, status = (
-            subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.rstrip("\n")
+            subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
             for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         )
     except (OSError, subprocess.CalledProcessError):
-        return {}
-    return {"commit": commit, "changed_files": sorted(line[3:] for line in status.splitlines())}
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": bool(status)}
 
 
 def _processor() -> str:
@@ -186,20 +186,8 @@ def _processor() -> str:
         return platform.processor() or "unknown"
 
 
-def _commands(run: Run) -> list[str]:
-    """What to paste into a shell to have this run without the runner."""
-    folder = Path("out") / run.slug
-    train = ["train.py", *run.train_arguments(folder)]
-    evaluated = folder if run.pooler is None else run.options["model_name_or_path"]
-    evaluate = ["evaluation.py", *run.evaluation_arguments(evaluated, folder / SCORES_FILE)]
-    scripts = [train, evaluate] if run.pooler is None else [evaluate]
-    return [shlex.join(["python", *map(_portable, words)]) for words in scripts]
-
-
 def _portable(value: Any) -> Any:
-    """A path from the project's root where it lies in it or beside it; the last two names of one elsewhere."""
-    if isinstance(value, dict):
-        return {name: _portable(one) for name, one in value.items()}
+    """Return a path from the project's root where it lies in it or beside it; the last two names of one elsewhere."""
     if not isinstance(value, str) or not value.startswith("/"):
         return value
     path = Path(value)

@@ -1,7 +1,6 @@
 """`report`: measured and quoted results, as Markdown with SVG figures."""
 
 import json
-import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,16 +9,15 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mixcse.base.errors import UserError
-from mixcse.base.files import ROOT, write_text
+from mixcse.base.files import write_text
 from mixcse.data.fetch import CORPUS
 from mixcse.report.figures import draw_figure, svg_of
 from mixcse.reproduce.experiment import SCALES, Experiment, Scale, load_experiments, load_scale
 from mixcse.reproduce.parts import SIGNALS, Drawn, Part, make_part
-from mixcse.reproduce.plan import as_arguments
-from mixcse.reproduce.record import Record, Records, number_versions
+from mixcse.reproduce.plan import FILES
+from mixcse.reproduce.record import Record, Records
 from mixcse.reproduce.statistics import EFFECTS_EXPLAINED, EXPLAINED, show_p
 
-RESULTS = ROOT / "results"
 FIGURE_FOLDER = "figures"
 NOT_TOLD = {"logging_steps"}  # changes nothing
 
@@ -30,27 +28,16 @@ class Section:
 
     Attributes:
         folder: of the records, from the results folder; "" without any.
-        renew: the commands that make those anew that another version of the code made.
+        made_by: machine, versions and commit of the records.
     """
 
     scale: Scale
     folder: str
     parts: list[Part] = field(default_factory=list)
     unmeasured: list[Experiment] = field(default_factory=list)
-    machines: list[str] = field(default_factory=list)
+    made_by: list[str] = field(default_factory=list)
     differences: list[tuple[str, str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    renew: list[str] = field(default_factory=list)
-
-    @property
-    def title(self) -> str:
-        """The scale's, and where the records lie."""
-        return f"{self.scale.title} ({self.folder})" if self.folder else self.scale.title
-
-    @property
-    def command(self) -> str:
-        """What measures more of it."""
-        return f"python -m mixcse.reproduce run NAME --scale {self.scale.name}"
 
     @property
     def measured(self) -> bool:
@@ -90,7 +77,7 @@ def make_sections(folder: Path, results: Path) -> list[Section]:
     records, failures = store.read(), store.failures()
     sections = []
     for name in SCALES:
-        own = {slug: record for slug, record in records.items() if record.get("scale") == name}
+        own = {slug: record for slug, record in records.items() if record["scale"] == name}
         # Failures carry no scale: they go where the records are, or to the folder's own.
         if own or (failures and not records and name in folder.parts):
             sections.append(_section(load_scale(name), folder, results, own, failures))
@@ -100,7 +87,6 @@ def make_sections(folder: Path, results: Path) -> list[Section]:
 def _section(
     scale: Scale, folder: Path, results: Path, records: dict[str, Record], failures: dict[str, str]
 ) -> Section:
-    number_versions(records.values())
     records, warnings = _agreeing(records)
     where = "" if folder == results else folder.relative_to(results).as_posix()
     section = Section(scale, where, warnings=warnings)
@@ -118,39 +104,14 @@ def _section(
             section.unmeasured.append(experiment)
     for part in section.parts:
         part.figures = _draw(part, section)
-    if records:
-        trained = [record for record in records.values() if record["untrained_pooler"] is None]
-        section.machines = sorted({_machine(record) for record in records.values()})
-        section.differences = _differences(scale, trained)
-        section.warnings += _warnings(records, trained)
-        stale = {slug: record for slug, record in records.items() if record["version"]}
-        section.renew = _renewal(section, folder, stale)
+    trained = [record for record in records.values() if record["pooler"] is None]
+    section.made_by = sorted({_made_by(record) for record in records.values()})
+    section.differences = _differences(scale, trained)
+    if len({_made_by(record) for record in trained}) > 1:
+        section.warnings.append(
+            "These records come from several machines, library versions or commits, paired runs included."
+        )
     return section
-
-
-def _renewal(section: Section, folder: Path, stale: dict[str, Record]) -> list[str]:
-    """The commands that make these records anew, each in the first experiment that has it, equal seeds together."""
-    left, by_seeds = set(stale), {}
-    for part in section.parts:
-        if runs := part.runs & left:
-            seeds = sorted({stale[run]["seed"] for run in runs} - {None})
-            by_seeds.setdefault(tuple(seeds), {})[part.experiment.name] = True
-            left -= runs
-    one = next((record for record in stale.values() if record["untrained_pooler"] is None), None)
-    options: dict[str, Any] = {"scale": section.scale.name}
-    if one is not None:
-        file = Path(one["options"].get("train_file", CORPUS))
-        options["train_file"] = file.name if file.parts[0] in ("..", "…") else file
-        options |= one.get("overrides", {})
-        if one["model"] not in section.scale.models:
-            options["model_name_or_path"] = one["options"].get("model_name_or_path")
-        if folder.resolve() != RESULTS / section.scale.name / file.stem:
-            options["results_dir"] = folder
-    commands = []
-    for seeds, names in by_seeds.items():
-        own = {"seeds": list(seeds)} if seeds else {}
-        commands.append(shlex.join(["python", "-m", "mixcse.reproduce", "run", *names, *as_arguments(own | options)]))
-    return commands
 
 
 def _draw(part: Part, section: Section) -> list[Drawn]:
@@ -164,19 +125,21 @@ def _draw(part: Part, section: Section) -> list[Drawn]:
     ]
 
 
-def _machine(record: Record) -> str:
+def _made_by(record: Record) -> str:
     one = record["machine"]
     libraries = ", ".join(f"{name} {one[name]}" for name in ("python", "torch", "transformers"))
     device = one["processor"] if one["device"] == "cpu" else one["device"]
-    return f"{device}, {one['cores']} cores, {one['system']}; {libraries}"
+    commit = f"commit {record['commit'][:10]}" if record["commit"] else f"mixcse {one['mixcse']}, outside a repository"
+    changed = " with uncommitted changes" if record["dirty"] else ""
+    return f"{device}, {one['cores']} cores, {one['system']}; {libraries}; {commit}{changed}"
 
 
 def _agreeing(records: dict[str, Record]) -> tuple[dict[str, Record], list[str]]:
-    """The records of the most common options and data: others do not belong in one mean with them."""
+    """Return the records of the most common options and data, and a warning if others are left out of the means."""
     recipes = {
-        slug: json.dumps([record.get("overrides", {}), record["keys"]["data"]], sort_keys=True)
+        slug: json.dumps([record["overrides"], [record["data"].get(name) for name in (*FILES, "test_pairs", "STS")]])
         for slug, record in records.items()
-        if record["untrained_pooler"] is None
+        if record["pooler"] is None
     }
     others = {recipe for recipe, _ in Counter(recipes.values()).most_common()[1:]}
     kept = {slug: record for slug, record in records.items() if recipes.get(slug) not in others}
@@ -190,7 +153,7 @@ def _differences(scale: Scale, trained: list[Record]) -> list[tuple[str, str, st
     if not trained:
         return []
     there = load_scale("paper").recipe() | {"train_file": CORPUS}
-    here = scale.recipe() | trained[0].get("overrides", {})
+    here = scale.recipe() | trained[0]["overrides"]
     for name in ("train_file", "model_name_or_path", "metric_for_best_model"):
         if scale.name != "paper" or name == "train_file":
             here[name] = trained[0]["options"].get(name)
@@ -206,14 +169,3 @@ def _value(value: Any) -> str:
     if path.name == "model":  # the demo's encoder: its package says more than the folder in it
         path = path.parent
     return path.name if len(path.parts) > 1 else str(value)
-
-
-def _warnings(records: dict[str, Record], trained: list[Record]) -> list[str]:
-    warnings = []
-    if (count := len({record["version"] for record in trained})) > 1:
-        warnings.append(f"These records come from {count} versions of the code; only equal ones are compared in pairs.")
-    if len({_machine(record) for record in trained}) > 1:
-        warnings.append("These records come from several machines or library versions, paired runs included.")
-    if any(record["git"].get("changed_files") for record in records.values()):
-        warnings.append("Some records were made with files that differ from the commit they name.")
-    return warnings

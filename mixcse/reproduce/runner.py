@@ -7,18 +7,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from mixcse.base.console import say
 from mixcse.base.errors import first_line, one_line
-from mixcse.base.files import ROOT, read_json, write_json
-from mixcse.reproduce.keys import hash_of, keys
-from mixcse.reproduce.plan import Run
-from mixcse.reproduce.probe import agree, probe
-from mixcse.reproduce.record import SCORES_FILE, Records, make_record, place
+from mixcse.base.files import ROOT, read_json
+from mixcse.reproduce.plan import Run, effective
+from mixcse.reproduce.record import INPUTS, SCORES_FILE, Records, changes, data_of, git_state, hash_of, make_record
 
 LOG = "log.txt"
 
@@ -62,40 +59,34 @@ def do_runs(runs: Sequence[Run], records: Records, work: Path, *, keep_models: b
 
 
 def _do_run(run: Run, records: Records, work: Path, bar: tqdm, *, keep_models: bool) -> None:
-    # Another configuration, code or data is another folder: nothing of it is continued.
-    began, code = keys(run), probe()
-    folder = work / f"{run.slug}-{'-'.join(key[:6] for key in (*began.values(), hash_of(code)))}"
+    # A folder for each state of options, data and code: a run is never continued with others.
+    code, data = git_state(), data_of(run)
+    identity = hash_of([effective(run.options), [data[name] for name in INPUTS], code])
+    folder = work / f"{run.slug}-{identity[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock", blocking=False):
-        if records.outdated(run) == []:  # done by another process in the meantime
+        record = records.read().get(run.slug)
+        changed = None if record is None else changes(record, run)
+        if changed == []:  # another process has done it in the meantime
             return
-        run.tasks = tuple(dict.fromkeys([*records.known_tasks(run), *run.tasks]))  # the record is written anew
-        places = _note_place(folder / "places.json")
+        if record is not None and not {"options", "data"} & {*changed}:  # tasks are added to those of the record
+            run.tasks = tuple(dict.fromkeys([*record["scores"], *run.tasks]))
         model, log = folder / "model", folder / LOG
         if run.pooler is None:
             _execute("train.py", run.train_arguments(model), log, bar)
         evaluated = run.options["model_name_or_path"] if run.pooler else model
         _execute("evaluation.py", run.evaluation_arguments(evaluated, folder / SCORES_FILE), log, bar)
-        if keys(run) != began or not agree(code, probe()):
-            raise RunFailed("code or data changed while it ran; run it again")
-        record = make_record(run, model, folder / SCORES_FILE, places)
-        records.write(run, record)
+        if git_state() != code:
+            raise RunFailed("the code changed while it ran; run it again")
+        results = read_json(folder / SCORES_FILE)
+        records.write(run, make_record(run, model, results))
         for checkpoint in model.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
         for weights in () if keep_models else model.glob("*.safetensors"):
             weights.unlink()
     for task in run.tasks:
-        if task not in record["scores"]["headline"]:
-            raise RunFailed(f"evaluation.py: {task} was not scored ({record['scores']['not_scored'].get(task)})")
-
-
-def _note_place(file: Path) -> list[dict[str, Any]]:
-    """Adds this machine and code to where the run has been worked on, if they are new."""
-    places, here = read_json(file) if file.is_file() else [], place()
-    if here not in places[-1:]:
-        places.append(here)
-        write_json(file, places)
-    return places
+        if task not in results["headline"]:
+            raise RunFailed(f"evaluation.py: {task} was not scored ({results['missing'].get(task)})")
 
 
 def _execute(script: str, arguments: Sequence[str], log_file: Path, bar: tqdm) -> None:

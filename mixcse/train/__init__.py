@@ -3,5 +3,5 @@
 Start at `run.py`, whose `train` is the list of steps; `command.py` is the program.  `arguments`, `parsing` and
 `help` read the options; `prepare` makes model, data and `trainer` of them; `callbacks`, `measure`, `signals` and
 `divergence` look on while it trains; `folder` and `checkpoints` keep what is written safe; `ending`, `announce`,
-`model_card`, `page` and `hub` say what came of it.
+`model_card` and `hub` say what came of it.
 """

@@ -17,6 +17,7 @@ from transformers.trainer_callback import ProgressCallback
 from mixcse.base.console import say
 from mixcse.base.errors import Terminated
 from mixcse.base.group import sum_over_processes, wait_for_all, world_size
+from mixcse.names import DEV_SETS
 from mixcse.train.arguments import TrainArguments
 from mixcse.train.checkpoints import PREFIX, prune, write_checksums
 from mixcse.train.folder import RunFolder
@@ -27,9 +28,7 @@ LABELS = {  # log name -> label, factor, format
     "positive_similarity": ("pos", 1, ".3f"),
     "negative_similarity": ("neg", 1, ".3f"),
     "mixed_similarity": ("mixed", 1, ".3f"),
-    "eval_stsb_spearman": ("STS-B dev", 100, ".2f"),
-    "eval_sickr_spearman": ("SICK-R dev", 100, ".2f"),
-    "eval_dev_spearman": ("own dev", 100, ".2f"),
+    **{f"eval_{metric}": (f"{data} dev", 100, ".2f") for metric, data in DEV_SETS.items()},
     "eval_held_out_loss": ("held-out loss", 1, ".4f"),
     "eval_avg_transfer": ("transfer dev", 1, ".2f"),
     "eval_alignment": ("alignment", 1, ".3f"),

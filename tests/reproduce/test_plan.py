@@ -7,8 +7,7 @@ import pytest
 from mixcse.report.figures import PLOTS
 from mixcse.reproduce import experiment as experiments
 from mixcse.reproduce.experiment import SCALES, load_experiments, load_scale
-from mixcse.reproduce.keys import configuration_key
-from mixcse.reproduce.plan import make_plan, parse_overrides
+from mixcse.reproduce.plan import effective, make_plan, parse_overrides, slug_of
 from mixcse.train.parsing import parse_training_arguments
 
 
@@ -20,7 +19,9 @@ def test_every_experiment_can_be_planned(scale, tmp_path, planned_demo_encoder):
     known = load_experiments()
     assert list(known)[0] == "main"
     plan = make_plan(list(known.values()), load_scale(scale), [0, 1], overrides)
-    assert len({configuration_key(one) for one in plan.values()}) == len(plan)
+    assert len({str((one.model, one.pooler, one.seed, effective(one.options))) for one in plan.values()}) == len(plan)
+    for slug, one in plan.items():  # a record has no other options than these
+        assert slug_of(one.model, one.options, load_scale(scale), one.seed, one.pooler) == slug
     for experiment in known.values():
         if scale == "paper" and experiment.name == "gain_longer":  # three times the demo's steps
             assert experiment.arms_at(scale) == []
@@ -65,17 +66,16 @@ def test_experiments_share_runs(planned_demo_encoder, tmp_path):
     both = make_plan([known["main"], known["lambda"], known["mixed_views"]], load_scale("demo"), [0, 1], overrides)
     assert len(main) == 2 + 3 * 2  # two untrained ones; three trained arms
     assert len(both) == len(main) + 4 * 2 + 2 * 2  # lambda 0.2, both views and SimCSE are there already
-    key = configuration_key(main["MiniLM_released_seed-0"])
-    assert configuration_key(both["MiniLM_released_seed-0"]) == key
+    assert both["MiniLM_released_seed-0"] == main["MiniLM_released_seed-0"]
 
 
-def test_the_key_is_of_values_not_of_spelling(planned_demo_encoder, tmp_path):
+def test_options_are_compared_by_value_not_by_spelling(planned_demo_encoder, tmp_path):
     known = load_experiments()["selection"]
     place = ["--senteval_data", str(tmp_path / "none")]
 
     def key(*overrides):
         plan = make_plan([known], load_scale("demo"), [0], parse_overrides([*place, *overrides]))
-        return configuration_key(plan["MiniLM_released_seed-0"])
+        return effective(plan["MiniLM_released_seed-0"].options)
 
     assert key("--learning_rate", "0.00003") == key("--learning_rate=3e-5") == key("--variant", "released") == key()
     assert key("--learning_rate", "4e-5") != key()

@@ -14,7 +14,7 @@ import torch
 from run_folder import HISTORY
 from scipy import stats
 
-from mixcse.report.traces import Trace
+from mixcse.report.traces import Trace, log_of, tables_of
 from mixcse.reproduce import cli
 from mixcse.reproduce.report import write_report
 from mixcse.reproduce.statistics import Paired, Summary, corrected, inside, paired, show_effect
@@ -23,44 +23,35 @@ GRADIENT = "The claim: hard negatives keep the gradient strong, BERT-base"
 STS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness")
 
 
-def record(slug, scale, model, seed, average, *, pooler=None, code=1.0, data="d", **options):
+def record(model, seed, average, *, scale="paper", pooler=None, **options):
     """A run whose seven scores have this average."""
-    scores = [average - 3, average - 2, average - 1, average, average + 1, average + 2, average + 3]
-    trained = {
-        "arguments": {},
-        "kept_step": 2,
-        "steps": 2,
-        "train_results": {},
-        "history": HISTORY,
-    }
     machine = {"device": "cpu", "processor": "P", "cores": 2, "system": "S", "python": "3"}
     return {
-        "run": slug,
         "scale": scale,
         "model": model,
         "seed": seed,
-        "untrained_pooler": pooler,
-        "keys": {"configuration": slug, "data": data},
-        "probe": {"released": [code]},
+        "pooler": pooler,
         "options": options,
+        "overrides": {},
+        "data": {"train_file": "d"},
+        "commit": "0123456789abcdef",
+        "dirty": False,
         "machine": machine | {"torch": "2", "transformers": "5"},
-        "git": {},
-        "seconds": {"evaluation": 7.0} | ({} if pooler else {"training": 70.0}),
-        "scores": {"headline": dict(zip(STS, scores, strict=True)), "own_pairs": {}, "tasks": {}},
-    } | ({} if pooler else trained)
+        "scores": {task: average + place for place, task in enumerate(STS, -3)},
+    } | ({} if pooler else {"series": tables_of(log_of(HISTORY))})
 
 
 @pytest.fixture()
 def results(tmp_path):
     """Paper scale: SimCSE and MixCSE on BERT-base, three seeds; one MixCSE run failed.  Demo scale: nothing."""
-    records = [record("BERT-base_untrained_cls_before_pooler", "paper", "BERT-base", None, 31.4, pooler="cls")]
-    for seed, simcse, mixcse in ((0, 75.0, 77.0), (1, 76.0, 78.0), (2, 77.0, 79.5)):
-        records.append(record(f"BERT-base_simcse_seed-{seed}", "paper", "BERT-base", seed, simcse, variant="simcse"))
-        records.append(record(f"BERT-base_released_seed-{seed}", "paper", "BERT-base", seed, mixcse))
     folder = tmp_path / "results" / "paper" / "wiki"
     (folder / "runs").mkdir(parents=True)
-    for one in records:
-        (folder / "runs" / f"{one['run']}.json").write_text(json.dumps(one))
+    untrained = record("BERT-base", None, 31.4, pooler="cls_before_pooler")
+    (folder / "runs" / "untrained.json").write_text(json.dumps(untrained))
+    for seed, simcse, mixcse in ((0, 75.0, 77.0), (1, 76.0, 78.0), (2, 77.0, 79.5)):
+        for variant, average in (("simcse", simcse), ("released", mixcse)):
+            one = record("BERT-base", seed, average, variant=variant)
+            (folder / "runs" / f"BERT-base_{variant}_seed-{seed}.json").write_text(json.dumps(one))
     (folder / "failed").mkdir()
     (folder / "failed" / "BERT-base_paper_seed-1.txt").write_text("train.py: <no memory>\n")
     return tmp_path / "results"
@@ -89,7 +80,7 @@ def test_the_report_says_what_was_measured_and_what_was_not(results):
     assert "| MixCSE (released) − SimCSE | +2.17 ± 0.29 (3/3) | +2.17 ± 0.29 (3/3) |" in markdown  # each task's
     assert "MixCSE (paper's equation), seed 1: failed: train.py: <no memory>" in markdown
     assert "untrained, first and last layer: not run" in markdown
-    assert "another version of the code" in markdown
+    assert "python 3, torch 2, transformers 5; commit 0123456789." in markdown
     assert "Nothing was measured here at this scale" not in markdown
     assert [row[0] for row in rows_of(markdown, GRADIENT)][0] == "SimCSE"
     assert "| SimCSE | – | 0.0500 ± 0.0000 | – | – |" in markdown
@@ -102,20 +93,36 @@ def test_the_same_records_give_the_same_report(results):
     assert write_report(results).read_text() == first
 
 
-def test_only_equal_code_and_data_are_paired(results):
-    for seed in (0, 1):
-        file = results / "paper" / "wiki" / "runs" / f"BERT-base_simcse_seed-{seed}.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"probe": {"released": [2.0]}}))
+def change(file, **values):
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_records_of_several_commits_are_told(results):
+    change(results / "paper" / "wiki" / "runs" / "BERT-base_simcse_seed-0.json", commit="fedcba9876543210", dirty=True)
     markdown = write_report(results).read_text()
-    assert "| MixCSE (released) − SimCSE | +2.50 | 1 | – | – | too few seeds to say |" in markdown
-    assert "These records come from 2 versions of the code" in markdown
+    assert "commit 0123456789; and P, 2 cores, S; " in markdown
+    assert "commit fedcba9876 with uncommitted changes." in markdown
+    assert "**These records come from several machines, library versions or commits" in markdown
+
+
+def test_a_record_counts_by_its_options_not_by_its_file(results):
+    runs = results / "paper" / "wiki" / "runs"
+    before = write_report(results).read_text()
+    for number, file in enumerate(runs.glob("*.json")):
+        file.rename(runs / f"{number}.json")
+    assert write_report(results).read_text() == before
+
+
+def test_former_names_of_options_are_known(results):
+    for file in (results / "paper" / "wiki" / "runs").glob("BERT-base_released_*.json"):
+        change(file, options={"lambdas": 0.1})
+    assert "lambda 0.1 | 3 |" in write_report(results).read_text()
 
 
 def test_a_run_with_another_value_of_what_an_arm_sets_is_not_shown_as_that_arm(results):
     for seed in range(3):
         file = results / "paper" / "wiki" / "runs" / f"BERT-base_released_seed-{seed}.json"
-        changed = json.loads(file.read_text()) | {"options": {"variant": "adaptive"}}
-        file.write_text(json.dumps(changed))
+        change(file, options={"variant": "adaptive"}, overrides={"variant": "adaptive"})
     rows = {row[0]: row for row in rows_of(write_report(results).read_text(), "Main table: STS, BERT-base")}
     assert "MixCSE (released) (not measured here)" in rows
 
@@ -130,8 +137,8 @@ def test_without_records_everything_is_quoted(tmp_path):
 def test_records_of_other_options_or_data_are_not_averaged_with_the_rest(results):
     file = results / "paper" / "wiki" / "runs" / "BERT-base_released_seed-0.json"
     plain = json.loads(file.read_text())
-    for changed in ({"overrides": {"learning_rate": "0.1"}}, {"keys": plain["keys"] | {"data": "other"}}):
-        file.write_text(json.dumps(plain | changed))
+    for changed in ({"overrides": {"learning_rate": "0.1"}}, {"data": {"train_file": "other"}}):
+        change(file, **plain | changed)
         markdown = write_report(results).read_text()
         rows = {row[0]: row for row in rows_of(markdown, "Main table: STS, BERT-base")}
         assert rows["MixCSE (released)"][1] == "2"
@@ -140,19 +147,20 @@ def test_records_of_other_options_or_data_are_not_averaged_with_the_rest(results
 
 def test_options_of_the_command_line_are_told(results):
     for file in (results / "paper" / "wiki" / "runs").glob("*.json"):
-        changed = {"overrides": {"learning_rate": "0.1"}, "options": {"train_file": "data/mine.txt"}}
-        file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+        options = json.loads(file.read_text())["options"] | {"train_file": "data/mine.txt"}
+        change(file, overrides={"learning_rate": "0.1"}, options=options)
     markdown = write_report(results).read_text()
     assert "| `learning_rate` | 3e-05 | 0.1 |" in markdown
     assert "| `train_file` | wiki1m_for_simcse.txt | mine.txt |" in markdown
 
 
-def test_files_that_are_no_records_are_left_out(results):
-    (results / "paper" / "wiki" / "runs" / "broken.json").write_text("{")
-    (results / "paper" / "wiki" / "runs" / "list.json").write_text("[1]")
+def test_files_that_are_no_records_are_left_out_with_a_warning(results, capsys):
+    before = write_report(results).read_text()
     (results / "demo" / "runs").mkdir(parents=True)
-    (results / "demo" / "runs" / "x.json").write_text("null")
-    write_report(results)
+    for name, content in (("paper/wiki/runs/a", "{"), ("paper/wiki/runs/b", "[1]"), ("demo/runs/c", "null")):
+        (results / f"{name}.json").write_text(content)
+    assert write_report(results).read_text() == before
+    assert capsys.readouterr().err.count(".json: not a record of a run, left out") == 3
 
 
 def test_summaries_and_the_spread():
@@ -165,9 +173,9 @@ def test_summaries_and_the_spread():
 
 
 def test_late_means_are_of_the_last_third():
-    history = [{"step": step, "loss": float(step)} for step in range(1, 8)]
-    assert Trace("t", [history, history[:2]]).late_means("loss") == [6.5, 2.0]
-    assert Trace("t", [history]).late_means("own_mix_weight") == []
+    log = {"loss": {step: float(step) for step in range(1, 8)}}
+    assert Trace("t", [log, {"loss": {1: 1.0, 2: 2.0}}]).late_means("loss") == [6.5, 2.0]
+    assert Trace("t", [log]).late_means("own_mix_weight") == []
     assert f"{Summary.of([0.1, 0.2]):4}" == "0.1500 ± 0.0707"
 
 
@@ -227,17 +235,6 @@ def test_holm(which):
     assert list(found) == list(ps)
     assert {name: (p := getattr(one, which)) and round(p, 10) for name, one in found.items()} == expected
     assert corrected({}) == {}
-
-
-def test_holm_by_its_steps():
-    """Rejects the least p while it is below level / tests left, for every level; ties and p near 1 included."""
-    ps = dict(enumerate(np.random.default_rng(0).uniform(0, 0.4, 9).round(2)))
-    found = corrected({name: Paired(1.0, 5, p=float(p)) for name, p in ps.items()})
-    for level in np.linspace(0.0005, 0.9995, 400):
-        left = dict(ps)
-        while left and min(left.values()) <= level / len(left):
-            del left[min(left, key=left.get)]
-        assert {name for name, one in found.items() if one.p > level} == set(left)
 
 
 def test_intervals_and_verdicts_are_right_at_five_seeds():
