@@ -3,8 +3,15 @@
 VARIANTS = ("released", "adaptive", "paper", "simcse")  # explained in mixcse/objective.py
 MIXED_VIEWS = ("both", "first", "second")
 MIX_WITH = ("next", "hardest")
-# Explained in mixcse/model/pooling.py.
-POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "max", "last")
+POOLERS = {
+    "cls": "the last layer's first token, through the MLP head of training (dense layer and tanh)",
+    "cls_before_pooler": "the last layer's first token",
+    "avg": "the mean of the last layer's tokens",
+    "avg_top2": "the mean of the last two layers, over the tokens",
+    "avg_first_last": "the mean of the first and the last layer, over the tokens",
+    "max": "the largest value of each component over the last layer's tokens",
+    "last": "the last layer's last token",
+}
 PADDING = ("auto", "none", "chunks", "batch")  # of a training batch; explained in mixcse/train/run.py
 DTYPES = ("float32", "float16", "bfloat16")  # of an encoder in use
 HELD_OUT_LOSS = "held_out_loss"  # a metric that selects; lower is better

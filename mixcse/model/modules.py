@@ -17,16 +17,12 @@ from torch import Tensor, nn
 from mixcse.base.console import warn
 from mixcse.base.errors import UserError, first_line
 from mixcse.base.files import read_json
-from mixcse.model.saving import MODULES_FILE, NO_MODULE, PROMPTS_FILE, layer_weights
+from mixcse.model.saving import MODES, MODULES_FILE, NO_MODULE, PROMPTS_FILE, layer_weights
 
 LENGTH_FILES = tuple(f"sentence_{kind}_config.json" for kind in ("bert", "roberta", "distilbert", "xlm-roberta"))
-# That library's names of pooling -> ours; before its version 5.1 each was a flag of its own.
-POOLING = {"cls": "cls_before_pooler", "mean": "avg", "max": "max", "lasttoken": "last"}
-FLAGS = {
-    "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max", "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}  # fmt: skip
+# That library's names of pooling -> ours.  Before its version 5.1 each was a flag, `pooling_mode_*`, of a longer name.
+POOLING = {mode.removesuffix("_token").removesuffix("_tokens"): pooler for pooler, mode in MODES.items()}
+FLAG = "pooling_mode_"
 ACTIVATIONS = {"Tanh": nn.Tanh, "Identity": nn.Identity, "GELU": nn.GELU, "ReLU": nn.ReLU, "Sigmoid": nn.Sigmoid}
 
 
@@ -144,7 +140,8 @@ def _file(name: str, file: str, hub: dict[str, Any]) -> Path | None:
 
 
 def _pooler(name: str, path: str, pooling: dict[str, Any]) -> str:
-    modes = pooling.get("pooling_mode") or [mode for flag, mode in FLAGS.items() if pooling.get(flag)]
+    flags = [flag.removeprefix(FLAG) for flag, is_set in pooling.items() if flag.startswith(FLAG) and is_set is True]
+    modes = pooling.get("pooling_mode") or [flag.removesuffix("_token").removesuffix("_tokens") for flag in flags]
     modes = [modes] if isinstance(modes, str) else modes or ["mean"]
     if len(modes) > 1 or modes[0] not in POOLING:
         raise UserError(f"{name}: {path} pools by {' and '.join(map(str, modes))}, which is not known here")

@@ -15,19 +15,12 @@ NEEDS_HIDDEN_STATES = ("avg_top2", "avg_first_last")
 def pool(
     pooler: str, outputs: Any, attention_mask: Tensor, head: nn.Module | None = None, *, unpooled: int = 0
 ) -> Tensor:
-    """One vector a row, (rows, d).
+    """Return one vector per row: (rows, d).
 
     Args:
-        pooler: one of `POOLERS`:
-            cls: the first token through the head (dense layer and tanh);
-            cls_before_pooler: the first token of the last layer;
-            avg: the mean of the last layer over the sentence's tokens;
-            avg_top2: the same of the mean of the last two layers;
-            avg_first_last: the same of the mean of the first and the last transformer
-                layer.  (`hidden_states[0]` is the embedding layer: the released code took
-                that one, which SimCSE has since corrected.)
-            max: the largest of each component over the last layer's tokens;
-            last: the sentence's last token of the last layer.
+        pooler: one of `POOLERS`, which says what each does.  The first layer of `avg_first_last` is
+            `hidden_states[1]`: `[0]` is the embedding layer, which the released code took and
+            SimCSE has since corrected.
         outputs: what a Hugging Face encoder returns, with `hidden_states` for the poolers
             in `NEEDS_HIDDEN_STATES`.
         attention_mask: (rows, length), 1 for tokens and 0 for padding.

@@ -11,7 +11,7 @@ from huggingface_hub.utils import HFValidationError, validate_repo_id
 import mixcse
 from mixcse.base.files import write_text
 from mixcse.model.sentence_model import SentenceModel
-from mixcse.names import CITATION
+from mixcse.names import CITATION, POOLERS
 from mixcse.options import ModelArguments
 from mixcse.train.folder import CARD_FILE, CURVES_FILE, changed_options
 
@@ -55,6 +55,7 @@ def write_model_card(
         base=_hub_id(base) or Path(base).absolute().name,
         licence=licence,
         model=model,
+        poolers=POOLERS,
         options=options,
         changed=changed_options(options),
         scores=scores,
