@@ -122,6 +122,7 @@ def test_starting_afresh_spares_a_strangers_file(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").touch()
     (tmp_path / "2_Dense" / "notes.txt").touch()
+    (tmp_path / "arguments.json").touch()  # of an earlier run
     RunFolder(tmp_path, {}).begin(afresh=True)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["2_Dense", "arguments.json", "notes.txt"]
 
