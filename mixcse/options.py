@@ -138,7 +138,7 @@ class DataArguments:
     train_file: list[str] | None = option(
         None,
         "Files of one kind, or globs in quotes.  .txt: a sentence a line.  .csv, .tsv (with a header), .json, .jsonl, "
-        ".parquet: columns sentence, or pair, hard negative.  Each also .gz.",
+        ".parquet: columns of known names (text; anchor, positive, negative; ...) or a single one.  Each also .gz.",
     )
     dataset_name: str | None = option(None, "Instead of files: a data set of the Hub, or its folder.")
     dataset_config_name: str | None = option(None, "Configuration of that data set.", needs=("dataset_name",))

@@ -1,4 +1,4 @@
-"""The formats that sentences come in: how the columns and the rows of each are read, in memory that does not grow.
+"""The formats of files with sentences: how the columns and the rows of each are read, in memory that does not grow.
 
 Nothing heavy is imported before it is needed.  A new format is a new entry of `FORMATS`.
 """
@@ -10,22 +10,18 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
+from contextlib import contextmanager
+from functools import partial
 from io import TextIOWrapper
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TextIO
 
 from mixcse.base.errors import first_line
-from mixcse.data.columns import is_role
 
 LONGEST = 1 << 20  # characters of a sentence; more is another kind of file
 LARGEST_JSON = 1 << 29  # bytes of a .json file, which is read as a whole
-SPACE = re.compile(r"\s*")
+QUOTED = re.compile('".*"')
 UNCLOSED = "a quotation mark may lack its other one"
-LOOKED_AT = 100  # rows, to tell columns of numbers
-NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
 class Format(NamedTuple):
@@ -90,29 +86,21 @@ def _lines_of(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[An
             yield number, [line]
 
 
-def _header(path: Path, delimiter: str) -> tuple[list[str], list[str]]:
-    """All columns, and those that are not of numbers."""
+def _table_columns(path: Path, delimiter: str) -> tuple[list[str], list[str]]:
+    """Return all columns, any of which may hold text."""
     with open_text(path, newline="") as file:
-        records = _records(file, delimiter, path)
-        _, header = next(records, (1, []))
-        if any("\n" in name for name in header):
-            raise ValueError(f"line 1: a column's name goes over lines; {UNCLOSED}")
-        if len(header) == 1 and (other := next((sign for sign in (";", "\t") if sign in header[0]), None)):
-            what = f"a single column, {header[0]!r}, with {other!r} in it"
-            raise ValueError(f"line 1: {what}; is that the delimiter? write commas")
-        rows = [fields for _, fields in islice(records, LOOKED_AT) if len(fields) == len(header)]
-    columns = zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True)
-    return header, [name for name, values in columns if is_role(name) or not _are_numbers(values)]
-
-
-def _are_numbers(values: Iterable[str]) -> bool:
-    filled = [value for value in values if value.strip()]
-    return bool(filled) and all(map(NUMBER.fullmatch, filled))
+        _, header = next(_records(file, delimiter), (1, []))
+    if any("\n" in name for name in header):
+        raise ValueError(f"line 1: a column's name goes over lines; {UNCLOSED}")
+    if len(header) == 1 and (other := next((sign for sign in (";", "\t") if sign in header[0]), None)):
+        what = f"a single column, {header[0]!r}, with {other!r} in it"
+        raise ValueError(f"line 1: {what}; is that the delimiter? write commas")
+    return header, header
 
 
 def _table_rows(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[tuple[int, list[Any]]]:
     with open_text(path, newline="") as file:
-        records = _records(file, delimiter, path)
+        records = _records(file, delimiter)
         _, header = next(records, (1, []))
         places = [header.index(name) for name in columns]
         for number, fields in records:
@@ -122,20 +110,23 @@ def _table_rows(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[
                 yield number, [fields[place] for place in places]
 
 
-def _records(file: TextIO, delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(number of its first line, fields) of every record, blank ones among them.
+def _records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (number of its first line, fields) of every record, blank ones among them.
 
-    A quotation mark within a field, or after one that was quoted, is text, as for most programs that read tables.
-    In a .tsv it is text everywhere, unless the file was written otherwise (`is_quoted`).
+    In a .tsv a quotation mark is text, as in GLUE's files, unless all names of the header are quoted.  In a .csv it is
+    text within a field, or after one that was quoted.
     """
-    quoting = csv.QUOTE_MINIMAL if delimiter == "," or is_quoted(path) else csv.QUOTE_NONE
+    header = file.readline()
+    is_quoted = delimiter == "," or all(map(QUOTED.fullmatch, header.rstrip("\r\n").split(delimiter)))
     ended = False
 
     def lines() -> Iterator[str]:
         nonlocal ended
+        yield header
         yield from file
         ended = True  # a record that asks for more than there is, is within quotation marks
 
+    quoting = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
     reader, number = csv.reader(lines(), delimiter=delimiter, quoting=quoting), 1
     try:
         for fields in reader:
@@ -145,35 +136,6 @@ def _records(file: TextIO, delimiter: str, path: Path) -> Iterator[tuple[int, li
             number = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(f"line {number}: {error}; {UNCLOSED}") from error
-
-
-def is_quoted(path: Path) -> bool:
-    """`_is_quoted` of a file as it is now: it is asked for every time that the file is opened."""
-    state = path.stat()
-    return _is_quoted(path, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache
-def _is_quoted(path: Path, *_: int) -> bool:
-    """Whether the fields of a .tsv are quoted, as pandas does where one holds a tab, a line end or a quotation mark.
-
-    They are if they can be read so, and not otherwise, or if one of them needs it: its quotation marks are doubled,
-    or the whole header is quoted.  GLUE's files and their kind have single marks that mean nothing.
-    """
-    with open_text(path, newline="") as file:
-        if not any('"' in line for line in file):
-            return False
-    ways = {}
-    for quoting in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL):
-        with open_text(path, newline="") as file, suppress(csv.Error):
-            lengths, needed = set(), False
-            for fields in csv.reader(file, delimiter="\t", quoting=quoting, strict=True):
-                lengths.add(len(fields) or 1)
-                in_marks = [field for field in fields if len(field) > 1 and field[0] == field[-1] == '"']
-                needed |= len(lengths) == 1 and len(in_marks) == len(fields) or any('""' in f[1:-1] for f in in_marks)
-            ways[quoting] = len(lengths) == 1, needed
-    as_text, quoted = ways.get(csv.QUOTE_NONE, (False, False)), ways.get(csv.QUOTE_MINIMAL, (False, False))
-    return quoted[0] and (not as_text[0] or as_text[1])
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
@@ -187,55 +149,48 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
                 yield number, value
 
 
-def _json_records(path: Path) -> Iterator[tuple[int, Any]]:
-    """The elements of a list, of an object's only list, or values one after another."""
+def _json_list(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield the elements of a list, or of an object's only list; of a file with a value on each line, these."""
     with open_bytes(path) as file:
         content = file.read(LARGEST_JSON + 1)
     if len(content) > LARGEST_JSON:
         raise ValueError(f"more than {LARGEST_JSON >> 20} MiB of JSON; write it as .jsonl, with an object on each line")
-    text, decoder, values = content.decode("utf-8-sig"), json.JSONDecoder(), []
-    end = SPACE.match(text).end()
-    while end < len(text):
-        try:
-            value, end = decoder.raw_decode(text, end)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"line {error.lineno} is not valid JSON ({error.msg})") from error
-        values.append(value)
-        end = SPACE.match(text, end).end()
-    if len(values) == 1 and isinstance(values[0], dict):
-        lists = [value for value in values[0].values() if isinstance(value, list)]
+    try:
+        value = json.loads(content.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            yield from _json_lines(path)
+            return
+        raise ValueError(f"line {error.lineno} is not valid JSON ({error.msg})") from error
+    if isinstance(value, dict):
+        lists = [part for part in value.values() if isinstance(part, list)]
         if len(lists) > 1:
             raise ValueError("an object of more than one list; make it a list of objects, or .jsonl with one a line")
-        values = lists or values
-    yield from enumerate(values[0] if len(values) == 1 and isinstance(values[0], list) else values, 1)
+        value = lists[0] if lists else [value]
+    yield from enumerate(value if isinstance(value, list) else [value], 1)
 
 
-def _json_columns(path: Path, values: Callable[[Path], Iterator[tuple[int, Any]]]) -> tuple[list[str], list[str]]:
-    """Those of the first record."""
-    record = next((_as_record(*numbered) for numbered in values(path)), None)
-    if record is None:
+def _json_format(values: Callable[[Path], Iterator[tuple[int, Any]]], unit: str) -> Format:
+    """Return how records are read that are objects, or strings alone, whose column is `text`."""
+
+    def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, value in values(path):
+            if not isinstance(value, str | dict):
+                raise ValueError(f"{unit} {number}: expected an object or a string")
+            yield number, {"text": value} if isinstance(value, str) else value
+
+    def columns(path: Path) -> tuple[list[str], list[str]]:
+        for _, first in records(path):
+            return list(first), [name for name, value in first.items() if value is None or isinstance(value, str)]
         raise ValueError("no records")
-    return list(record), [name for name, value in record.items() if value is None or isinstance(value, str)]
 
-
-def _json_rows(
-    path: Path, columns: Sequence[str], values: Callable[[Path], Iterator[tuple[int, Any]]]
-) -> Iterator[tuple[int, list[Any]]]:
-    unit = "line" if values is _json_lines else "record"
-    for number, value in values(path):
-        record = _as_record(number, value, unit)
-        try:
+    def rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[Any]]]:
+        for number, record in records(path):
+            if missing := [name for name in columns if name not in record]:
+                raise ValueError(f"{unit} {number}: no {missing[0]!r}")
             yield number, [record[name] for name in columns]
-        except KeyError as error:
-            raise ValueError(f"{unit} {number}: no {error}") from error
 
-
-def _as_record(number: int, value: Any, unit: str = "record") -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"text": value}
-    if not isinstance(value, dict):
-        raise ValueError(f"{unit} {number}: expected an object or a string")
-    return value
+    return Format(columns, rows, unit)
 
 
 def _parquet_columns(path: Path) -> tuple[list[str], list[str]]:
@@ -267,11 +222,9 @@ def _open_parquet(path: Path) -> Iterator[Any]:
 
 FORMATS = {
     ".txt": Format(lambda path: (["sentence"], ["sentence"]), _lines_of),
-    ".csv": Format(partial(_header, delimiter=","), partial(_table_rows, delimiter=",")),
-    ".tsv": Format(partial(_header, delimiter="\t"), partial(_table_rows, delimiter="\t")),
-    ".json": Format(
-        partial(_json_columns, values=_json_records), partial(_json_rows, values=_json_records), unit="record"
-    ),
-    ".jsonl": Format(partial(_json_columns, values=_json_lines), partial(_json_rows, values=_json_lines)),
+    ".csv": Format(partial(_table_columns, delimiter=","), partial(_table_rows, delimiter=",")),
+    ".tsv": Format(partial(_table_columns, delimiter="\t"), partial(_table_rows, delimiter="\t")),
+    ".json": _json_format(_json_list, "record"),
+    ".jsonl": _json_format(_json_lines, "line"),
     ".parquet": Format(_parquet_columns, _parquet_rows, unit="record"),
 }

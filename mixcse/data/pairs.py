@@ -11,7 +11,7 @@ from mixcse.base.console import say, warn
 from mixcse.base.errors import UserError
 from mixcse.base.files import ROOT
 from mixcse.data.formats import is_compressed, open_text, text_fault
-from mixcse.data.reading import check_file, column_names, kind_of, named_faults, read_rows, unit_of
+from mixcse.data.reading import check_file, column_names, named_faults, read_rows, unit_of
 from senteval.readers import pairs_of
 
 LARGEST = 1e100  # of a score: its square is a number too
@@ -24,19 +24,19 @@ def find_senteval_data(option: str | None = None) -> Path:
 
 
 def read_own_pairs(path: str | Path) -> senteval.Pairs:
-    """`--validation_file`: scored pairs, in a table or in STS-B's layout.
+    """Read the scored pairs of `--validation_file`, from a table or in STS-B's layout.
 
-    A table has the columns sentence1, sentence2 and score (or label), in any order among
-    others, or three columns in this order.  A scale other than STS-B's (0 to 5, with a score
-    above 4) is brought to 0 to 5 by its least and largest score, since alignment takes pairs above 4.
+    A table has the columns sentence1, sentence2 and score (or label), in any order among others.  A scale
+    other than STS-B's (0 to 5, with a score above 4) is brought to 0 to 5 by its least and largest score,
+    since alignment takes pairs above 4.
 
     Raises:
-        UserError: naming the line that is wrong.
+        UserError: a line is malformed, columns are missing, or all scores are equal.
     """
     path = Path(path)
     try:
         check_file(path, any_kind=True)
-        table = path.name.lower().removesuffix(".gz").endswith(TABLES) and not _is_sts_benchmark(path)
+        table = not _is_sts_benchmark(path)
         if not table and is_compressed(path):
             raise UserError(f"{path}: a file in STS-B's layout is read as it is; unpack it, with gunzip for instance")
         pairs = pairs_of(list(_scored_rows(path)), path) if table else senteval.read_pairs_file(path)
@@ -56,10 +56,13 @@ def read_own_pairs(path: str | Path) -> senteval.Pairs:
 
 
 def _is_sts_benchmark(path: Path) -> bool:
-    """Whether the first line has a number for its fifth of at least seven fields between tabs."""
+    """Return whether a file is no table: its first line has seven fields between tabs or more, and no sentence1."""
+    kind = Path(path.name.lower().removesuffix(".gz")).suffix
+    if kind not in (".csv", ".tsv"):
+        return kind not in TABLES
     with named_faults(path), open_text(path) as file:
-        fields = file.readline().split("\t") if kind_of(path) in (".csv", ".tsv") else []
-    return len(fields) >= 7 and _number(fields[4]) is not None
+        line = file.readline().lower()
+    return line.count("\t") >= 6 and "sentence1" not in line
 
 
 def _scored_rows(path: Path) -> Iterator[tuple[str, str, float]]:
@@ -78,19 +81,11 @@ def _scored_rows(path: Path) -> Iterator[tuple[str, str, float]]:
 
 def _pair_columns(path: Path, there: list[str]) -> list[str]:
     names = [name.strip().lower() for name in there]
-    for name in ("sentence1", "sentence2", "score"):
-        if names.count(name) > 1:
-            raise UserError(f"{path}, {unit_of(path)} 1: {names.count(name)} columns are called {name!r}; rename one")
-    known = dict(zip(names, there, strict=True))
-    score = known.get("score", known.get("label"))
-    if score is not None and {"sentence1", "sentence2"} <= set(known):
-        return [known["sentence1"], known["sentence2"], score]
-    if len(set(there)) != 3 or _number(there[2]) is not None:
-        raise UserError(
-            f"{path}, {unit_of(path)} 1: columns {', '.join(there)}; expected a header with sentence1, sentence2 and "
-            "score (or label), or three columns in this order"
-        )
-    return there
+    wanted = ("sentence1", "sentence2", "score" if "score" in names else "label")
+    if any(names.count(name) != 1 for name in wanted):
+        expected = "expected a header with sentence1, sentence2 and score (or label), each once"
+        raise UserError(f"{path}, {unit_of(path)} 1: columns {', '.join(there)}; {expected}")
+    return [there[names.index(name)] for name in wanted]
 
 
 def _number(value: Any) -> float | None:

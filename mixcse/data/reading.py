@@ -23,7 +23,7 @@ def iter_sentences(path: str | Path, column: str | None = None) -> Iterator[str]
 
     Args:
         path: of any of `FORMATS`, also compressed (`.gz`); `-` is stdin, a sentence a line.
-        column: of a file with columns; by default the one whose name says so, else the first of one to three.
+        column: of a file with columns; by default the one with a known name, else the only one of text.
 
     Raises:
         UserError: the file is missing, malformed or of another kind, or has no such column; it names the line.
@@ -36,7 +36,9 @@ def iter_sentences(path: str | Path, column: str | None = None) -> Iterator[str]
     path = Path(path)
     check_file(path)
     columns = choose_columns(path, [] if column is None else [column], alone=True)
-    return (values[0] for values in text_rows(path, columns[:1]))
+    if column is None and kind_of(path) != ".txt":
+        once(say, f"{path}: sentences are those of the column {columns[0]!r}")
+    return (values[0] for values in text_rows(path, columns))
 
 
 def expand_files(patterns: Sequence[str | Path]) -> list[Path]:
@@ -87,19 +89,14 @@ def check_file(path: Path, *, any_kind: bool = False) -> None:
 
 
 def choose_columns(path: Path, wanted: Sequence[str], *, alone: bool = False) -> list[str]:
-    """`choose_among` the columns of a file."""
+    """Return the columns of a file that hold its sentences, by the rules of `choose_among`."""
     if kind_of(path) == ".txt":
         if wanted:
             raise UserError(f"{path}: a .txt file has no columns, so no {wanted[0]!r}")
         return ["sentence"]
     there, text = column_names(path)
-    is_table = kind_of(path) in (".csv", ".tsv")
-    if is_table and wanted:
-        text = there
-    chosen = choose_among(there, text, wanted, f"{path}, line 1" if is_table else str(path), alone=alone)
-    if alone and not wanted and len(there) > 1:
-        once(say, f"{path}: sentences are those of the column {chosen[0]!r}")
-    return chosen
+    where = f"{path}, line 1" if kind_of(path) in (".csv", ".tsv") else str(path)
+    return choose_among(there, text, wanted, where, alone=alone)
 
 
 def column_names(path: Path) -> tuple[list[str], list[str]]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
-from pandas.util import hash_array
 
 from mixcse.base.errors import UserError
 
@@ -64,16 +63,16 @@ def find_duplicates(text: Dataset, *, overwrite_cache: bool = False) -> Found:
     if store is not None and store.is_file() and not overwrite_cache:
         with np.load(store, allow_pickle=False) as found:
             return Found(len(text), found["duplicates"], found["near_empty"], int(found["shared"]))
-    hashes, near_empty = np.empty(len(text), dtype=np.uint64), np.zeros(len(text), dtype=bool)
+    hashes, near_empty = np.empty(len(text), dtype=np.int64), np.zeros(len(text), dtype=bool)
     seconds = hashes.copy() if len(text.column_names) > 1 else None
     at = 0
     for batch in text.with_format("arrow").iter(batch_size=10_000):
         columns = [[(sentence or "").strip() for sentence in column.to_pylist()] for column in batch.columns]
         rows = slice(at, at := at + batch.num_rows)
         keys = columns[0] if len(columns) == 1 else list(map("\n\0".join, zip(*columns, strict=True)))
-        hashes[rows] = hash_array(np.array(keys, dtype=object), categorize=False)
+        hashes[rows] = list(map(hash, keys))  # 64 bits
         if seconds is not None:
-            seconds[rows] = hash_array(np.array(columns[1], dtype=object), categorize=False)
+            seconds[rows] = list(map(hash, columns[1]))
         for column in columns[:2]:  # a given hard negative may be missing
             near_empty[rows] |= [_TWO_SIGNS(sentence) is None for sentence in column]
     first = np.zeros(len(text), dtype=bool)

@@ -17,7 +17,7 @@ from mixcse.base.files import sha256, written_aside
 from mixcse.data.columns import choose_among, roles_of
 from mixcse.data.reading import check_file, choose_columns, column_names, kind_of, text_rows
 
-READER_VERSION = 3  # raise it when a reader changes, or old caches are taken for new ones
+READER_VERSION = 4  # raise it when a reader changes, or old caches are taken for new ones
 TABLE = "text.arrow"
 ROWS = 10_000  # in memory at a time
 
@@ -29,7 +29,7 @@ def read_text_columns(files: Sequence[Path], wanted: Sequence[str] = (), *, over
 
     Args:
         files: of one kind, in this order.
-        wanted: the columns that hold the sentences; by default all, if they are one to three of text.
+        wanted: the columns that hold the sentences; default: see `choose_among`.
 
     Raises:
         UserError: a file is malformed, not UTF-8 or without text, or their columns are not the same or not clear.
@@ -38,7 +38,7 @@ def read_text_columns(files: Sequence[Path], wanted: Sequence[str] = (), *, over
         check_file(path)
     columns = _common_columns(files, wanted)
     if kind_of(files[0]) != ".txt":
-        say(f"{files[0]}: {roles_of(columns)}")
+        say(f"{files[0]}: {roles_of(columns, column_names(files[0])[0])}")
     before = states_of(files)
     recipe = (READER_VERSION, kind_of(files[0]), columns, [sha256(path) for path in files])
     key = hashlib.sha256(repr(recipe).encode()).hexdigest()
@@ -100,7 +100,7 @@ def read_data_set(
         column for column, kind in data.features.items() if getattr(kind, "dtype", "") in ("string", "large_string")
     ]
     columns = choose_among(data.column_names, text, wanted, f"{name}, split {split}")
-    say(f"{name}: {roles_of(columns)}")
+    say(f"{name}: {roles_of(columns, data.column_names)}")
     features = Features({f"sentence{place}": Value("string") for place in range(1, 1 + len(columns))})
     data = data.select_columns(columns).rename_columns(dict(zip(columns, features, strict=True)))
     return data if data.features == features else data.cast(features)

@@ -76,7 +76,7 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
         metavar="FILE",
         help=".npy, .parquet or .jsonl; - is standard output, as JSON lines",
     )
-    parser.add_argument("--text_column", metavar="NAME", help="the column with the sentences (default: the first)")
+    parser.add_argument("--text_column", metavar="NAME", help="column with the sentences (default: found by its name)")
     parser.add_argument("--normalize", action="store_true", help="scale embeddings to length 1")
     parser.add_argument("--truncate_dim", type=int, metavar="N", help="keep the first N dimensions only")
     parser.add_argument(

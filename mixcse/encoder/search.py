@@ -1,4 +1,4 @@
-"""What `SentenceEncoder` does with embeddings: compares sentences, and finds them."""
+"""`SearchMixin`: the part of `SentenceEncoder` that compares and finds sentences."""
 
 from pathlib import Path
 from typing import Any
@@ -12,104 +12,77 @@ from mixcse.encoder.stream import NOT_FINITE, encode_stream
 from mixcse.encoder.vectors import as_matrix, normalized
 
 
-class Searching:
-    """The part of `SentenceEncoder` that needs no more of it than `encode`, `dim` and `fingerprint`."""
+class SearchMixin:
+    """Compare and find sentences by `encode`, `dim` and `fingerprint` of the inheriting class."""
 
-    _index: SentenceIndex | None = None
+    index: SentenceIndex | None = None
 
     def similarity(self, a: Any, b: Any) -> np.ndarray:
-        """Cosines of all sentences in `a` with all in `b`: float32, (n, m).
+        """Return the cosines of all sentences in `a` with all in `b`: float32, (n, m).
 
         Args:
-            a, b: lists of sentences, or embeddings: arrays or tensors, (n, d) and (m, d).
+            a, b: lists of sentences, or embeddings as arrays or tensors, (n, d) and (m, d).
 
         Raises:
-            ValueError: embeddings are no matrix of finite numbers, or of another length than the others.
-            TypeError: it is neither, as for `encode`.
+            TypeError, ValueError: sentences or embeddings are malformed, or embeddings differ in length.
         """
-        a, b = (normalized(self._embedded(either)) for either in (a, b))
+        is_matrix = (np.ndarray, torch.Tensor)
+        a, b = (normalized(as_matrix(x) if isinstance(x, is_matrix) else self.encode(x)) for x in (a, b))
         if a.shape[1] != b.shape[1]:
             raise ValueError(f"embeddings of {a.shape[1]} and of {b.shape[1]} components cannot be compared")
         return (a @ b.T).clip(-1, 1)  # rounding goes beyond
 
     def build_index(
-        self,
-        sentences: list[str] | str | Path,
-        *,
-        faiss: bool | str | None = None,
-        text_column: str | None = None,
-        show_progress: bool = False,
-        **options: Any,
+        self, sentences: list[str] | str | Path, *, faiss: str | None = None, **options: Any
     ) -> SentenceIndex:
-        """Encodes what `search` is to look through; kept as `index`.
+        """Encode the sentences that `search` looks through, and keep them as `index`.
 
         Args:
             sentences: a list, or a file that `mixcse.data.reading.iter_sentences` reads.
-            faiss: see `SentenceIndex`.
-            options: `batch_size`, `prompt`, as for `encode`.
+            faiss: type of an approximate index, see `SentenceIndex`.
+            options: `text_column` of the file, and of `encode`: `batch_size`, `prompt`, `show_progress`.
 
         Raises:
-            UserError: the file cannot be read, the model gives NaN, or faiss is not there or makes no such index.
+            UserError: the file cannot be read, the model gives NaN, or faiss cannot make such an index.
             TypeError, ValueError: a sentence or an option is wrong, as for `encode`.
         """
-        chunks = encode_stream(
-            self.encode, sentences, text_column=text_column, show_progress=show_progress, normalize=True, **options
-        )
-        self._index = SentenceIndex.collect(chunks, self.dim, fingerprint=self.fingerprint(), faiss=faiss)
-        return self._index
+        chunks = encode_stream(self.encode, sentences, normalize=True, **options)
+        self.index = SentenceIndex.collect(chunks, self.dim, fingerprint=self.fingerprint(), faiss=faiss)
+        return self.index
 
-    @property
-    def index(self) -> SentenceIndex | None:
-        """What `search` looks through."""
-        return self._index
-
-    @index.setter
-    def index(self, index: SentenceIndex | None) -> None:
-        if not isinstance(index, SentenceIndex | None):
-            raise TypeError(f"index is a SentenceIndex or None, not {type(index).__name__}; load_index reads one")
-        if index is not None and index.fingerprint != self.fingerprint():
-            raise UserError(
-                f"{index.name} is of another encoder: model, pooler, max_seq_length, prompt and dtype have to be those "
-                "that it was built with; load it with that one, or build it again"
-            )
-        self._index = index
-
-    def load_index(self, folder: str | Path, *, faiss: bool | None = None) -> SentenceIndex:
-        """Reads an index that `SentenceIndex.save` wrote, and keeps it as `index`.
-
-        Args:
-            faiss: see `SentenceIndex.load`.
+    def load_index(self, folder: str | Path) -> SentenceIndex:
+        """Read an index that `SentenceIndex.save` wrote, and keep it as `index`.
 
         Raises:
-            UserError: there is none, it is damaged, or it was built with another encoder.
+            UserError: there is no index, it is damaged, or it was built with another encoder.
         """
-        self.index = index = SentenceIndex.load(folder, faiss=faiss)
+        index = SentenceIndex.load(folder)
+        if index.fingerprint != self.fingerprint():
+            raise UserError(
+                f"{folder}: the index was built with another encoder (model, pooler, max_seq_length, prompt or dtype); "
+                "load it with that encoder, or build it again"
+            )
+        self.index = index
         return index
 
     def search(
         self, queries: list[str] | str, top_k: int = 5, threshold: float | None = None, **options: Any
     ) -> list[list[Hit]] | list[Hit]:
-        """For each query the most similar sentences of `index`, best first; of one query, one list.
+        """Return the most similar sentences of `index` for each query, best first; for a single string, one list.
 
         Args:
-            top_k: at most so many.
-            threshold: only those with a cosine of at least this.
+            top_k: largest number of hits of a query.
+            threshold: lowest cosine of a hit.
             options: of `encode`: `batch_size`, `prompt`, `show_progress`.
 
         Raises:
             UserError: there is no index, or the model gives NaN or infinity for a query.
-            TypeError, ValueError: `top_k` or `threshold` is wrong, as for `SentenceIndex.search`, or an option.
+            TypeError, ValueError: an argument is wrong, as for `SentenceIndex.search` or `encode`.
         """
-        if self._index is None:
+        if self.index is None:
             raise UserError("there is no index to search: build_index or load_index comes first")
-        alone = isinstance(queries, str)
-        embeddings = self.encode([queries] if alone else queries, normalize=True, **options)
+        embeddings = self.encode([queries] if isinstance(queries, str) else queries, normalize=True, **options)
         if not np.isfinite(embeddings).all():
             raise UserError(f"the model gives NaN or infinity for a query; {NOT_FINITE}")
-        hits = self._index.search(embeddings, top_k, threshold)
-        return hits[0] if alone else hits
-
-    def _embedded(self, either: Any) -> np.ndarray:
-        if isinstance(either, np.ndarray | torch.Tensor):
-            return as_matrix(either)
-        return self.encode(either)
+        hits = self.index.search(embeddings, top_k, threshold)
+        return hits[0] if isinstance(queries, str) else hits

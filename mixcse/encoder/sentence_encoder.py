@@ -17,7 +17,7 @@ from mixcse.base.errors import UserError
 from mixcse.data.formats import half_character
 from mixcse.encoder.batches import embeddings_of
 from mixcse.encoder.choices import choose_length, choose_pooler, default_pooler, move, warn_of_similarity
-from mixcse.encoder.search import Searching
+from mixcse.encoder.search import SearchMixin
 from mixcse.encoder.stream import encode_file
 from mixcse.encoder.vectors import finished
 from mixcse.model.modules import Settings
@@ -30,7 +30,7 @@ CHARACTERS = 6  # of a token, at most, for the progress bar
 LEFT_BY_CALLS = ("truncation", "padding")  # in a tokenizer, by whoever used it last
 
 
-class SentenceEncoder(Searching):
+class SentenceEncoder(SearchMixin):
     """Embeds sentences with a trained folder, a Hub model or a live `SentenceModel`.
 
     It may be called from several threads; they take turns.

@@ -68,24 +68,23 @@ COMPRESSED = [
     _training("a.txt.gz", "not compressed", LINES, "damaged, or not compressed"),
     _training("a.txt.gz", "cut short", SQUEEZED[:-12], "damaged, or not compressed", "get it again"),
     _training("a.txt.gz", "another checksum", SQUEEZED[:-8] + bytes(4) + SQUEEZED[-4:], "CRC check failed"),
-    _training("a.csv.gz", "cut short", gzip.compress(b"a,b\nx,y\n" * 100)[:-10], "damaged, or not compressed"),
-    _training("a.jsonl.gz", "cut short", gzip.compress(b'{"a":"b"}\n' * 99)[:-10], "damaged, or not compressed"),
+    _training("a.csv.gz", "cut short", gzip.compress(b"text\nx\n" * 100)[:-10], "damaged, or not compressed"),
 ]
+PAIRS = "query,answer\nx,y\n"
 DELIMITED = [
     _training("a.csv", "a header alone", "sentence\n", "no rows in it"),
-    _training("a.csv", "empty cells alone", "a,b\n,\n,\n", "0 sentences and 2 blank rows"),
-    _training("a.csv", "a row too short", "a,b\nx,y\nz\n", "line 3: 1 columns under a header of 2"),
+    _training("a.csv", "empty cells alone", "query,answer\n,\n,\n", "0 sentences and 2 blank rows"),
+    _training("a.csv", "a row too short", PAIRS + "z\n", "line 3: 1 columns under a header of 2"),
+    _training("a.csv", "latin-1", PAIRS.encode() + b"\xff,y\n", "line 3 is not UTF-8", UTF8),
     _training(
         "a.csv", "50,000 columns", ",".join(f"c{i}" for i in range(50_000)), "50000 columns (c0, c1", "19 and 49,980"
     ),
-    _training("a.tsv", "a row too short", "a\tb\nx\ty\nz\n", "line 3: 1 columns under a header of 2"),
-    _training("a.csv", "an open quotation mark", 'a,b\nx,y\nx,"y\nz,w\n', "line 3", "a quotation mark may lack"),
-    _training("a.csv", "a NUL byte", "a,b\nx,y\nx\0,y\n", "line 3", "a NUL character"),
-    _training("a.csv", "a cell of 10 MB", f"a,b\nx,y\n{LONG},y\n", "line 3", "field larger than field limit"),
+    _training("a.csv", "an open quotation mark", PAIRS + 'x,"y\nz,w\n', "line 3", "a quotation mark may lack"),
+    _training("a.csv", "a NUL byte", PAIRS + "x\0,y\n", "line 3", "a NUL character"),
+    _training("a.csv", "a cell of 10 MB", PAIRS + f"{LONG},y\n", "line 3", "field larger than field limit"),
     _training("a.csv", "no header", "\nx,y\n", "line 1: 0 columns", NAME_THEM),
-    _training("a.csv", "four columns", "a,b,c,d\n1,2,3,4\n", "4 columns (a, b, c, d)", NAME_THEM),
-    _training("a.csv", "two columns of one name", "a,a\nx,y\nz,w\n", "2 columns are called 'a'; rename one"),
-    _training("a.csv", "no such column", "a,b\nx,y\n", "no column 'c'; there are a, b", more="--text_column c"),
+    _training("a.csv", "two columns of one name", "text,a,a\n", "2 columns are called 'a'", more="--text_column a"),
+    _training("a.csv", "no such column", PAIRS, "no column 'c'; there are query, answer", more="--text_column c"),
 ]
 JSON = [
     _training("a.json", "broken", "[{", "line 1 is not valid JSON"),
@@ -93,7 +92,7 @@ JSON = [
     _training("a.json", "a number", "3", "record 1: expected an object or a string"),
     _training("a.json", "an empty list", "[]", "no records"),
     _training("a.json", "a number among sentences", '[{"a":"x"},{"a":2}]', "record 2: 'a' is int, not text"),
-    _training("a.json", "a record without the column", '[{"a":"x"},{"b":"y"}]', "record 2: no 'a'"),
+    _training("a.jsonl", "a record without the column", '{"a":"x"}\n\n{"b":"y"}', "line 3: no 'a'"),
     _training("a.json", "two lists", '{"a":["x"],"b":["y"]}', "an object of more than one list"),
     _training("a.json", "half a character", '[{"a":"\\ud800"},{"a":"b"}]', "record 1", "half a character"),
     _training("a.json", "deeply nested", "[" * 100_000, "nested too deeply"),
@@ -125,13 +124,9 @@ VALIDATION = [
     _scored("v.csv", "semicolons", "sentence1;sentence2;score\na;b;1\n", "with ';' in it; is that the delimiter?"),
     _scored("v.csv", "blank sentences", HEADER + "a,b,1\n,,2\n", "line 3: a sentence is missing"),
     _scored("v.csv", "latin-1", (HEADER + "é,b,1\n").encode("latin-1"), "line 2 is not UTF-8"),
-    _scored(
-        "v.tsv",
-        "STS-B's layout, a word for a score",
-        "x\tx\t0\t1\t2.0\ta\tb\n" * 2 + "x\tx\t0\t1\tz\ta\tb\n",
-        "line 3: the score 'z'",
-    ),
-    _scored("v.tsv", "STS-B's layout, cut short", "x\tx\t0\t1\t2.0\ta\tb\nx\tx\n", "line 2: 2 tab-separated fields"),
+    _scored("v.tsv", "STS-B's layout, a word", STSB * 2 + STSB.replace("2.0", "z"), "line 3: the score 'z'"),
+    _scored("v.tsv", "STS-B's layout, cut short", STSB + "x\tx\n", "line 2: 2 tab-separated fields"),
+    _scored("v.tsv", "other names", "a\tb\tc\td\te\tf\tg\n" + STSB * 2, "line 1: the score 'e'"),
     _scored("v.txt", "sentences alone", LINES, "line 1: 1 tab-separated fields, expected at least 7"),
     Case(
         "--eval_path: not there",

@@ -77,7 +77,7 @@ def corpus(tmp_path):
 
 def test_the_second_look_reads_what_the_first_one_found(corpus, monkeypatch):
     first = find_duplicates(load_text(DataArguments(corpus)))
-    monkeypatch.setattr(duplicates, "hash_array", None)
+    monkeypatch.setattr(duplicates, "_TWO_SIGNS", None)
     again = find_duplicates(load_text(DataArguments(corpus)))
     assert again.duplicates.tolist() == first.duplicates.tolist() == [3, 4, 10]
     assert again.near_empty.tolist() == first.near_empty.tolist()

@@ -103,7 +103,7 @@ def test_a_data_set_in_a_folder(data_set, tokenizer):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({}, r"split train: 2 columns \(id, body\), of which id hold no text"),
+        ({"text_column": "id"}, "split train: column 'id' holds no text"),
         ({"text_column": "text"}, "no column 'text'; there are id, body"),
         ({"dataset_split": "dev", "text_column": "body"}, "dev"),
         (

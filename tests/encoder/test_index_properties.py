@@ -24,8 +24,8 @@ def searches(draw, components, least=0):
     return rows, draw(arrays(np.float32, (queries, dim), elements=components)), draw(st.integers(1, 50))
 
 
-@pytest.fixture()
-def small_blocks(monkeypatch):
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
     monkeypatch.setattr(index_module, "BLOCK", 7)
     monkeypatch.setattr(index_module, "QUERIES", 2)
 
@@ -35,60 +35,39 @@ def index_of(rows, **options):
 
 
 def by_sorting(rows, query, top_k, threshold=None):
-    """(position, score) by falling score, of equal ones the first."""
+    """(sentence, score, position) by falling score, of equal ones the first."""
     scores = [float(sum(a * b for a, b in zip(row, query, strict=True))) for row in rows.tolist()]
     order = sorted(range(len(rows)), key=lambda position: (-scores[position], position))[:top_k]
-    return [(position, scores[position]) for position in order if threshold is None or scores[position] >= threshold]
+    hits = [(f"sentence {position}", scores[position], position) for position in order]
+    return [hit for hit in hits if threshold is None or hit[1] >= threshold]
 
 
 @given(searches(EXACT), THRESHOLD)
 @examples(max_examples=300)
-def test_search_finds_what_sorting_finds(small_blocks, search, threshold):
+def test_search_finds_what_sorting_finds(search, threshold):
+    """Equal scores, also around the last hit, come in the order of the index, in one block and across blocks."""
     rows, queries, top_k = search
-    found = index_of(rows).search(queries, top_k, threshold)
-    assert [[(hit.position, hit.score) for hit in hits] for hits in found] == [
-        by_sorting(rows, query, top_k, threshold) for query in queries.tolist()
-    ]
-    assert all(hit.sentence == f"sentence {hit.position}" for hits in found for hit in hits)
+    expected = [by_sorting(rows, query, top_k, threshold) for query in queries.tolist()]
+    assert index_of(rows).search(queries, top_k, threshold) == expected
 
 
 @given(searches(ANY, least=1))
 @examples(max_examples=150)
-def test_of_any_numbers_none_better_is_left_out(small_blocks, search):
+def test_of_any_numbers_none_better_is_left_out(search):
     """Rounding may decide which of two that are nearly equal comes first, and no more."""
     rows, queries, top_k = search
     for query, hits in zip(queries, index_of(rows).search(queries, top_k), strict=True):
         exact = rows.astype(np.float64) @ query.astype(np.float64)
-        found = [hit.position for hit in hits]
-        assert len(found) == len(set(found)) == min(top_k, len(rows))
-        np.testing.assert_allclose([hit.score for hit in hits], exact[found], atol=1e-6)
+        found, scores = [hit.position for hit in hits], [hit.score for hit in hits]
+        assert len(set(found)) == min(top_k, len(rows))
         np.testing.assert_allclose(exact[found], np.sort(exact)[::-1][: len(found)], atol=1e-6)
-        scores = [hit.score for hit in hits]
+        np.testing.assert_allclose(scores, exact[found], atol=1e-6)
         assert scores == sorted(scores, reverse=True)
 
 
-@given(searches(EXACT), st.data())
-@examples(max_examples=80)
-def test_more_or_fewer_are_the_same_list_cut(small_blocks, search, data):
-    rows, queries, top_k = search
-    fewer = data.draw(st.integers(1, top_k))
-    index = index_of(rows)
-    assert [hits[:fewer] for hits in index.search(queries, top_k)] == index.search(queries, fewer)
-
-
-@given(searches(EXACT, least=1))
-@examples(max_examples=60)
-def test_faiss_finds_scores_as_good(search):
-    """Of equal scores it may take others."""
-    pytest.importorskip("faiss")
-    rows, queries, top_k = search
-    exact, flat = (index_of(rows, faiss=faiss).search(queries, top_k) for faiss in (False, True))
-    assert [[hit.score for hit in hits] for hits in exact] == [[hit.score for hit in hits] for hits in flat]
-
-
-@given(searches(EXACT, least=1), st.data(), st.integers(1, 9))
+@given(searches(EXACT), st.data(), st.integers(1, 9))
 @examples(max_examples=40)
-def test_what_is_saved_is_loaded(tmp_path, search, data, chunk):
+def test_an_index_in_chunks_is_saved_and_loaded(tmp_path, search, data, chunk):
     rows, queries, top_k = search
     sentences = data.draw(st.lists(WHATEVER | ODD, min_size=len(rows), max_size=len(rows)))
     chunks = [(sentences[i : i + chunk], rows[i : i + chunk]) for i in range(0, len(rows), chunk)]
@@ -98,5 +77,5 @@ def test_what_is_saved_is_loaded(tmp_path, search, data, chunk):
     loaded = SentenceIndex.load(tmp_path / "index")
     assert loaded.sentences.to_pylist() == sentences
     assert np.array_equal(loaded.embeddings, rows)
-    assert (loaded.fingerprint, loaded.kind, len(loaded)) == (index.fingerprint, index.kind, len(rows))
+    assert loaded.fingerprint == "of an encoder"
     assert loaded.search(queries, top_k) == index.search(queries, top_k)
