@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 from mixcse.base.console import quiet_libraries
 from mixcse.base.group import leave
 from mixcse.base.program import run_cli
+from mixcse.data.corpus import Corpus
 from mixcse.data.demo_encoder import demo_encoder
 from mixcse.data.tokens import load_training_data
 from mixcse.encoder.sentence_encoder import SentenceEncoder
@@ -37,7 +38,7 @@ def load(file: str, workers: str, max_length: str) -> dict[str, float]:
     arguments = DataArguments([file], max_seq_length=int(max_length), preprocessing_num_workers=processes)
     with peak_memory(memory_with_children, MB) as peak:
         before, start = peak(), time.perf_counter()
-        load_training_data(arguments, tokenizer)
+        load_training_data(Corpus.open(arguments), tokenizer)
         return {"seconds": time.perf_counter() - start, "before_mb": before, "peak_mb": peak()}
 
 

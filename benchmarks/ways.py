@@ -20,6 +20,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from mixcse.data.batch import ContrastiveCollator
+from mixcse.data.corpus import Corpus
 from mixcse.data.tokens import load_training_data
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.options import DataArguments, ModelArguments
@@ -61,7 +62,7 @@ def trainer_of(way: str, model: str, sentences: list[str], batch: int, **options
 def _tokens(sentences: list[str], tokenizer: Any) -> Dataset:
     path = Path(tempfile.mkdtemp()) / "sentences.txt"
     path.write_text("\n".join(sentences) + "\n", encoding="utf-8")
-    return load_training_data(DataArguments([str(path)], max_seq_length=MAX_LENGTH), tokenizer)[0]
+    return load_training_data(Corpus.open(DataArguments([str(path)], max_seq_length=MAX_LENGTH)), tokenizer)[0]
 
 
 def _ours(model: str, sentences: list[str], common: dict[str, Any]) -> MixCSETrainer:

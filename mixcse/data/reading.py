@@ -35,7 +35,7 @@ def iter_sentences(path: str | Path, column: str | None = None) -> Iterator[str]
         return _stdin_lines()
     path = Path(path)
     check_file(path)
-    columns = choose_columns(path, [] if column is None else [column], alone=True)
+    columns, _ = choose_columns(path, [] if column is None else [column], alone=True)
     if column is None and kind_of(path) != ".txt":
         once(say, f"{path}: sentences are those of the column {columns[0]!r}")
     return (values[0] for values in text_rows(path, columns))
@@ -88,15 +88,13 @@ def check_file(path: Path, *, any_kind: bool = False) -> None:
         kind_of(path)
 
 
-def choose_columns(path: Path, wanted: Sequence[str], *, alone: bool = False) -> list[str]:
-    """Return the columns of a file that hold its sentences, by the rules of `choose_among`."""
-    if kind_of(path) == ".txt":
-        if wanted:
-            raise UserError(f"{path}: a .txt file has no columns, so no {wanted[0]!r}")
-        return ["sentence"]
+def choose_columns(path: Path, wanted: Sequence[str], *, alone: bool = False) -> tuple[list[str], list[str]]:
+    """Return the columns of a file that hold its sentences, by the rules of `choose_among`, and all its columns."""
+    if wanted and kind_of(path) == ".txt":
+        raise UserError(f"{path}: a .txt file has no columns, so no {wanted[0]!r}")
     there, text = column_names(path)
     where = f"{path}, line 1" if kind_of(path) in (".csv", ".tsv") else str(path)
-    return choose_among(there, text, wanted, where, alone=alone)
+    return choose_among(there, text, wanted, where, alone=alone), there
 
 
 def column_names(path: Path) -> tuple[list[str], list[str]]:

@@ -57,7 +57,7 @@ def find_duplicates(text: Dataset, *, overwrite_cache: bool = False) -> Found:
     """Finds them; eight bytes a row are held, a hash, and what was found is kept beside the table's cache.
 
     Args:
-        text: columns of sentences, as `mixcse.data.table` gives them.
+        text: columns of sentences, as `Corpus.text` returns them.
     """
     store = _store(text)
     if store is not None and store.is_file() and not overwrite_cache:

@@ -1,4 +1,4 @@
-"""Training data: text, what is left out of it, and its tokens in a memory-mapped Arrow table."""
+"""Training data: the text's tokens in a memory-mapped Arrow table, without its duplicates if asked."""
 
 import json
 import sys
@@ -11,63 +11,59 @@ from transformers import PreTrainedTokenizerBase
 
 from mixcse.base.console import warn
 from mixcse.base.errors import UserError
-from mixcse.data.reading import expand_files, kind_of
+from mixcse.data.corpus import Corpus
 from mixcse.data.rows import Found, find_duplicates
-from mixcse.data.table import read_data_set, read_text_columns, states_of
-from mixcse.options import DataArguments
 
 TOKENISER_VERSION = 1  # raise it when `_tokenize` changes, or old caches are taken for new ones
 
 
 def load_training_data(
-    data_args: DataArguments, tokenizer: PreTrainedTokenizerBase, *, prompt: str = "", overwrite_cache: bool = False
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, *, prompt: str = "", overwrite_cache: bool = False
 ) -> tuple[Dataset, Found]:
-    """Rows of `input_ids`: one, two or three token lists, cut to `max_seq_length`; and the corpus's duplicates.
+    """Return rows of `input_ids` (one, two or three token lists, cut to `max_seq_length`), and the duplicates.
 
-    The prompt stands before each sentence.  An empty sentence is a single space, as released.  Both the
+    The prompt is prepended to each sentence.  An empty sentence is a single space, as released.  Both the
     text and the tokens live in the `datasets` cache on disk: memory does not grow with the corpus, and a
-    second run with the same data and tokenizer reads them back.  With `dedupe` the rows found are left out, the others
-    keep their order.
+    second run with the same data and tokenizer reads them back.  With `dedupe` the duplicates are left
+    out, the other rows keep their order.
 
     Raises:
-        UserError: a file is missing, of another kind, not UTF-8, malformed or too short; or a data set
-            cannot be loaded.
+        UserError: the text cannot be read (see `Corpus.text`) or is too short.
         OSError: the cache cannot be written ($HF_DATASETS_CACHE names another folder).
     """
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # every error is raised as well
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
-    text = load_text(data_args, overwrite_cache=overwrite_cache)
-    _check_text(text, data_args)
-    _warn_of_tabs(text, data_args)
+    text, options = corpus.text(overwrite_cache=overwrite_cache), corpus.options
+    _check_text(text, options.source)
+    if corpus.is_plain_text:
+        _warn_of_tabs(text, options.source)
     found = find_duplicates(text, overwrite_cache=overwrite_cache)
     data = tokenise(
         text,
         tokenizer,
-        data_args.max_seq_length,
+        options.max_seq_length,
         prompt=prompt,
-        num_workers=data_args.preprocessing_num_workers,
+        num_workers=options.preprocessing_num_workers,
         overwrite_cache=overwrite_cache,
     )
-    if data_args.dedupe and len(kept := found.kept()) < len(data):
+    if options.dedupe and len(kept := found.kept()) < len(data):
         data = data.select(kept)
     if len(data) < 2:
-        raise UserError(f"{data_args.source}: {len(data)} sentences; contrastive training needs at least 2")
+        raise UserError(f"{options.source}: {len(data)} sentences; contrastive training needs at least 2")
     return data, found
 
 
-def _warn_of_tabs(text: Dataset, data_args: DataArguments) -> None:
-    if not data_args.train_file or kind_of(expand_files(data_args.train_file)[0]) != ".txt":
-        return
+def _warn_of_tabs(text: Dataset, source: str) -> None:
     if count := compute.sum(compute.match_substring(text.data.column("sentence1"), "\t")).as_py():
         warn(
-            f"{data_args.source}: {count:,} lines hold tabs; each line is taken as one sentence, and pairs belong in a "
+            f"{source}: {count:,} lines hold tabs; each line is taken as one sentence, and pairs belong in a "
             ".tsv file with a header"
         )
 
 
-def _check_text(text: Dataset, data_args: DataArguments) -> None:
-    """Raises UserError unless two rows, and each column, have something in them."""
+def _check_text(text: Dataset, source: str) -> None:
+    """Raise UserError unless two rows, and each column, have something in them."""
     for name in text.column_names:
         filled, needed = 0, 2 if name == "sentence1" else 1
         for chunk in text.data.column(name).chunks:
@@ -78,31 +74,7 @@ def _check_text(text: Dataset, data_args: DataArguments) -> None:
         if filled < needed:
             where = f" in {name}" * (name != "sentence1")
             blank = f" and {len(text) - filled:,} blank rows" * (len(text) > filled)
-            raise UserError(
-                f"{data_args.source}: {filled} sentences{where}{blank}; contrastive training needs at least {needed}"
-            )
-
-
-def load_text(data_args: DataArguments, *, overwrite_cache: bool = False) -> Dataset:
-    """The corpus as a table of text: `sentence1`, or `sentence1` to `sentence2` or `sentence3`; raises UserError."""
-    try:
-        if data_args.dataset_name:
-            return read_data_set(
-                data_args.dataset_name,
-                data_args.dataset_config_name,
-                data_args.dataset_split,
-                data_args.columns,
-                data_args.dataset_revision,
-            )
-        files = expand_files(data_args.train_file or ())
-        return read_text_columns(files, data_args.columns, overwrite_cache=overwrite_cache)
-    except UserError as error:
-        raise UserError(f"{'--dataset_name' if data_args.dataset_name else '--train_file'} {error}") from error
-
-
-def corpus_states(data_args: DataArguments) -> list[tuple[int, int] | None]:
-    """As `states_of`, of the training files."""
-    return states_of(expand_files(data_args.train_file or ()))
+            raise UserError(f"{source}: {filled} sentences{where}{blank}; contrastive training needs at least {needed}")
 
 
 def tokenise(

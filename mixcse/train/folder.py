@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -14,9 +13,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mixcse.base.errors import UserError
-from mixcse.base.files import ASIDE, check_place, read_json, remove_asides, sha256, write_json
+from mixcse.base.files import ASIDE, check_place, read_json, remove_asides, write_json
 from mixcse.base.group import world_size
-from mixcse.data.reading import expand_files
 from mixcse.model.lora import ADAPTER_FILES, ADAPTER_FOLDER
 from mixcse.model.saving import MODEL_FILES, MODULE_FOLDERS
 from mixcse.options import DataArguments, ModelArguments
@@ -156,9 +154,11 @@ class RunFolder:
         write_json(self.path / ARGUMENTS_FILE, self.options)
 
 
-def resolved_options(model_args: ModelArguments, data_args: DataArguments, args: TrainArguments) -> dict[str, Any]:
-    """All options with their values, flat and in JSON's types, the training data's checksum and the processes."""
-    options: dict[str, Any] = {CHECKSUM: _checksum(data_args), PROCESSES: world_size()}
+def resolved_options(
+    model_args: ModelArguments, data_args: DataArguments, args: TrainArguments, checksum: str | None
+) -> dict[str, Any]:
+    """Return all options with their values, flat and in JSON's types, the corpus' checksum and the processes."""
+    options: dict[str, Any] = {CHECKSUM: checksum, PROCESSES: world_size()}
     for values in (dataclasses.asdict(model_args), dataclasses.asdict(data_args), args.to_dict()):
         options |= {name: value for name, value in values.items() if not name.startswith("_")}
     if data_args.train_file and len(data_args.train_file) == 1:
@@ -184,13 +184,3 @@ def changed_options(options: dict[str, Any]) -> dict[str, Any]:
         if given and value != default and not name.startswith(NOT_SHOWN):
             changed[name] = Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
     return changed
-
-
-def _checksum(data_args: DataArguments) -> str | None:
-    """Of the training file, of several together, or of a data set's folder; None of one from the Hub."""
-    if data_args.dataset_name:
-        files = sorted(path for path in Path(data_args.dataset_name).rglob("*") if path.is_file())
-    else:
-        files = expand_files(data_args.train_file)
-    sums = [sha256(path) for path in files]
-    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest() if sums else None

@@ -9,7 +9,6 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 from mixcse.base.console import say
 from mixcse.base.errors import UserError
 from mixcse.data.batch import ContrastiveCollator
-from mixcse.data.reading import expand_files
 from mixcse.data.rows import hold_out
 from mixcse.evaluate.dev import DevSets
 from mixcse.model.chunking import LENGTH_CHUNKS, Chunking
@@ -36,10 +35,6 @@ def check_options(model_args: ModelArguments, data_args: DataArguments, args: Tr
         raise UserError("--do_train is off: nothing to do; evaluation.py scores a trained folder")
     if not data_args.train_file and not data_args.dataset_name:
         raise UserError("--train_file is missing: give a .txt file with a sentence a line, a table, or --dataset_name")
-    try:
-        expand_files(data_args.train_file or ())
-    except UserError as error:
-        raise UserError(f"--train_file {error}") from error
     check_devices(args)
     check_hub(args)
     if args.gpu_recipe:

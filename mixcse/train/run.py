@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from datasets import Dataset
 from transformers import TrainerCallback, set_seed
@@ -13,8 +12,8 @@ from mixcse.base.console import quiet_libraries, say
 from mixcse.base.errors import UserError, first_line, is_out_of_memory, one_line
 from mixcse.base.fields import warn_of_idle
 from mixcse.base.group import from_main_process, leave
-from mixcse.data.reading import expand_files
-from mixcse.data.tokens import corpus_states, load_training_data
+from mixcse.data.corpus import Corpus
+from mixcse.data.tokens import load_training_data
 from mixcse.evaluate.dev import DevSets
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.options import DataArguments, ModelArguments
@@ -79,17 +78,17 @@ def train(
     """
     check_options(model_args, data_args, args)
     dev_sets = load_dev_sets(data_args, args)
-    states = corpus_states(data_args)
-    folder, push = RunFolder(args.output_dir, resolved_options(model_args, data_args, args)), args.push_to_hub
+    corpus, push = Corpus.open(data_args), args.push_to_hub
+    folder = RunFolder(args.output_dir, resolved_options(model_args, data_args, args, corpus.sha256))
     with folder.locked() if args.should_save else nullcontext():
-        finished, checkpoint = _where_it_stands(folder, model_args, data_args, args)
+        finished, checkpoint = _where_it_stands(folder, model_args, corpus, args)
         if finished:
             say(f"{folder.path}: this run is finished; nothing to train (--overwrite_output_dir starts afresh)")
         else:
             set_seed(args.seed)
             model = load_model(model_args, data_args)
             warn_of_idle(model_args, data_args, args)
-            data = _load_data(data_args, args, model, states)
+            data = _load_data(corpus, args, model)
             taken = TakeFolder(folder, checkpoint)
             _train(model, model_args, data_args, args, data, dev_sets, taken, callbacks)
         if push and args.should_save:
@@ -113,8 +112,8 @@ def _train(
         trainer = make_trainer(model, model_args, data_args, args, data, dev_sets, [taken, *callbacks])
         announce(trainer, taken.checkpoint)
         metrics = train_or_take_over(trainer, taken)
-    except (ValueError, TypeError, ImportError, AttributeError) as error:
-        if taken.done:
+    except (ValueError, TypeError, ImportError, AttributeError, OverflowError, RuntimeError) as error:
+        if taken.done or one_line(error):
             raise
         what = f"{type(error).__name__}: {first_line(error)}"  # transformers checks some options this late
         raise UserError(f"training did not start: these options cannot be run ({what})") from error
@@ -127,24 +126,21 @@ def _train(
 
 
 def _where_it_stands(
-    folder: RunFolder, model_args: ModelArguments, data_args: DataArguments, args: TrainArguments
+    folder: RunFolder, model_args: ModelArguments, corpus: Corpus, args: TrainArguments
 ) -> tuple[bool, Path | None]:
     """Return whether the run is finished, and the checkpoint that it resumes from, if any."""
     if args.overwrite_output_dir:
-        files = [*expand_files(data_args.train_file or ()), *([args.validation_file] if args.validation_file else [])]
-        folder.check_inputs_stay([model_args.model_name_or_path, *files])
+        folder.check_inputs_stay([model_args.model_name_or_path, *corpus.files, args.validation_file or ""])
         return False, None
     folder.check_earlier_run()
     # One process looks, and all do as it says: a shared folder does not show the same to all at once.
     return from_main_process((folder.finished, newest_usable(folder.path)) if args.should_save else None)
 
 
-def _load_data(data_args: DataArguments, args: TrainArguments, model: SentenceModel, states: list[Any]) -> Dataset:
-    """Return the token ids of the training sentences; raise UserError if the files are no longer in these states."""
+def _load_data(corpus: Corpus, args: TrainArguments, model: SentenceModel) -> Dataset:
+    """Return the token ids of the training sentences."""
     with args.main_process_first(desc="tokenising"):  # the others read what it has cached
-        overwrite = data_args.overwrite_cache and args.should_save
-        data, found = load_training_data(data_args, model.tokenizer, prompt=model.prompt, overwrite_cache=overwrite)
-    if corpus_states(data_args) != states:
-        raise UserError(f"{data_args.source}: it changed while it was read; run the same command again")
-    say(found.report(removed=data_args.dedupe))
+        overwrite = corpus.options.overwrite_cache and args.should_save
+        data, found = load_training_data(corpus, model.tokenizer, prompt=model.prompt, overwrite_cache=overwrite)
+    say(found.report(removed=corpus.options.dedupe))
     return data

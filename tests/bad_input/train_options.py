@@ -89,7 +89,7 @@ FITTING = [
     _wrong("--dataloader_prefetch_factor 2", "--dataloader_prefetch_factor can only be set when"),
     _wrong("--torch_compile_mode nonsense", "Unrecognized mode=nonsense"),
     _wrong("--report_to nothing", "nothing is not supported"),
-    _wrong("--push_to_hub", "--push_to_hub: HF_HUB_OFFLINE is set"),
+    _wrong("--push_to_hub", "--push_to_hub: not possible with this token or network"),
     _wrong("--label_smoothing_factor 0.1", "--label_smoothing_factor: the objective has no labels to smooth"),
     _wrong("--neftune_noise_alpha 5", "--neftune_noise_alpha: noise in the embeddings is not part of the objective"),
     _wrong("--deepspeed {}", "--deepspeed: this trainer is not made for DeepSpeed"),

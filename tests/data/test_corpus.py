@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixcse.base.errors import UserError
+from mixcse.data.corpus import Corpus
 from mixcse.data.reading import expand_files, iter_sentences
-from mixcse.data.tokens import load_text
 from mixcse.options import DataArguments
 
 ROWS = [
@@ -55,7 +55,7 @@ def write_rows(path):
 
 
 def read(*files, **options):
-    return load_text(DataArguments([str(file) for file in files], **options))
+    return Corpus.open(DataArguments([str(file) for file in files], **options)).text()
 
 
 @pytest.mark.parametrize("compressed", ["", ".gz"])

@@ -6,8 +6,9 @@ from datasets import Dataset
 from run_folder import same_weights
 
 from mixcse.data import rows as duplicates
+from mixcse.data.corpus import Corpus
 from mixcse.data.rows import find_duplicates
-from mixcse.data.tokens import load_text, load_training_data
+from mixcse.data.tokens import load_training_data
 from mixcse.options import DataArguments
 from mixcse.train import run as training
 
@@ -44,7 +45,7 @@ def test_pairs_that_share_their_second_sentence_are_counted():
 def test_lines_with_tabs_are_warned_of(tmp_path, tokenizer, capsys):
     path = tmp_path / "pairs.txt"
     path.write_text("the cat\ta cat\na dog\tthe dog\na mat\n")
-    load_training_data(DataArguments([str(path)]), tokenizer)
+    load_training_data(Corpus.open(DataArguments([str(path)])), tokenizer)
     assert "2 lines hold tabs; each line is taken as one sentence" in capsys.readouterr().err
 
 
@@ -76,20 +77,20 @@ def corpus(tmp_path):
 
 
 def test_the_second_look_reads_what_the_first_one_found(corpus, monkeypatch):
-    first = find_duplicates(load_text(DataArguments(corpus)))
+    first = find_duplicates(Corpus.open(DataArguments(corpus)).text())
     monkeypatch.setattr(duplicates, "_TWO_SIGNS", None)
-    again = find_duplicates(load_text(DataArguments(corpus)))
+    again = find_duplicates(Corpus.open(DataArguments(corpus)).text())
     assert again.duplicates.tolist() == first.duplicates.tolist() == [3, 4, 10]
     assert again.near_empty.tolist() == first.near_empty.tolist()
     monkeypatch.undo()
     with open(corpus, "a") as file:
         file.write("\na dog")
-    assert find_duplicates(load_text(DataArguments(corpus))).duplicates.tolist() == [3, 4, 10, 12]
+    assert find_duplicates(Corpus.open(DataArguments(corpus)).text()).duplicates.tolist() == [3, 4, 10, 12]
 
 
 def test_without_the_option_nothing_is_left_out(corpus, tokenizer):
-    every, found = load_training_data(DataArguments(corpus), tokenizer)
-    kept, _ = load_training_data(DataArguments(corpus, dedupe=True), tokenizer)
+    every, found = load_training_data(Corpus.open(DataArguments(corpus)), tokenizer)
+    kept, _ = load_training_data(Corpus.open(DataArguments(corpus, dedupe=True)), tokenizer)
     assert len(every) == len(LINES)
     assert kept["input_ids"][:] == [every[int(row)]["input_ids"] for row in found.kept()]
 

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from mixcse.base.errors import UserError
-from mixcse.data.tokens import load_text, load_training_data
+from mixcse.data.corpus import Corpus
+from mixcse.data.tokens import load_training_data
 from mixcse.options import DataArguments
 from mixcse.train import run as training
 
@@ -18,7 +19,7 @@ def write(path, content):
 
 def load(path, tokenizer, max_seq_length=32, *, overwrite_cache=False, **options):
     arguments = DataArguments([str(path)], max_seq_length=max_seq_length, **options)
-    return load_training_data(arguments, tokenizer, overwrite_cache=overwrite_cache)[0]
+    return load_training_data(Corpus.open(arguments), tokenizer, overwrite_cache=overwrite_cache)[0]
 
 
 MARKED = {
@@ -37,7 +38,7 @@ def test_byte_order_marks_and_ends_of_lines_are_no_text(tmp_path, name, end, mar
     content = mark + MARKED[name].replace(b"\n", end)
     path = tmp_path / (name + ".gz" * squeeze)
     path.write_bytes(gzip.compress(content) if squeeze else content)
-    assert load_text(DataArguments(str(path)))["sentence1"][:] == ["the cat", "a dog", "the mat"]
+    assert Corpus.open(DataArguments(str(path))).text()["sentence1"][:] == ["the cat", "a dog", "the mat"]
 
 
 def test_long_sentences_are_cut(tmp_path, tokenizer):
@@ -50,7 +51,7 @@ def test_pairs_and_triplets(tmp_path, tokenizer, suffix, separator):
     rows = [["sent0", "sent1", "hard_neg"], ["the cat", "a cat", "dog"], ["007", "NA", ""]]
     pairs = write(tmp_path / f"pairs{suffix}", "\n".join(separator.join(row[:2]) for row in rows))
     triplets = write(tmp_path / f"triplets{suffix}", "\n".join(separator.join(row) for row in rows))
-    text = load_text(DataArguments(str(triplets)))
+    text = Corpus.open(DataArguments(str(triplets))).text()
     assert text[1] == {"sentence1": "007", "sentence2": "NA", "sentence3": ""}
     assert [len(group) for group in load(pairs, tokenizer)["input_ids"]] == [2, 2]
     assert load(triplets, tokenizer)[1]["input_ids"][2] == tokenizer(" ")["input_ids"]
@@ -95,9 +96,9 @@ def data_set(tmp_path):
 
 def test_a_data_set_in_a_folder(data_set, tokenizer):
     arguments = DataArguments(dataset_name=str(data_set), text_column="body")
-    assert load_text(arguments)["sentence1"][:] == ["the cat", "the dog", "the bird"]
+    assert Corpus.open(arguments).text()["sentence1"][:] == ["the cat", "the dog", "the bird"]
     arguments.dataset_split = "test"
-    assert load_text(arguments)["sentence1"][:] == ["the river"]
+    assert Corpus.open(arguments).text()["sentence1"][:] == ["the river"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_a_data_set_in_a_folder(data_set, tokenizer):
 )
 def test_a_data_set_that_cannot_be_had(data_set, options, says):
     with pytest.raises(UserError, match=says) as error:
-        load_text(DataArguments(**{"dataset_name": str(data_set)} | options))
+        Corpus.open(DataArguments(**{"dataset_name": str(data_set)} | options)).text()
     assert "\n" not in str(error.value)
 
 

@@ -14,6 +14,7 @@ from transformers import AutoModel
 from mixcse import SentenceEncoder
 from mixcse.base.errors import UserError
 from mixcse.data.batch import ContrastiveCollator
+from mixcse.data.corpus import Corpus
 from mixcse.data.tokens import load_training_data
 from mixcse.model.lora import ADAPTER_FOLDER, DROPOUT, merged
 from mixcse.model.packing import can_pack
@@ -146,7 +147,7 @@ def test_a_model_of_pefts_is_trained_by_the_trainer(tiny_bert, command, tmp_path
     plain = SentenceModel.from_pretrained(tiny_bert)
     model = SentenceModel(peft.get_peft_model(plain.encoder, config), plain.tokenizer)
     model.prepare_training("cls")
-    data, _ = load_training_data(data_args, model.tokenizer)
+    data, _ = load_training_data(Corpus.open(data_args), model.tokenizer)
     trainer = make_trainer(model, model_args, data_args, args, data, None)
     before = SentenceEncoder(model).encode(SENTENCES)
     trainer.train()

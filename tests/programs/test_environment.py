@@ -11,7 +11,7 @@ import pip
 import pytest
 
 from mixcse.base.files import ROOT
-from mixcse.data.tokens import load_text
+from mixcse.data.corpus import Corpus
 from mixcse.options import DataArguments
 
 ODD = "é ß [1] * {x}"  # of a folder: not ASCII, a space, signs that mean something in a pattern
@@ -86,7 +86,7 @@ def test_a_pattern_in_the_working_folder_is_a_name(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     (folder / "a [b].txt").write_text("one\ntwo\n")
-    assert load_text(DataArguments(["a [b].txt"]))["sentence1"][:] == ["one", "two"]
+    assert Corpus.open(DataArguments(["a [b].txt"])).text()["sentence1"][:] == ["one", "two"]
 
 
 def test_the_first_option_is_no_extra_to_install(tmp_path):

@@ -14,9 +14,9 @@ from transformers import AutoModel
 from mixcse import cli
 from mixcse.base.errors import UserError
 from mixcse.base.program import run_cli
-from mixcse.data import table as training_text
+from mixcse.data.corpus import Corpus
 from mixcse.data.reading import iter_sentences
-from mixcse.data.tokens import load_text, load_training_data
+from mixcse.data.tokens import load_training_data
 from mixcse.options import DataArguments
 from mixcse.train import run as training
 from mixcse.train.checkpoints import checkpoints, newest_usable
@@ -167,12 +167,12 @@ def test_what_was_changed_is_read_again_whatever_its_time(tmp_path):
     for text in ("the cat\nthe dog\n", "the mat\nthe dog\n"):
         path.write_text(text)
         os.utime(path, (1e9, 1e9))
-        assert load_text(DataArguments(str(path)))["sentence1"][:] == text.splitlines()
+        assert Corpus.open(DataArguments(str(path))).text()["sentence1"][:] == text.splitlines()
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "load"),
-    [(training_text, "_write", training_text._write), (training, "load_training_data", load_training_data)],
+    [(Corpus, "_write", Corpus._write), (training, "load_training_data", load_training_data)],
     ids=["while it is read", "before it is read"],
 )
 def test_training_data_that_is_cut_short(command, whole, tmp_path, monkeypatch, owner, name, load):
