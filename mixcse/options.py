@@ -28,8 +28,7 @@ class ModelArguments:
     pooler_type: str = option("cls", "Pooler in training; cls has an MLP head; last is for decoders.", choices=POOLERS)
     prompt: str | None = option(
         None,
-        "Text before each sentence, such as an instruction; recorded, and used with the trained model (default: what "
-        "the model's folder says).",
+        "Prompt prepended to every sentence; saved with the model and used at inference (default: the base model's).",
         metavar="TEXT",
         may_be_empty=True,
     )
@@ -69,7 +68,7 @@ class ModelArguments:
     )
     detached_negatives: float = option(
         0.0,
-        "So many further copies of the in-batch negatives, without gradient (see docs/findings.md).",
+        "Number of further copies of the in-batch negatives, without gradient (see docs/findings.md).",
         range=at_least(0),
     )
     alignment_weight: float = option(
@@ -79,14 +78,13 @@ class ModelArguments:
     mlm_weight: float = option(0.1, "Weight of the masked-LM loss.", range=at_least(0), needs=("do_mlm",))
     dropout: float | None = option(
         None,
-        "The encoder's dropout probability, which makes the two views of a sentence differ (default: its own, or 0.1 "
-        "where none is switched on, as in ModernBERT and most decoders).",
+        "Dropout probability of the encoder, the source of the two views (default: the model's, or 0.1 if that is 0).",
         range=BELOW_ONE,
     )
     lora_rank: int | None = option(
         None,
-        "Train adapters of this rank (LoRA, with peft) and the cls head, in place of the encoder's weights; they want "
-        "a larger --learning_rate, about ten times (default: 16 for a decoder; 0: all weights).",
+        "Train LoRA adapters of this rank (peft) and the cls head instead of all weights; use about ten times the "
+        "--learning_rate (default: 16 for a decoder; 0: all weights).",
         range=at_least(0),
     )
     lora_alpha: float | None = option(
@@ -237,8 +235,8 @@ class Recipe:
     )
     embedding_chunk_size: int | None = option(
         None,
-        "For batches that memory does not hold: encode this many rows at a time (a sentence is two), and once more for "
-        "their gradients (GradCache).  The loss is that of the whole batch; a step takes a third longer.",
+        "Gradient caching (GradCache): encode the batch in chunks of this many rows (two per sentence) and recompute "
+        "each chunk in the backward pass.  The loss is that of the whole batch; a step takes a third longer.",
         range=at_least(1),
     )
     gpu_recipe: bool = option(

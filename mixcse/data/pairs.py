@@ -1,6 +1,7 @@
 """Where evaluation data lies, and pairs of the user's own."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,6 @@ from mixcse.data.formats import is_compressed, open_text, text_fault
 from mixcse.data.reading import check_file, column_names, named_faults, read_rows, unit_of
 from senteval.readers import pairs_of
 
-LARGEST = 1e100  # of a score: its square is a number too
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
 
@@ -42,8 +42,6 @@ def read_own_pairs(path: str | Path) -> senteval.Pairs:
         pairs = pairs_of(list(_scored_rows(path)), path) if table else senteval.read_pairs_file(path)
     except (UserError, senteval.DataError) as error:
         raise UserError(f"--validation_file {error}") from error
-    if max(abs(pairs.scores)) > LARGEST:
-        raise UserError(f"--validation_file {path}: a score is beyond {LARGEST:g}")
     if len(set(pairs.scores)) < 2:
         raise UserError(f"--validation_file {path}: a correlation needs pairs with at least two different scores")
     low, high = pairs.scores.min(), pairs.scores.max()
@@ -89,9 +87,9 @@ def _pair_columns(path: Path, there: list[str]) -> list[str]:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number of usual size, also out of its text; None if it is none."""
+    """Return a finite number, also from its text; None for anything else."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if abs(number) <= LARGEST else None
+    return number if math.isfinite(number) else None

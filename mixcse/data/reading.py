@@ -73,17 +73,11 @@ def kind_of(path: Path) -> str:
 
 
 def check_file(path: Path, *, any_kind: bool = False) -> None:
-    """Raises UserError unless it is a file with something in it, of a known kind unless any will do."""
-    try:
-        if not path.is_file():
-            missing = "a link to a file that is not there" if path.is_symlink() else "no such file"
-            raise UserError(f"{path}: {'not a file' if path.exists() else missing}")
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise UserError(f"{path}: the file is empty")
-    except OSError as error:
-        name = str(path)
-        raise UserError(f"{name if len(name) < 256 else name[:80]}: {error.strerror}") from error
+    """Raise UserError unless it is a file with content, of a known kind unless any kind is allowed."""
+    if not path.is_file():
+        raise UserError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    if not path.stat().st_size:
+        raise UserError(f"{path}: the file is empty")
     if not any_kind:
         kind_of(path)
 
@@ -135,8 +129,7 @@ def unit_of(path: Path) -> str:
 
 @contextmanager
 def named_faults(path: Path) -> Iterator[None]:
-    """Turns what reading a file can raise into a UserError that names it, and the line if its encoding is wrong."""
-    size = path.stat().st_size if path.exists() else 0
+    """Raise UserError for malformed content; it names the file, and the line if the encoding is wrong."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -144,12 +137,8 @@ def named_faults(path: Path) -> Iterator[None]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         reason = f"damaged, or not compressed ({first_line(error)})"
         raise UserError(f"{path}: {reason}; get it again, or rename it if it is no .gz") from error
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or first_line(error)}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: {first_line(error)}") from error
-    if path.exists() and path.stat().st_size < size:
-        raise UserError(f"{path}: it was cut short while it was read")
 
 
 def encoding_fault(path: Path) -> str | None:

@@ -4,10 +4,8 @@ A repeated sentence meets itself in a batch as a negative, which teaches that a 
 unlike itself (SimCSE's issues 62 and 240).
 """
 
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
@@ -15,7 +13,6 @@ from datasets import Dataset
 from mixcse.base.errors import UserError
 
 SHARE, MOST = 0.01, 1000  # held out when nothing is said: of the corpus, and sentences
-FINDER_VERSION = 2  # raise it when what counts changes, or old caches are taken for new ones
 _TWO_SIGNS = re.compile(r"[^\W_].*?[^\W_]", re.DOTALL).search  # letters or digits of any script
 
 
@@ -53,16 +50,12 @@ class Found:
         return line + "; --dedupe leaves them out (duplicates are false negatives)" * bool(twice + empty)
 
 
-def find_duplicates(text: Dataset, *, overwrite_cache: bool = False) -> Found:
-    """Finds them; eight bytes a row are held, a hash, and what was found is kept beside the table's cache.
+def find_duplicates(text: Dataset) -> Found:
+    """Find duplicates and near-empty rows; memory holds a hash of eight bytes per row.
 
     Args:
         text: columns of sentences, as `Corpus.text` returns them.
     """
-    store = _store(text)
-    if store is not None and store.is_file() and not overwrite_cache:
-        with np.load(store, allow_pickle=False) as found:
-            return Found(len(text), found["duplicates"], found["near_empty"], int(found["shared"]))
     hashes, near_empty = np.empty(len(text), dtype=np.int64), np.zeros(len(text), dtype=bool)
     seconds = hashes.copy() if len(text.column_names) > 1 else None
     at = 0
@@ -78,31 +71,12 @@ def find_duplicates(text: Dataset, *, overwrite_cache: bool = False) -> Found:
     first = np.zeros(len(text), dtype=bool)
     first[np.unique(hashes, return_index=True)[1]] = True
     shared = 0 if seconds is None else _repeated(seconds[first & ~near_empty])
-    found = Found(len(text), np.flatnonzero(~first & ~near_empty), np.flatnonzero(near_empty), shared)
-    if store is not None:
-        _keep(store, found)
-    return found
+    return Found(len(text), np.flatnonzero(~first & ~near_empty), np.flatnonzero(near_empty), shared)
 
 
 def _repeated(hashes: np.ndarray) -> int:
     counts = np.unique(hashes, return_counts=True)[1]
     return int(counts[counts > 1].sum())
-
-
-def _store(text: Dataset) -> Path | None:
-    if not text.cache_files:
-        return None
-    folder = Path(text.cache_files[0]["filename"]).parent
-    return folder / f"duplicates-{text._fingerprint}-{FINDER_VERSION}.npz"
-
-
-def _keep(store: Path, found: Found) -> None:
-    aside = store.with_name(f".{os.getpid()}-{store.name}")
-    try:
-        np.savez(aside, duplicates=found.duplicates, near_empty=found.near_empty, shared=found.shared)
-        os.replace(aside, store)
-    except OSError:  # a cache that cannot be written to costs the next run some seconds
-        aside.unlink(missing_ok=True)
 
 
 def hold_out(data: Dataset, asked: float | None, batch_size: int, seed: int) -> tuple[Dataset, Dataset]:

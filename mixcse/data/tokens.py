@@ -38,7 +38,7 @@ def load_training_data(
     _check_text(text, options.source)
     if corpus.is_plain_text:
         _warn_of_tabs(text, options.source)
-    found = find_duplicates(text, overwrite_cache=overwrite_cache)
+    found = find_duplicates(text)
     data = tokenise(
         text,
         tokenizer,

@@ -1,10 +1,7 @@
 """What a `SentenceEncoder` takes where nothing is asked for, and whether what is asked for can be."""
 
-from numbers import Integral
-
 import torch
 
-from mixcse.base.checks import device_of
 from mixcse.base.console import once, say, warn
 from mixcse.base.errors import UserError, first_line
 from mixcse.model.modules import Settings
@@ -14,14 +11,16 @@ from mixcse.names import SHORTEST_INPUT
 
 
 def move(model: SentenceModel, device: str | torch.device | None) -> None:
-    """Moves a model; without a device, to the GPU if there is one.
+    """Move a model; without a device, to the GPU if there is one.
 
     Raises:
         UserError: the device cannot be used.
     """
-    device = device_of(("cuda" if torch.cuda.is_available() else "cpu") if device is None else device)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model.to(device)
+        float(next(model.parameters()).sum())  # the device "meta" computes no numbers
     except Exception as error:  # torch has many kinds for a device that is not there
         raise UserError(f"device {str(device)!r} cannot be used: {first_line(error)}") from error
 
@@ -30,8 +29,6 @@ def choose_length(model: SentenceModel, asked: int | None) -> int:
     limit = model.max_length
     if asked is None:
         return limit
-    if not isinstance(asked, Integral):
-        raise TypeError(f"max_seq_length must be a whole number, not {type(asked).__name__} {asked!r}")
     if not SHORTEST_INPUT <= asked <= limit:
         raise UserError(f"max_seq_length {asked} is outside {SHORTEST_INPUT} to {limit}, this model's limit")
     return asked

@@ -10,10 +10,9 @@ import pyarrow as pa
 import torch
 from pyarrow import parquet
 
-from mixcse.base.checks import check_count
 from mixcse.base.errors import UserError, first_line
 from mixcse.base.files import read_json, write_json, written_aside
-from mixcse.encoder.vectors import as_matrix
+from mixcse.encoder.vectors import as_matrix, check_count
 
 VERSION = 1  # of the folder's format
 FLAT = "Flat"  # faiss' name of an exact index, also in folders of earlier versions

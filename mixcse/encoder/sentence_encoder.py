@@ -3,7 +3,7 @@
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mixcse.base.checks import check_count, check_listed
 from mixcse.base.errors import UserError
 from mixcse.data.formats import half_character
 from mixcse.encoder.batches import embeddings_of
 from mixcse.encoder.choices import choose_length, choose_pooler, default_pooler, move, warn_of_similarity
 from mixcse.encoder.search import SearchMixin
 from mixcse.encoder.stream import encode_file
-from mixcse.encoder.vectors import finished
+from mixcse.encoder.vectors import check_count, finished
 from mixcse.model.modules import Settings
 from mixcse.model.pooling import check_pooler
 from mixcse.model.prompts import left_out_of_pooling
@@ -227,9 +226,8 @@ class SentenceEncoder(SearchMixin):
 
 
 def _checked(sentences: list[str]) -> list[str]:
-    if isinstance(sentences, str):
-        raise TypeError("encode takes a list of sentences, not one string; put it in a list")
-    check_listed(sentences)
+    if isinstance(sentences, str | bytes | Mapping | Set):  # iterable, but not sentences in an order
+        raise TypeError(f"encode takes a list of sentences, not one {type(sentences).__name__}")
     sentences = list(sentences)
     for position, sentence in enumerate(sentences):
         if not isinstance(sentence, str):

@@ -12,10 +12,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from mixcse.base.checks import check_count, check_listed
 from mixcse.base.errors import UserError
 from mixcse.base.files import moved_when_written
 from mixcse.data.reading import iter_sentences
+from mixcse.encoder.vectors import check_count
 
 CHUNK = 20_000  # sentences in memory with their embeddings; within a chunk they are sorted by length
 STDIO = "-"
@@ -68,7 +68,7 @@ def encode_stream(
 
     Raises:
         UserError: the file is not there or malformed, at once if at its start; an embedding is not finite.
-        TypeError: `sentences` have no order, or embeddings are asked for as tensors.
+        TypeError: embeddings are asked for as tensors.
     """
     if "convert_to_tensor" in options:
         raise TypeError("convert_to_tensor is for encode alone; embeddings that come in chunks are arrays")
@@ -78,7 +78,6 @@ def encode_stream(
         if show_progress and sys.stderr.isatty() and path != STDIO:
             total = sum(1 for _ in iter_sentences(path, text_column))
         sentences = iter_sentences(path, text_column)
-    check_listed(sentences)
     return _encoded(encode, iter(sentences), total, show_progress, options)
 
 

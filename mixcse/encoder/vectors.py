@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 
-from mixcse.base.checks import check_finite
-
 SMALLEST_NORM = 1e-12  # an embedding of zeros stays one
 
 
@@ -35,5 +33,12 @@ def as_matrix(embeddings: np.ndarray | torch.Tensor) -> np.ndarray:
     if matrix.ndim != 2:
         raise ValueError(f"embeddings are a matrix, one row a sentence; this has shape {matrix.shape}")
     matrix = matrix.astype(np.float32, copy=False)
-    check_finite("embedding", matrix)
+    if not (finite := np.isfinite(matrix).all(axis=1)).all():
+        raise ValueError(f"embedding {int(finite.argmin())} holds NaN or infinity")
     return matrix
+
+
+def check_count(name: str, value: int, most: int | None = None) -> None:
+    """Raise ValueError unless a number is from 1 to `most`."""
+    if not 1 <= value <= (most or value):
+        raise ValueError(f"{name} must be {f'from 1 to {most}' if most else 'at least 1'}, not {value}")

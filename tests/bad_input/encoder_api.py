@@ -50,7 +50,12 @@ CONSTRUCTION = [
     Case("an unknown pooler", made(pooler="median"), ("pooler 'median' is not one of cls",), raises=UserError),
     Case("an unknown dtype", made(dtype="float64"), ("dtype 'float64' is not one of float32",), raises=UserError),
     Case("an empty device", made(device=""), ("device '' cannot be used",), raises=UserError),
-    Case("a device without numbers", made(device=torch.device("meta")), ("device 'meta'",), raises=UserError),
+    Case(
+        "a device without numbers",
+        made(device=torch.device("meta")),
+        ("device 'meta' cannot be used",),
+        raises=UserError,
+    ),
     Case("no tokens", made(max_seq_length=0), ("max_seq_length 0 is outside 3 to 64",), raises=UserError),
     Case(
         "a prompt that is no text",
@@ -59,7 +64,6 @@ CONSTRUCTION = [
         raises=TypeError,
     ),
     Case("half a character", encodes(prompt="\ud800"), ("the prompt is no Unicode text",), raises=UserError),
-    Case("a length in words", made(max_seq_length="32"), ("whole number, not str '32'",), raises=TypeError),
     Case("a device for a live model", of_a_live_model(device="cpu"), ("device is for a model",), raises=UserError),
     Case("a revision for a live model", of_a_live_model(revision="main"), ("revision is for",), raises=UserError),
     Case(
@@ -71,23 +75,20 @@ CONSTRUCTION = [
 ]
 
 ENCODE = [
-    Case("None", encodes(None), ("as a list of strings, not as NoneType",), raises=TypeError),
-    Case("one string", encodes("a cat"), ("a list of sentences, not one string",), raises=TypeError),
-    Case("bytes", encodes(b"a cat"), ("as a list of strings, not as bytes",), raises=TypeError),
-    Case("a dict", encodes({"a cat": 1}), ("as a list of strings, not as dict",), raises=TypeError),
+    Case("one string", encodes("a cat"), ("a list of sentences, not one str",), raises=TypeError),
+    Case("bytes", encodes(b"a cat"), ("a list of sentences, not one bytes",), raises=TypeError),
+    Case("a dict", encodes({"a cat": 1}), ("a list of sentences, not one dict",), raises=TypeError),
     Case("a list with None", encodes(["a", None]), ("sentence 1 is no string but NoneType",), raises=TypeError),
     Case("an array of numbers", encodes(np.ones((2, 3))), ("sentence 0 is no string",), raises=TypeError),
     Case("a lone surrogate", encodes(["a", "b \ud83d"]), ("half a character",), raises=ValueError),
     Case("batch_size 0", encodes(batch_size=0), ("batch_size must be at least 1, not 0",), raises=ValueError),
-    Case("batch_size in words", encodes(batch_size="64"), ("a whole number, not str '64'",), raises=TypeError),
     Case("truncate_dim 0", encodes(truncate_dim=0), ("truncate_dim must be from 1 to 16",), raises=ValueError),
     Case("truncate_dim too large", encodes(truncate_dim=17), ("from 1 to 16, not 17",), raises=ValueError),
     Case("a misspelt option", encodes(normalise=True), ("unexpected keyword argument 'normalise'",), raises=TypeError),
 ]
 
 SIMILARITY = [
-    Case("one string to compare", compares("a cat"), ("not one string; put it in a list",), raises=TypeError),
-    Case("nothing to compare with", compares(TWO, None), ("as a list of strings, not as NoneType",), raises=TypeError),
+    Case("one string to compare", compares("a cat"), ("a list of sentences, not one str",), raises=TypeError),
     Case("embeddings of another length", compares(np.ones((1, 3))), ("of 3 and of 16 components",), raises=ValueError),
     Case(
         "one embedding",

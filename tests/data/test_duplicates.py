@@ -5,7 +5,6 @@ import pytest
 from datasets import Dataset
 from run_folder import same_weights
 
-from mixcse.data import rows as duplicates
 from mixcse.data.corpus import Corpus
 from mixcse.data.rows import find_duplicates
 from mixcse.data.tokens import load_training_data
@@ -74,18 +73,6 @@ def corpus(tmp_path):
     path = tmp_path / "lines.txt"
     path.write_text("\n".join(LINES))
     return str(path)
-
-
-def test_the_second_look_reads_what_the_first_one_found(corpus, monkeypatch):
-    first = find_duplicates(Corpus.open(DataArguments(corpus)).text())
-    monkeypatch.setattr(duplicates, "_TWO_SIGNS", None)
-    again = find_duplicates(Corpus.open(DataArguments(corpus)).text())
-    assert again.duplicates.tolist() == first.duplicates.tolist() == [3, 4, 10]
-    assert again.near_empty.tolist() == first.near_empty.tolist()
-    monkeypatch.undo()
-    with open(corpus, "a") as file:
-        file.write("\na dog")
-    assert find_duplicates(Corpus.open(DataArguments(corpus)).text()).duplicates.tolist() == [3, 4, 10, 12]
 
 
 def test_without_the_option_nothing_is_left_out(corpus, tokenizer):

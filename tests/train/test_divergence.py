@@ -15,7 +15,6 @@ from mixcse import cli
 from mixcse.base.errors import UserError
 from mixcse.base.program import run_cli
 from mixcse.data.corpus import Corpus
-from mixcse.data.reading import iter_sentences
 from mixcse.data.tokens import load_training_data
 from mixcse.options import DataArguments
 from mixcse.train import run as training
@@ -191,14 +190,3 @@ def test_training_data_that_is_cut_short(command, whole, tmp_path, monkeypatch, 
     path.write_text(text)
     training.main(command)
     assert same_weights(tmp_path / "out", whole)
-
-
-@pytest.mark.parametrize("name", ["lines.txt", "lines.csv"])
-def test_a_file_of_sentences_that_is_cut_short(tiny_bert, tmp_path, name):
-    path = tmp_path / name
-    path.write_text("sentence\n" + "the cat sat\n" * 20_000)
-    sentences = iter_sentences(path)
-    assert next(sentences)
-    path.write_text("sentence\nthe cat\n")
-    with pytest.raises(UserError, match=f"{name}: it was cut short while it was read"):
-        list(sentences)
