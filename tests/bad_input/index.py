@@ -1,8 +1,6 @@
 """`SentenceIndex`, its folder, and `SentenceEncoder` and `mixcse search` with it."""
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,41 +22,29 @@ def index() -> SentenceIndex:
     return SentenceIndex(ROWS, SENTENCES, fingerprint="0" * 64)
 
 
-def damaged(name: str, *says: str, by: Callable[[Path], Any]) -> Case:
-    """A folder of an index, damaged, is to be loaded."""
-    says = ("{folder}/index: not a usable index (", *says, "build it again")
-    return Case(
-        name, lambda place: SentenceIndex.load(place / "index"), says, lambda place: by(saved(place)), UserError
-    )
-
-
-def saved(place: Place) -> Path:
+def saved(place: Place) -> None:
     index().save(place / "index")
-    return place / "index"
 
 
-def described(**changes: Any) -> Callable[[Path], Any]:
-    def by(folder: Path) -> None:
-        file = folder / "index.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+def damaged(name: str, file: str, content: Any, *says: str) -> Case:
+    """The folder of an index is to be loaded whose file is gone (None), or has this content instead."""
 
-    return by
+    def make(place: Place) -> None:
+        saved(place)
+        path = place / f"index/{file}"
+        if content is None:
+            path.unlink()
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        elif isinstance(content, dict):
+            path.write_text(json.dumps(json.loads(path.read_text()) | content))
+        elif isinstance(content, list):
+            parquet.write_table(pa.table({"sentence": content}), path)
+        else:
+            np.save(path, content)
 
-
-def without(name: str) -> Callable[[Path], Any]:
-    return lambda folder: (folder / name).unlink()
-
-
-def emptied(name: str) -> Callable[[Path], Any]:
-    return lambda folder: (folder / name).write_bytes(b"")
-
-
-def embeddings(rows: np.ndarray) -> Callable[[Path], Any]:
-    return lambda folder: np.save(folder / "embeddings.npy", rows)
-
-
-def texts(**columns: list) -> Callable[[Path], Any]:
-    return lambda folder: parquet.write_table(pa.table(columns), folder / "sentences.parquet")
+    says = ("{folder}/index: not a usable index (", *says, "build it again")
+    return Case(name, lambda place: SentenceIndex.load(place / "index"), says, make, UserError)
 
 
 def search_by(encoder: SentenceEncoder, index: SentenceIndex | None = None) -> None:
@@ -66,19 +52,20 @@ def search_by(encoder: SentenceEncoder, index: SentenceIndex | None = None) -> N
     encoder.search("a cat")
 
 
+DESCRIPTION, EMBEDDINGS, TEXTS = "index.json", "embeddings.npy", "sentences.parquet"
 FOLDERS = [
-    damaged("without index.json", "No such file", by=without("index.json")),
-    damaged("index.json empty", by=emptied("index.json")),
-    damaged("of a later version", "are [2, 3, 16], expected [1, 3, 16]", by=described(version=2)),
-    damaged("of another count", "are [1, 4, 16], expected [1, 3, 16]", by=described(count=4)),
-    damaged("without faiss' file", "index.faiss", by=described(faiss="HNSW16")),
-    damaged("without embeddings", "No such file", by=without("embeddings.npy")),
-    damaged("embeddings empty", by=emptied("embeddings.npy")),
-    damaged("embeddings of float64", "float64", by=embeddings(ROWS.astype(np.float64))),
-    damaged("embeddings with NaN", "an embedding holds NaN or infinity", by=embeddings(NAN)),
-    damaged("without sentences", "sentences.parquet", by=without("sentences.parquet")),
-    damaged("fewer sentences", "(3, 16) embeddings of float32 for 2 sentences", by=texts(sentence=SENTENCES[:2])),
-    damaged("sentences that are null", "1 of them null", by=texts(sentence=["a cat", None, "a mat"])),
+    damaged("without index.json", DESCRIPTION, None, "No such file"),
+    damaged("index.json empty", DESCRIPTION, b""),
+    damaged("of a later version", DESCRIPTION, {"version": 2}, "are [2, 3, 16], expected [1, 3, 16]"),
+    damaged("of another count", DESCRIPTION, {"count": 4}, "are [1, 4, 16], expected [1, 3, 16]"),
+    damaged("without faiss' file", DESCRIPTION, {"faiss": "HNSW16"}, "index.faiss"),
+    damaged("without embeddings", EMBEDDINGS, None, "No such file"),
+    damaged("embeddings empty", EMBEDDINGS, b""),
+    damaged("embeddings of float64", EMBEDDINGS, ROWS.astype(np.float64), "float64"),
+    damaged("embeddings with NaN", EMBEDDINGS, NAN, "an embedding holds NaN or infinity"),
+    damaged("without sentences", TEXTS, None, TEXTS),
+    damaged("fewer sentences", TEXTS, SENTENCES[:2], "(3, 16) embeddings of float32 for 2 sentences"),
+    damaged("sentences that are null", TEXTS, ["a cat", None, "a mat"], "1 of them null"),
     Case("another encoder", ("search", "--model", "{model}", "--index", "{folder}/index", "a"), OTHER, saved),
 ]
 CASES = FOLDERS + [

@@ -108,7 +108,7 @@ def test_views_without_dropout_are_spoken_of(folders, command, capsys, tmp_path)
     training.main(command)
     assert "warning: without dropout the two views of a sentence are the same" in capsys.readouterr().err
     pairs = tmp_path / "pairs.csv"
-    pairs.write_text("a,b\n" + "the cat,the dog\na mat,a cat\n" * 8)
+    pairs.write_text("query,answer\n" + "the cat,the dog\na mat,a cat\n" * 8)
     training.main([*command, "--train_file", str(pairs)])
     assert "two views" not in capsys.readouterr().err
 

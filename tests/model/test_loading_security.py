@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from mixcse import SentenceEncoder, cli
 from mixcse.base.errors import UserError
 from mixcse.base.program import run_cli
-from mixcse.encoder.index import EMBEDDINGS, SentenceIndex
+from mixcse.encoder.index import SentenceIndex
 from mixcse.evaluate import command as evaluation
 from mixcse.model.loading import hub_commit
 from mixcse.model.lora import ADAPTER_WEIGHTS
@@ -139,10 +139,10 @@ def test_the_embeddings_of_an_index(tiny_bert, tmp_path, trace):
     encoder.build_index(["a cat", "a dog"])
     encoder.index.save(tmp_path / "index")
     evil = np.array([[Evil(trace)], [Evil(trace)]], dtype=object)
-    np.save(tmp_path / "index" / EMBEDDINGS, evil, allow_pickle=True)
+    np.save(tmp_path / "index" / "embeddings.npy", evil, allow_pickle=True)
     with pytest.raises(UserError, match="not a usable index"):
         SentenceIndex.load(tmp_path / "index")
-    (tmp_path / "index" / EMBEDDINGS).write_bytes(pickle.dumps(Evil(trace)))
+    (tmp_path / "index" / "embeddings.npy").write_bytes(pickle.dumps(Evil(trace)))
     with pytest.raises(UserError, match="not a usable index"):
         SentenceIndex.load(tmp_path / "index")
     assert not trace.exists()
