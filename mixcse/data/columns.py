@@ -39,7 +39,8 @@ def choose_among(
         if name not in text:
             raise UserError(f"{where}: column {name!r} holds no text")
     if not chosen:
-        other = [name for name in there if name not in text]
+        readable = set(text)  # a table may have 50,000 columns
+        other = [name for name in there if name not in readable]
         without = f", of which {_some(other)} hold no text" if other else ""
         what = f"{len(there)} columns ({_some(there)}){without}"
         raise UserError(f"{where}: {what}; name those with the sentences: {OPTIONS}")

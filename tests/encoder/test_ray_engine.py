@@ -85,7 +85,7 @@ def beside(watch):
 
     def repeat():
         while not over.is_set() and not watch():
-            time.sleep(0.01)
+            time.sleep(0.03)
 
     thread = threading.Thread(target=repeat)
     thread.start()
@@ -150,27 +150,36 @@ def test_the_same_command_goes_on(tiny_bert, corpus, encoded, tmp_path, capsys):
 QUOTED = ['one, "two"', "three\nfour", *(f"row {i}" for i in range(23))]
 
 
-@pytest.mark.parametrize("kind", ray_engine.SPLIT)
-def test_a_large_file_is_split_by_rows(tiny_bert, tmp_path, toy_sentences, monkeypatch, kind):
-    monkeypatch.setattr(ray_engine, "SPLIT_BYTES", 100)
-    monkeypatch.setattr(ray_engine, "SPLIT_ROWS", 10)
-    path, sentences = tmp_path / f"large{kind}", QUOTED if kind == ".csv" else toy_sentences[:25]
-    if kind == ".parquet":
+def write_rows(path, sentences):
+    """Write a file of the kind that its name says, with a row for each sentence."""
+    if path.suffix == ".parquet":
         parquet.write_table(ray_table(sentences), path)
-    elif kind == ".jsonl":
+    elif path.suffix == ".jsonl":
         path.write_text("".join(json.dumps({"text": sentence}) + "\n" for sentence in sentences))
-    elif kind == ".csv":
+    elif path.suffix == ".csv":
         with open(path, "w", newline="") as file:
             csv.writer(file).writerows([["text"], *([sentence] for sentence in sentences)])
     else:
-        path.write_text("\n".join((["text"] if kind == ".tsv" else []) + sentences) + "\n")
-    encode(tiny_bert, path, tmp_path / "out")
-    parts = made(tmp_path / "out")
-    assert list(parts) == [f"large{kind}-0000{number}-of-00003.parquet" for number in range(3)]
-    assert [len(rows) for rows, _ in parts.values()] == [10, 10, 5]
-    assert [sentence for rows, _ in parts.values() for sentence in rows] == sentences
-    embeddings = np.concatenate([part for _, part in parts.values()])
-    np.testing.assert_allclose(embeddings, SentenceEncoder(tiny_bert).encode(sentences), atol=1e-5)
+        path.write_text("\n".join((["text"] if path.suffix == ".tsv" else []) + sentences) + "\n")
+
+
+def test_large_files_are_split_by_rows(tiny_bert, tmp_path, toy_sentences, monkeypatch):
+    """A file of each kind in one run: starting workers takes most of a run's time."""
+    monkeypatch.setattr(ray_engine, "SPLIT_BYTES", 100)
+    monkeypatch.setattr(ray_engine, "SPLIT_ROWS", 10)
+    (tmp_path / "corpus").mkdir()
+    files = {f"large{kind}": QUOTED if kind == ".csv" else toy_sentences[:25] for kind in ray_engine.SPLIT}
+    for name, sentences in files.items():
+        write_rows(tmp_path / "corpus" / name, sentences)
+    encode(tiny_bert, tmp_path / "corpus", tmp_path / "out")
+    parts, encoder = made(tmp_path / "out"), SentenceEncoder(tiny_bert)
+    for name, sentences in files.items():
+        own = [parts.pop(f"{name}-0000{number}-of-00003.parquet") for number in range(3)]
+        assert [len(rows) for rows, _ in own] == [10, 10, 5]
+        assert [sentence for rows, _ in own for sentence in rows] == sentences
+        embeddings = np.concatenate([part for _, part in own])
+        np.testing.assert_allclose(embeddings, encoder.encode(sentences), atol=1e-5)
+    assert not parts
 
 
 def test_what_is_wrong_in_a_large_file_is_one_line(tiny_bert, tmp_path, monkeypatch):
@@ -205,22 +214,20 @@ def test_a_worker_that_is_killed_loses_nothing(tiny_bert, tmp_path, toy_sentence
 
 def test_memory_stays_flat(tiny_bert, tmp_path, toy_sentences):
     """Equal sentences are encoded once in a chunk, so that a million lines do not take long."""
+    corpus, out, peaks = tmp_path / "corpus", tmp_path / "out", {}
+    corpus.mkdir()
+    for name, lines in (("[few].txt", 40_000), ("many.txt", 800_000)):  # a name, though it reads like a glob
+        (corpus / name).write_text("".join(f"{toy_sentences[i % 20]}\n" for i in range(lines)))
 
-    def peak(lines):
-        path, peaks = tmp_path / f"[{lines}].txt", [0]  # a name, though it reads like a glob
-        path.write_text("".join(f"{toy_sentences[i % 20]}\n" for i in range(lines)))
+    def look():
+        for folder in workers():
+            with suppress(OSError, TypeError):  # it has ended
+                peak = int(re.search(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())[1]) / 1024
+                peaks[(out / "[few].txt.parquet").exists()] = peak
 
-        def look():
-            for folder in workers():
-                with suppress(OSError, TypeError):  # it has ended
-                    peaks.append(int(re.search(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())[1]) / 1024)
-
-        with beside(look):
-            encode(tiny_bert, path, tmp_path / f"out-{lines}", "--processes", "1")
-        return max(peaks)
-
-    few, many = peak(40_000), peak(800_000)
-    assert 100 < few and 100 < many < few + 60  # MB; the embeddings alone are 51 MB
+    with beside(look):
+        encode(tiny_bert, corpus, out, "--processes", "1")
+    assert 100 < peaks[False] and 100 < peaks[True] < peaks[False] + 60  # MB; the embeddings alone are 51 MB
 
 
 def test_files_that_are_not_on_this_machine(tiny_bert, tmp_path):
@@ -233,6 +240,8 @@ def test_files_that_are_not_on_this_machine(tiny_bert, tmp_path):
     assert ray_engine.Worker()(part) == {"count": [2], "fault": [""], "pooler": ["cls_before_pooler"]}
     (fault,) = ray_engine.Worker()(part | {"path": ["none.txt"]})["fault"]
     assert "none.txt" in fault
+    options.model = str(tmp_path / "nowhere")
+    assert "nowhere: no such folder" in ray_engine.Worker()(part)["fault"][0]
     memory = fsspec.filesystem("memory")
     assert memory.ls("/out", detail=False) == ["/out/some.txt.parquet"]
     with memory.open("/out/some.txt.parquet") as file:
@@ -260,8 +269,6 @@ def test_what_is_wrong_is_said_in_one_line(tiny_bert, tmp_path, monkeypatch):
     for words in (["-"], ["some.txt", "--output", "-"]):
         with pytest.raises(UserError, match="name FILE and --output DIR, not -"):
             main([*words, "--model", str(tiny_bert), "--engine", "ray"])
-    with pytest.raises(UserError, match="nowhere: no such folder"):
-        encode(tmp_path / "nowhere", corpus, tmp_path / "third", "--processes", "1")
     monkeypatch.setitem(sys.modules, "mixcse.encoder.ray_engine", None)
     with pytest.raises(UserError, match=r'needs Ray: pip install "ray\[data\]"'):
         encode(tiny_bert, corpus, tmp_path / "out")

@@ -14,7 +14,7 @@ POOLER = "cls_before_pooler"
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, senteval_data, wiki_file):
-    """40 steps on the paper's corpus, scored by STS-B dev before and after them: the acceptance run."""
+    """Train 20 steps on the paper's corpus, scored on STS-B dev before and after them: the acceptance run."""
     folder = tmp_path_factory.mktemp("real")
     (folder / "downstream" / "STS").mkdir(parents=True)  # without SICK-R, whose dev pairs would be scored as well
     sts_b = "downstream/STS/STSBenchmark"
@@ -23,9 +23,9 @@ def trained(tmp_path_factory, senteval_data, wiki_file):
         [
             *("--model_name_or_path", str(demo_encoder()), "--train_file", str(wiki_file)),
             *("--senteval_data", str(folder), "--output_dir", str(folder / "out")),
-            *("--max_steps", "40", "--per_device_train_batch_size", "64", "--learning_rate", "3e-5"),
+            *("--max_steps", "20", "--per_device_train_batch_size", "64", "--learning_rate", "6e-5"),
             *("--max_seq_length", "32", "--pooler_type", POOLER),
-            *("--eval_steps", "40", "--metric_for_best_model", "stsb_spearman", "--load_best_model_at_end"),
+            *("--eval_steps", "20", "--metric_for_best_model", "stsb_spearman", "--load_best_model_at_end"),
             *("--do_train", "--do_eval"),
         ]
     )
@@ -44,7 +44,7 @@ def test_training_lifts_sts_b_dev(trained):
     untrained = next(entry["eval_stsb_spearman"] for entry in history if entry.get("step") == 0)
     assert 100 * untrained == pytest.approx(79.73, abs=0.02)
     kept = json.loads((trained / "eval_results.json").read_text())["eval_stsb_spearman"]
-    assert 100 * kept >= 83.5  # seeds 0 to 3 and 42 gave 83.9 to 84.3 on one machine
+    assert 100 * kept >= 83.5  # seeds 0 and 42 gave 83.9 and 84.2 on one machine
 
 
 def test_automodel_loads_the_folder(trained):
