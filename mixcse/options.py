@@ -2,11 +2,9 @@
 Nothing heavy is imported here: `train.py --help` is made of these fields.
 """
 
-import dataclasses
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from mixcse.base.errors import UserError
 from mixcse.base.fields import BELOW_ONE, FINITE, Range, above, at_least, check_fields, option, within
@@ -283,18 +281,4 @@ class Recipe:
     )
 
 
-def defaults() -> dict[str, Any]:
-    """Return the defaults of the options declared here."""
-    return {field.name: field.default for field in _fields()}
-
-
-def current_names(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options under their current names; the former names of an option are among the aliases of its field."""
-    aliases = {
-        alias.removeprefix("--"): field.name for field in _fields() for alias in field.metadata.get("aliases", ())
-    }
-    return {aliases.get(name, name): value for name, value in options.items()}
-
-
-def _fields() -> list[dataclasses.Field]:
-    return [field for group in (ModelArguments, DataArguments, Recipe) for field in dataclasses.fields(group)]
+GROUPS = (ModelArguments, DataArguments, Recipe)

@@ -83,6 +83,18 @@ def check_fields(options: Any, ranges: Mapping[str, Range] | None = None) -> Non
             check_range(field.name, value, range)
 
 
+def defaults(*groups: type) -> dict[str, Any]:
+    """Return the defaults of all options of these dataclasses."""
+    return {field.name: field.default for group in groups for field in dataclasses.fields(group)}
+
+
+def current_names(options: Mapping[str, Any], *groups: type) -> dict[str, Any]:
+    """Return options under their current names: the former names of an option are among the aliases of its field."""
+    fields = [field for group in groups for field in dataclasses.fields(group)]
+    aliases = {alias.removeprefix("--"): field.name for field in fields for alias in field.metadata.get("aliases", ())}
+    return {aliases.get(name, name): value for name, value in options.items()}
+
+
 def warn_of_idle(*groups: Any) -> None:
     """Warns of the options, of all the dataclasses, that were given and do nothing for want of another one."""
     values = {name: value for group in groups for name, value in vars(group).items()}

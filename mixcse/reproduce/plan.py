@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mixcse.base.errors import UserError
+from mixcse.base.fields import defaults
 from mixcse.base.files import ROOT
 from mixcse.data.demo_encoder import demo_encoder
 from mixcse.data.fetch import CORPUS
 from mixcse.data.pairs import find_senteval_data, read_own_pairs
 from mixcse.data.reading import expand_files
-from mixcse.options import defaults
+from mixcse.options import GROUPS
 from mixcse.reproduce.experiment import Experiment, Scale
 
 SAMPLE = ROOT / "data" / "sample"
@@ -156,7 +157,7 @@ def slug_of(model: str, options: Mapping[str, Any], scale: Scale, seed: int | No
     """
     if pooler is not None:
         return f"{model}_untrained_{pooler}"
-    usual = defaults() | scale.recipe(model)
+    usual = defaults(*GROUPS) | scale.recipe(model)
     decided = (*PLACES, "metric_for_best_model")  # by the data
     changed = {key: value for key, value in options.items() if value != usual.get(key) and key not in decided}
     variant = changed.pop("variant", usual["variant"])
@@ -166,7 +167,7 @@ def slug_of(model: str, options: Mapping[str, Any], scale: Scale, seed: int | No
 
 
 def as_arguments(options: Mapping[str, Any]) -> list[str]:
-    """`{name: value}` as a command line has it."""
+    """Return options as the words of a command line."""
     argv: list[str] = []
     for name, value in options.items():
         argv.append(f"--{name}")

@@ -13,9 +13,10 @@ from typing import Any
 from mixcse import __version__
 from mixcse.base.console import warn
 from mixcse.base.errors import UserError
+from mixcse.base.fields import current_names
 from mixcse.base.files import ROOT, plain, read_json, sha256, write_text
 from mixcse.names import STS_TASKS
-from mixcse.options import current_names
+from mixcse.options import GROUPS
 from mixcse.report.traces import log_of, log_of_tables, tables_of
 from mixcse.reproduce.experiment import load_scale
 from mixcse.reproduce.plan import FILES, Run, effective, name_on_disk, slug_of
@@ -74,7 +75,7 @@ def _read(file: Path) -> Record:
     model = record["model"]
     if name_on_disk(model) != model:  # figures are named after models
         raise ValueError(f"{model!r} is not a name of a model")
-    options, overrides = (current_names(record[name]) for name in ("options", "overrides"))
+    options, overrides = (current_names(record[name], *GROUPS) for name in ("options", "overrides"))
     own = {name: value for name, value in options.items() if name not in overrides}
     slug = slug_of(model, own, load_scale(record["scale"]), record["seed"], record["pooler"])
     log = log_of_tables(record.get("series", ()))
