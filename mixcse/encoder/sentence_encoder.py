@@ -16,7 +16,7 @@ from mixcse.base.errors import UserError
 from mixcse.data.formats import half_character
 from mixcse.encoder.batches import embeddings_of
 from mixcse.encoder.choices import choose_length, choose_pooler, default_pooler, move, warn_of_similarity
-from mixcse.encoder.search import SearchMixin
+from mixcse.encoder.index import SearchMixin
 from mixcse.encoder.stream import encode_file
 from mixcse.encoder.vectors import check_count, finished
 from mixcse.model.modules import Settings

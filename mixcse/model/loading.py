@@ -230,8 +230,6 @@ def _why_not_loaded(name: str, error: Exception, what: str = "") -> str:
         reason = f"{type(error).__name__}: {reason}"
     if type(error).__name__ == "UnpicklingError":  # torch's message names a way to run what is in it
         reason = "a pickle that is damaged or holds more than tensors, which is not loaded; take one of safetensors"
-    if "ignore_mismatched_sizes" in reason:
-        reason = "its weights have other shapes than its config.json says; is one of them another model's?"
     if _is_folder(name):
         return f"{name}: not a usable model folder ({what}{reason[:300]})"
     return (

@@ -10,7 +10,6 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mixcse.base.files import moved_when_written
@@ -194,19 +193,9 @@ def svg_of(figure: Figure, name: str) -> str:
 
 
 def _legend(figure: Figure, handles: list[Any], labels: list[str]) -> int:
-    """Puts a legend under the axes; gives its number of rows."""
+    """Put a legend below the axes and return its number of rows."""
     if len(labels) < 2:
         return 0
-    styles = [(handle, label) for handle, label in zip(handles, labels, strict=True) if _is_style(handle)]
-    if styles:  # what colours mean to the left, what line styles mean to the right
-        colors = [(handle, label) for handle, label in zip(handles, labels, strict=True) if not _is_style(handle)]
-        for entries, where in ((colors, "left"), (styles, "right")):
-            figure.legend(*zip(*entries, strict=True), loc=f"outside lower {where}", handlelength=2.2)
-        return max(len(colors), len(styles))
     columns = 3 if max(map(len, labels)) < 16 else 2 if max(map(len, labels)) < 32 else 1
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.2, columnspacing=1.2)
     return -(-len(labels) // columns)
-
-
-def _is_style(handle: Any) -> bool:
-    return isinstance(handle, Line2D) and handle.get_color() == MUTED

@@ -68,8 +68,8 @@ def prune(folder: Path, limit: int | None, best: Path | None) -> None:
 def newest_usable(folder: Path) -> Path | None:
     """Return the newest checkpoint that is intact, and whose best checkpoint is; warn about each that is skipped."""
     found = checkpoints(folder)
-    for step, path in reversed(found.items()):
-        fault = _fault(path) or _what_it_lacks(path) or _fault_of_state(path, step)
+    for path in reversed(found.values()):
+        fault = _fault(path) or _what_it_lacks(path) or _fault_of_best(path)
         if fault is None:
             return path
         warn(f"{path} is skipped: {fault}")
@@ -113,15 +113,8 @@ def _what_it_lacks(checkpoint: Path) -> str | None:
     return f"it has no {lacking[0]}; --save_only_model leaves that out" if lacking else None
 
 
-def _fault_of_state(checkpoint: Path, step: int) -> str | None:
-    """Return what is wrong with the recorded step or with the best checkpoint up to it; None if nothing is."""
-    try:
-        state = read_json(checkpoint / STATE_FILE)
-        recorded, best = state["global_step"], state["best_model_checkpoint"]
-        best = checkpoint.name if best is None else Path(best).name
-    except (OSError, ValueError, KeyError, TypeError) as error:  # the file may hold anything
-        return f"{STATE_FILE} cannot be read ({type(error).__name__})"
-    if recorded != step:
-        return f"{STATE_FILE} is of step {recorded}"
+def _fault_of_best(checkpoint: Path) -> str | None:
+    """Return what is wrong with the best checkpoint up to this one; None if nothing is."""
+    best = Path(read_json(checkpoint / STATE_FILE)["best_model_checkpoint"] or checkpoint).name
     fault = best != checkpoint.name and _fault(checkpoint.with_name(best))
     return f"the best one up to then, {best}, is unusable: {fault}" if fault else None

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -64,7 +63,6 @@ class MixCSETrainer(Trainer):
         self.measures = Measures(model, data_collator, args, model_args, train_dataset, dev_sets, held_out)
         self.signals = Signals()
         self.losses = LossWatch(model, args.output_dir)
-        self._start = perf_counter()
         self.checksums, self.stopping = AddChecksums(args.save_total_limit), StopOnSignal()
         args.save_total_limit, args.push_to_hub = None, False
         super().__init__(model, args, data_collator, train_dataset, eval_dataset=dev_sets, **keywords)
@@ -107,10 +105,6 @@ class MixCSETrainer(Trainer):
         if "loss" in logs:
             self.losses.read()
             logs |= self.signals.means()
-        if "train_runtime" in logs:  # the Trainer's is from the time of day, which may be set while it trains
-            logs["train_runtime"] = round(perf_counter() - self._start, 4)
-            for name in ("train_samples_per_second", "train_steps_per_second"):
-                logs.pop(name, None)
         super().log(logs, start_time)
 
     def evaluate(

@@ -37,12 +37,6 @@ def one_bit_changed(file):
     file.write_bytes(content)
 
 
-def stated(path, text):
-    """Write another state, with checksums that match it."""
-    (path / "trainer_state.json").write_text(text)
-    write_checksums(path)
-
-
 def without(path, name):
     (path / name).unlink()
     write_checksums(path)
@@ -54,11 +48,6 @@ DAMAGES = {
     "gone": (lambda path: (path / "trainer_state.json").unlink(), "trainer_state.json is missing"),
     "no checksums": (lambda path: (path / "checksums.json").unlink(), "it has no checksums.json"),
     "empty checksums": (lambda path: (path / "checksums.json").write_text("{}"), "checksums.json names no files"),
-    "state without a step": (lambda path: stated(path, "{}"), "trainer_state.json cannot be read (KeyError)"),
-    "state of another step": (
-        lambda path: stated(path, '{"global_step": 99, "best_model_checkpoint": null}'),
-        "trainer_state.json is of step 99",
-    ),
     # As --save_only_model writes it: whole, but training would go on otherwise from it.
     "no optimizer": (lambda path: without(path, "optimizer.pt"), "it has no optimizer.pt"),
 }
