@@ -137,7 +137,9 @@ def named_faults(path: Path) -> Iterator[None]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         reason = f"damaged, or not compressed ({first_line(error)})"
         raise UserError(f"{path}: {reason}; get it again, or rename it if it is no .gz") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk; pyarrow's own errors have no number
         raise UserError(f"{path}: {first_line(error)}") from error
 
 

@@ -20,7 +20,7 @@ def move(model: SentenceModel, device: str | torch.device | None) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model.to(device)
-        float(next(model.parameters()).sum())  # the device "meta" computes no numbers
+        float(next(model.parameters()).detach().sum())  # the device "meta" computes no numbers
     except Exception as error:  # torch has many kinds for a device that is not there
         raise UserError(f"device {str(device)!r} cannot be used: {first_line(error)}") from error
 

@@ -24,9 +24,14 @@ def checkpoints(folder: Path) -> dict[int, Path]:
     return dict(sorted((int(number), path) for number, path in numbered if number.isdecimal()))
 
 
+def complete_checkpoints(folder: Path) -> dict[int, Path]:
+    """Return the checkpoints that have checksums, by step; their content is not verified."""
+    return {step: path for step, path in checkpoints(folder).items() if (path / CHECKSUMS_FILE).exists()}
+
+
 def how_to_resume(folder: Path) -> str:
     """Return where the same command resumes a stopped run, for messages."""
-    last = max(checkpoints(folder), default=None)
+    last = max(complete_checkpoints(folder), default=None)
     return f"the same command {'starts again' if last is None else f'goes on from step {last}'}"
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mixcse.base.errors import UserError
 from mixcse.model.sentence_model import SentenceModel
-from mixcse.train.checkpoints import checkpoints
+from mixcse.train.checkpoints import complete_checkpoints
 
 ADVICE = "the training diverged: lower --learning_rate, or raise --temperature"
 READ_AT_LEAST_EVERY = 128  # losses on a device, of which reading one would hold up its work
@@ -54,7 +54,7 @@ def is_finite(model: nn.Module) -> bool:
 
 def diverged(what: str, output_dir: str | Path) -> UserError:
     """An error for what shows that a training diverged; it names the last good checkpoint, and how to go on from it."""
-    if not (good := list(checkpoints(Path(output_dir)).values())):
+    if not (good := list(complete_checkpoints(Path(output_dir)).values())):
         return UserError(f"{what}; {ADVICE}; there is no checkpoint yet")
     return UserError(
         f"{what}; {ADVICE}; {good[-1]} is the last good checkpoint, from which to train on so, into another folder: "

@@ -134,7 +134,7 @@ CONFIGS = [
     _broken(
         "config.json: more layers than there are", _set(num_hidden_layers=5), "32 of the encoder's weights are not"
     ),
-    _broken("config.json: another width", _set(hidden_size=32), "its weights have other shapes than its config.json"),
+    _broken("config.json: another width", _set(hidden_size=32), "not a usable model folder"),
     _broken("config.json: a negative width", _set(hidden_size=-16), "not a usable model folder"),
     _broken("config.json: a dropout of 2", _set(hidden_dropout_prob=2.0), "dropout probability has to be between 0"),
     _broken("config.json: an unknown pooler", _set(sentence_pooler="none"), "records the unknown pooler 'none'"),
@@ -155,7 +155,9 @@ WEIGHT_FILES = [
     ),
     _broken("weights: NaN", _weights(lambda w: w[QUERY].fill_(torch.nan)), f"NaN or infinity, first in {QUERY}"),
     _broken(
-        "weights: of another vocabulary", _weights(lambda w: w.update({WORDS: w[WORDS][:20].clone()})), "other shapes"
+        "weights: of another vocabulary",
+        _weights(lambda w: w.update({WORDS: w[WORDS][:20].clone()})),
+        "not a usable model folder",
     ),
     _broken("weights: a pickle that runs something", _pickle, "a pickle that is damaged or holds more than tensors"),
     _broken("heads: damaged", _written("mixcse_heads.safetensors", "xx"), "mixcse_heads.safetensors is damaged"),

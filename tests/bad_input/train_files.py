@@ -108,7 +108,7 @@ PARQUET = [
 PLACES = [
     _made("none.txt", "not there", None, "--train_file {folder}/none.txt: no such file"),
     _made("a.txt", "a folder", lambda place: (place / "a.txt").mkdir(), "a.txt: not a file"),
-    _made("a.txt", "a broken link", lambda place: os.symlink("none", place / "a.txt"), "a link to a file that is not"),
+    _made("a.txt", "a broken link", lambda place: os.symlink("none", place / "a.txt"), "a.txt: no such file"),
     _made("a.txt", "not readable", _unreadable, "{folder}/a.txt: Permission denied", unprivileged=True),
     _made("*.none", "a glob without a match", None, "*.none: no file matches"),
     _made("many-*", "a glob of two kinds", _two_kinds, "are of different kinds; train on files of one kind"),

@@ -192,7 +192,7 @@ def test_which_layout_is_chosen(tiny_sizes, tokenizer):
 def test_padded_to_the_longest_all_is_torchs_own(command, monkeypatch, padding, fast):
     models = []
     monkeypatch.setattr(preparation, "MixCSETrainer", lambda model, *_, **__: models.append(model) or 1 / 0)
-    with pytest.raises(UserError, match="ZeroDivisionError"):
+    with pytest.raises(ZeroDivisionError):
         training.main([*command, "--padding", padding])
     assert any(isinstance(module, FastDropout) for module in models[0].modules()) == fast
 

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from mixcse import cli
 from mixcse.base.program import run_cli
 from mixcse.train import run as training
-from mixcse.train.checkpoints import checkpoints, newest_usable
+from mixcse.train.checkpoints import complete_checkpoints, newest_usable
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 RANDOM = re.compile(r"(?<=\.writing-)[a-z0-9_]{8}(?=$|/)|\btmp[a-z0-9_]{8}$|\b\d{3,}\b")  # parts of temporary names
@@ -105,7 +105,7 @@ def test_a_run_goes_on_after_each_write_has_failed(command, tmp_path, bare_runs,
     assert run_cli(cli.main, [*arguments, "--output_dir", str(whole)]) == 0
 
     def good_checkpoints_are_left(said: str) -> None:
-        there = checkpoints(out) if out.exists() else {}
+        there = complete_checkpoints(out) if out.exists() else {}
         assert newest_usable(out) == (there[max(there)] if there else None)
         assert not said or ("goes on from step" if there else "starts again") in said
 

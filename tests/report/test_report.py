@@ -15,30 +15,15 @@ CURVES = "![curves](curves.png)"
 def test_a_run_leaves_its_curves_and_its_card_shows_them(command, tmp_path, capsys):
     training.main(command)
     curves, card = tmp_path / "out" / "curves.png", tmp_path / "out" / "README.md"
-    drawn = curves.read_bytes()
-    assert drawn.startswith(b"\x89PNG")
+    assert curves.read_bytes().startswith(b"\x89PNG")
     assert CURVES in card.read_text()
     assert f"curves of the run: {curves}" in capsys.readouterr().err
-    curves.unlink()
-    training.main(command)  # is finished
-    assert curves.read_bytes() == drawn
 
 
 def test_a_run_that_logs_nothing_has_no_curves(command, tmp_path):
     training.main([*command[: command.index("--do_eval")], "--logging_strategy", "no"])
     assert not (tmp_path / "out" / "curves.png").exists()
     assert CURVES not in (tmp_path / "out" / "README.md").read_text()
-
-
-def test_curves_that_cannot_be_drawn_cost_nothing_else(command, tmp_path, monkeypatch, capsys):
-    def fails(*_):
-        raise RuntimeError("no font\nat all")
-
-    monkeypatch.setattr("mixcse.report.figures.draw_overview", fails)
-    training.main(command)
-    assert (tmp_path / "out" / "train_results.json").exists()
-    assert CURVES not in (tmp_path / "out" / "README.md").read_text()
-    assert "has no curves.png: RuntimeError: no font" in capsys.readouterr().err
 
 
 def test_curves_are_means_and_bands_over_runs():

@@ -13,7 +13,6 @@ from transformers import TrainerCallback
 from mixcse.base.files import ROOT
 from mixcse.base.program import run_cli
 from mixcse.evaluate.dev import DevSets
-from mixcse.train import ending
 from mixcse.train import run as training
 from mixcse.train.checkpoints import checkpoints
 
@@ -44,7 +43,7 @@ def train(command, capsys):
     def run(*more, callbacks=()):
         code = run_cli(lambda argv: training.main(argv, callbacks), [*command, *more])
         for number in EXIT_CODES:  # StopOnSignal's is a method
-            assert not hasattr(signal.getsignal(number), "__self__")
+            assert not hasattr(signal.getsignal(number), "__func__")
         return code, capsys.readouterr().err
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # of a job in the background it is ignored
@@ -128,7 +127,7 @@ def test_during_an_evaluation_it_is_brought_to_its_end(train, whole, tmp_path, m
 
 def test_while_the_finished_model_is_written(train, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(ending, "write_results", lambda *_: send(signal.SIGTERM) or time.sleep(60))
+        patch.setattr(training, "write_results", lambda *_: send(signal.SIGTERM) or time.sleep(60))
         code, said = train()
     assert code == 143
     assert said.endswith("interrupted; the same command goes on from step 6\n")
