@@ -97,7 +97,7 @@ class MixedNegativesLoss(nn.Module):
 
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> Tensor:
         """The loss of a batch, a scalar; one entry of `sentence_features` a text column."""
-        return self.compute_loss_from_embeddings(self._embed(_checked(sentence_features)), labels)
+        return self.compute_loss_from_embeddings(self._embed(list(sentence_features)), labels)
 
     def compute_loss_from_embeddings(self, embeddings: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
         """The loss of 2 or more embedded columns, (batch, d) each; a scalar.  Labels are not used.
@@ -176,7 +176,7 @@ class CachedMixedNegativesLoss(MixedNegativesLoss):
 
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> Tensor:
         """As `MixedNegativesLoss.forward`."""
-        embeddings = self._embed(_checked(sentence_features))
+        embeddings = self._embed(list(sentence_features))
         if not torch.is_grad_enabled():
             return self.calculate_loss([[z] for z in embeddings], labels)
         leaves = [z.detach().requires_grad_() for z in embeddings]
@@ -229,13 +229,6 @@ class CachedMixedNegativesLoss(MixedNegativesLoss):
         """The arguments, for the model card."""
         names = ("mini_batch_size", "mini_batch_num_tokens")
         return super().get_config_dict() | {name: getattr(self, name) for name in names}
-
-
-def _checked(sentence_features: Iterable[Features]) -> list[Features]:
-    """The text columns, of which there is at least one."""
-    if columns := list(sentence_features):
-        return columns
-    raise ValueError("the loss takes one text column, or a pair, or a pair and its hard negatives, not 0 columns")
 
 
 def _keeps_layers(model: Any) -> bool:

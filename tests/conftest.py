@@ -238,7 +238,7 @@ def flags(tiny_bert, tmp_path, toy_sentences) -> list[str]:
 
 
 @pytest.fixture()
-def in_process(monkeypatch):
+def in_process(bare_runs, monkeypatch):
     """Calls instead of processes, which take seconds to start; counts them."""
     from mixcse.base.errors import UserError
     from mixcse.evaluate import command as evaluation

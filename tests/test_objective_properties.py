@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from properties import examples
 
 from mixcse.names import MIX_WITH, MIXED_VIEWS, VARIANTS
-from mixcse.objective import contrastive_logits, contrastive_loss, logit_blocks, loss_of_logits
+from mixcse.objective import contrastive_logits, contrastive_loss, logit_blocks
 
 VARIANT = st.sampled_from(VARIANTS)
 WITH = st.sampled_from(MIX_WITH)
@@ -28,44 +28,6 @@ def embeddings(draw, least=1, num_sent=(2, 3), zeros=True):
     return z
 
 
-def cosine(a, b):
-    """Of two lists; a zero vector has none, and 0 stands for it."""
-    lengths = math.hypot(*a) * math.hypot(*b)
-    return sum(x * y for x, y in zip(a, b, strict=True)) / lengths if lengths else 0.0
-
-
-def number_by_number(z, variant, temperature, lam, weight, views="both"):
-    """The rows of logits of METHOD's tables, as lists."""
-    z1, z2, *given = z.transpose(0, 1).tolist()
-    n = len(z1)
-
-    def mix(rows, k, share):
-        return [share * x + (1 - share) * y for x, y in zip(rows[k], rows[(k + 1) % n], strict=True)]
-
-    def share(k):
-        return lam * (1 - cosine(z1[k], z2[(k + 1) % n])) / 2 if variant == "adaptive" else lam
-
-    logits = []
-    for i in range(n):
-        row = [cosine(z1[i], z2[j]) / temperature for j in range(n)]
-        for z3 in given:
-            row += [cosine(z1[i], z3[j]) / temperature + weight * (i == j) for j in range(n)]
-        for block in ("second", "first") if variant in ("released", "adaptive") else ():
-            if views not in ("both", block):
-                continue
-            for j in range(n):
-                if block == "second":
-                    entry, own = cosine(z1[i], mix(z2, j, share(j))), j == (i - 1) % n
-                else:
-                    entry, own = cosine(mix(z1, i, share(i)), z2[j]), j == (i + 1) % n
-                row.append((0.0 if own else entry / temperature) + weight * (i == j))
-        if variant == "paper":
-            unit = [[x / (math.hypot(*v) or 1) for x in v] for v in z2]
-            row.append(cosine(z1[i], mix(unit, i, lam)) / temperature)
-        logits.append(row)
-    return logits
-
-
 def cancels(z, variant, lam):
     """Whether a mix is nothing but rounding: opposite vectors in equal parts, whose cosine means nothing."""
 
@@ -81,19 +43,6 @@ def cancels(z, variant, lam):
     if variant == "paper":
         z1, z2 = torch.nn.functional.normalize(z1, dim=-1), torch.nn.functional.normalize(z2, dim=-1)
     return smallest(z1, shares) or smallest(z2, shares)
-
-
-@given(embeddings(), VARIANT, TEMPERATURE, LAMBDA, st.floats(-5, 5), st.sampled_from(MIXED_VIEWS))
-@examples(max_examples=200)
-def test_every_logit_is_that_of_the_tables(z, variant, temperature, lam, weight, views):
-    assume(not cancels(z, variant, lam))
-    keywords = {"variant": variant, "temperature": temperature, "mixing_lambda": lam, "mixed_views": views}
-    logits = contrastive_logits(z, hard_negative_weight=weight, **keywords)
-    expected = torch.tensor(number_by_number(z, variant, temperature, lam, weight, views), dtype=z.dtype)
-    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-7 / temperature)
-    losses = [torch.logsumexp(row, 0) - row[i] for i, row in enumerate(expected)]
-    loss = contrastive_loss(z, hard_negative_weight=weight, **keywords)
-    torch.testing.assert_close(loss, torch.stack(losses).mean(), rtol=0, atol=1e-6 / temperature)
 
 
 @given(embeddings(), VARIANT, st.sampled_from(MIXED_VIEWS), WITH, st.data())
@@ -125,18 +74,6 @@ def test_the_length_of_all_embeddings_together_does_not_count(z, variant, lam, p
     assume(not cancels(z, variant, lam))
     keywords = {"variant": variant, "mixing_lambda": lam}
     logits = contrastive_logits(z * 2.0**power, **keywords)
-    torch.testing.assert_close(logits, contrastive_logits(z, **keywords), rtol=0, atol=1e-9)
-
-
-@given(embeddings(), st.data())
-@examples(max_examples=100)
-def test_the_length_of_each_embedding_does_not_count_where_none_is_mixed_as_it_is(z, data):
-    variant, lam = data.draw(st.sampled_from([("simcse", 0.2), ("paper", 0.2), ("released", 0.0), ("released", 1.0)]))
-    powers = data.draw(st.lists(st.integers(-9, 9), min_size=z[..., 0].numel(), max_size=z[..., 0].numel()))
-    scaled = z * 2.0 ** torch.tensor(powers, dtype=z.dtype).view(*z.shape[:2], 1)
-    assume(not cancels(z, variant, lam))
-    keywords = {"variant": variant, "mixing_lambda": lam}
-    logits = contrastive_logits(scaled, **keywords)
     torch.testing.assert_close(logits, contrastive_logits(z, **keywords), rtol=0, atol=1e-9)
 
 
@@ -186,17 +123,6 @@ def test_no_gradient_flows_into_mixes(z, variant, lam):
             assert torch.isfinite(gradient).all()
 
 
-@given(embeddings(least=2, zeros=False), VARIANT, TEMPERATURE)
-@examples(max_examples=60)
-def test_a_step_against_the_gradient_moves_no_embedding_along_itself(z, variant, temperature):
-    """Cosines do not change with an embedding's length, so its gradient is at right angles to it."""
-    assume(not cancels(z, variant, 0.2))
-    z.requires_grad_()
-    contrastive_loss(z, variant=variant, temperature=temperature).backward()
-    along = (z.grad * z.detach()).sum(-1)
-    torch.testing.assert_close(along, torch.zeros_like(along), rtol=0, atol=1e-7 / temperature)
-
-
 @given(
     st.integers(1, 5), st.sampled_from([2, 3]), st.integers(1, 8), VARIANT, WITH, LAMBDA,
     st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
@@ -223,13 +149,3 @@ def test_what_is_not_finite_is_not_hidden(value, z, variant, mix_with, data):
     place = tuple(data.draw(st.integers(0, size - 1)) for size in (len(z), 2, z.size(2)))
     z[place] = value
     assert not torch.isfinite(contrastive_loss(z, variant=variant, mix_with=mix_with))
-
-
-@given(st.integers(1, 6), st.integers(0, 12), st.floats(-1e4, 1e4), st.integers(0, 99))
-@examples(max_examples=60)
-def test_the_loss_of_logits(rows, more, shift, seed):
-    logits = torch.randn(rows, rows + more, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 20
-    loss = loss_of_logits(logits)
-    by_hand = [math.log(sum(math.exp(x - row[i]) for x in row)) for i, row in enumerate(logits.tolist())]
-    assert loss.item() == pytest.approx(sum(by_hand) / rows, abs=1e-9)
-    torch.testing.assert_close(loss_of_logits(logits + shift), loss, rtol=0, atol=1e-8)

@@ -12,8 +12,6 @@ from types import FrameType
 from mixcse.base.console import say
 from mixcse.base.errors import Terminated, UserError, one_line
 
-MAX_LINE = 850  # characters of an error's line
-
 
 def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
     """Run a program and return its exit code.
@@ -48,8 +46,6 @@ def _report(line: str) -> None:
     if os.environ.get("RANK", "0") != "0":
         time.sleep(3)
         return
-    if len(line) > MAX_LINE:
-        line = f"{line[: MAX_LINE // 2]} … {line[-MAX_LINE // 2 :]}"
     escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)  # names may hold line ends
     sys.stderr.write(f"error: {escaped}\n")
     _discard_output()

@@ -65,12 +65,8 @@ def _warn_of_tabs(text: Dataset, source: str) -> None:
 def _check_text(text: Dataset, source: str) -> None:
     """Raise UserError unless two rows, and each column, have something in them."""
     for name in text.column_names:
-        filled, needed = 0, 2 if name == "sentence1" else 1
-        for chunk in text.data.column(name).chunks:
-            lengths = compute.utf8_length(compute.utf8_trim_whitespace(chunk))
-            filled += compute.sum(compute.greater(lengths, 0)).as_py() or 0
-            if filled >= needed:
-                break
+        lengths = compute.utf8_length(compute.utf8_trim_whitespace(text.data.column(name)))
+        filled, needed = compute.sum(compute.greater(lengths, 0)).as_py() or 0, 2 if name == "sentence1" else 1
         if filled < needed:
             where = f" in {name}" * (name != "sentence1")
             blank = f" and {len(text) - filled:,} blank rows" * (len(text) > filled)

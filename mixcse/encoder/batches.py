@@ -55,7 +55,7 @@ def tokenised(tokenizer: PreTrainedTokenizerBase, sentences: list[str], max_leng
 
     An empty sentence is a single space, as in training.
     """
-    order = longest_first(sentences)
+    order = sorted(range(len(sentences)), key=lambda position: -len(sentences[position]))
 
     def tokenise(start: int) -> list[Row]:
         positions = order[start : start + TOKENISED_AT_ONCE]
@@ -76,11 +76,6 @@ def tokenised(tokenizer: PreTrainedTokenizerBase, sentences: list[str], max_leng
             if start + TOKENISED_AT_ONCE < len(order):
                 following = thread.submit(tokenise, start + TOKENISED_AT_ONCE)
             yield from rows
-
-
-def longest_first(sentences: list[str]) -> list[int]:
-    """Positions by length in characters; memory that runs out does so at once."""
-    return sorted(range(len(sentences)), key=lambda position: -len(sentences[position]))
 
 
 def batches(rows: Iterable[Row], budget: int) -> Iterator[list[Row]]:

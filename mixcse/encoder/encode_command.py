@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say
 from mixcse.base.errors import UserError, first_line
+from mixcse.base.fields import at_least, check_range
 from mixcse.encoder.command_options import add_encoder_options, load_encoder
 
 EXAMPLES = """examples:
@@ -89,8 +90,7 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, metavar="N", help="with --engine ray: workers at most")
     add_encoder_options(parser)
     options = parser.parse_intermixed_args(argv)
-    if options.processes is not None and options.processes < 1:
-        raise UserError(f"--processes must be at least 1, not {options.processes}")
+    check_range("processes", options.processes, at_least(1))
     if options.processes is not None and options.engine != "ray":
         raise UserError("--processes needs --engine ray; without it one process uses all cores")
     if not options.input:

@@ -96,7 +96,7 @@ class SentenceIndex:
         find = self._search_candidates if self.faiss_index else self._search_exactly
         found = []
         for start in range(0, len(queries), QUERIES):
-            for scores, positions in find(queries[start : start + QUERIES], min(top_k, len(self))):
+            for scores, positions in find(queries[start : start + QUERIES], top_k):
                 is_cosine = np.abs(scores) <= 1 + ROUNDING  # embeddings of another length than 1 have none
                 scores = np.where(is_cosine, scores.clip(-1, 1), scores)
                 hits = zip(self.sentences.take(positions).to_pylist(), scores.tolist(), positions.tolist(), strict=True)
@@ -104,18 +104,18 @@ class SentenceIndex:
         return found
 
     def _search_exactly(self, queries: np.ndarray, top_k: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Return scores and positions of each query's best, by a matrix product and `topk` for each block."""
-        best = [(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64)) for _ in queries]
-        for start in range(0, len(self), BLOCK):
-            block = torch.from_numpy(queries) @ torch.from_numpy(self.embeddings[start : start + BLOCK]).T
-            lowest = block.topk(min(top_k, block.shape[1]), dim=1).values[:, -1:]
-            for row, reached in enumerate((block >= lowest).numpy()):  # of equal scores, topk takes any; these are all
-                columns = reached.nonzero()[0]
-                scores = np.concatenate([best[row][0], block.numpy()[row, columns]])
-                positions = np.concatenate([best[row][1], columns + start])
-                order = np.argsort(-scores, kind="stable")[:top_k]
-                best[row] = scores[order], positions[order]
-        return best
+        """Yield scores and positions of each query's best, by a matrix product and `topk` for each block."""
+        lowest, found, size = torch.full((len(queries), 1), -torch.inf), [], max(BLOCK, top_k)
+        for start in range(0, len(self) or 1, size):
+            block = torch.from_numpy(queries) @ torch.from_numpy(self.embeddings[start : start + size]).T
+            if block.shape[1] >= top_k:
+                lowest = lowest.maximum(block.topk(top_k, sorted=False).values.amin(1, keepdim=True))
+            rows, columns = (block >= lowest).nonzero(as_tuple=True)  # of equal scores, topk takes any; these are all
+            found.append((rows.numpy(), columns.numpy() + start, block[rows, columns].numpy()))
+        rows, positions, scores = map(np.concatenate, zip(*found, strict=True))
+        order = np.lexsort((positions, -scores, rows))
+        for best in np.split(order, np.searchsorted(rows[order], np.arange(1, len(queries)))):
+            yield scores[best[:top_k]], positions[best[:top_k]]
 
     def _search_candidates(self, queries: np.ndarray, top_k: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
         """Yield scores and positions of the best of faiss' candidates, scored again: faiss may compress embeddings."""

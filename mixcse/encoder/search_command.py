@@ -4,11 +4,12 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from mixcse.base.console import OneLineParser, WithExamples, quiet_libraries, say
 from mixcse.base.errors import UserError
+from mixcse.base.fields import at_least, check_range, within
 from mixcse.base.files import check_place
 from mixcse.data.formats import half_character
 from mixcse.data.reading import iter_sentences
@@ -48,17 +49,15 @@ def main(argv: list[str], prog: str = "mixcse search") -> None:
 
 
 def _groups_of_queries(options: argparse.Namespace) -> Iterator[list[str]]:
-    """Yield the queries of the command line, or some of standard input at a time."""
+    """Yield the queries of the command line, else those of standard input, some at a time."""
     if options.queries:
         yield options.queries
-    elif not options.save_index or (options.corpus != "-" and not sys.stdin.isatty()):
+    elif not (options.save_index and sys.stdin.isatty()):
         lines = (line for line in iter_sentences("-") if line.strip())
         at_once = 1 if sys.stdin.isatty() else QUERIES_AT_ONCE
-        first = list(islice(lines, at_once))
-        if not first and not options.save_index:
+        if not (first := list(islice(lines, at_once))) and not options.save_index:
             raise UserError("standard input: no queries in it; give some there or as arguments")
-        yield first
-        yield from iter(lambda: list(islice(lines, at_once)), [])
+        yield from chain([first], iter(lambda: list(islice(lines, at_once)), []))
 
 
 def _parse(argv: list[str], prog: str) -> argparse.Namespace:
@@ -96,8 +95,6 @@ def _parse(argv: list[str], prog: str) -> argparse.Namespace:
         raise UserError("a query on the command line is empty; give a sentence to look for")
     if fault := half_character(options.queries):
         raise UserError(f"a query on the command line is not UTF-8 ({fault})")
-    if options.top_k < 1:
-        raise UserError(f"--top_k must be at least 1, not {options.top_k}")
-    if options.threshold is not None and not -1 <= options.threshold <= 1:
-        raise UserError(f"--threshold must lie in -1 to 1, not {options.threshold}")
+    check_range("top_k", options.top_k, at_least(1))
+    check_range("threshold", options.threshold, within(-1, 1))
     return options

@@ -192,7 +192,11 @@ class SentenceEncoder(SearchMixin):
         unique = {sentence: position for position, sentence in enumerate(dict.fromkeys(sentences))}
         embeddings = np.empty((len(unique), self.dim), dtype=np.float32)
         costs = [min(len(sentence) or 1, CHARACTERS * self.max_seq_length) for sentence in unique]
-        with self._lock, _evaluating(self.model), _progress(sum(costs), show_progress) as bar:
+        bar = tqdm(  # not of sentences: sorted by length, they do not pass at an even pace
+            total=sum(costs), desc="encoding", unit=" characters", unit_scale=True, leave=None,
+            disable=None if show_progress else True,
+        )  # fmt: skip
+        with self._lock, _evaluating(self.model), bar:
             how = {"pooler": self.pooler, "max_length": self.max_seq_length}
             how["unpooled"] = left_out_of_pooling(
                 prompt, self.model.tokenizer, include_prompt=self.model.include_prompt, **how
@@ -245,15 +249,3 @@ def _evaluating(model: SentenceModel) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
-
-
-def _progress(characters: int, show: bool) -> tqdm:
-    # Not in sentences: sorted by length, they do not pass at an even pace.
-    return tqdm(
-        total=characters,
-        desc="encoding",
-        unit=" characters",
-        unit_scale=True,
-        leave=None,  # not below a file's own bar
-        disable=None if show else True,
-    )

@@ -34,14 +34,13 @@ def encode_file(
         raise UserError(f"{path_out}: embeddings are written to {', '.join(WRITERS)}, or to - as .jsonl")
     if (fewer := options.get("truncate_dim")) is not None:
         check_count("truncate_dim", fewer, most=dim)
-    if suffix != ".jsonl" and Path(path_out).is_fifo():
-        raise UserError(f"{path_out} is a pipe, and a {suffix} file is not written from start to end; name a file")
     chunks = encode_stream(encode, path_in, **options)
     source = _name_of(path_in)
     if os.path.realpath(source) == os.path.realpath(path_out):
         raise UserError(f"{path_out} is the file that is read; name another one")
     count = 0
-    with _opened(path_out) as file, WRITERS[suffix](file, fewer or dim) as write:
+    opened = nullcontext(sys.stdout.buffer) if str(path_out) == STDIO else moved_when_written(path_out)
+    with opened as file, WRITERS[suffix](file, fewer or dim) as write:
         for sentences, embeddings in chunks:
             write(sentences, embeddings)
             count += len(sentences)
@@ -97,10 +96,6 @@ def _name_of(source: str | Path | Iterable[str]) -> str:
     if not isinstance(source, str | Path):
         return "the iterable"
     return "standard input" if str(source) == STDIO else str(source)
-
-
-def _opened(path: str | Path) -> Any:
-    return nullcontext(sys.stdout.buffer) if str(path) == STDIO else moved_when_written(path)
 
 
 @contextmanager

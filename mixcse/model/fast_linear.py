@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 ROWS = 256  # of a product
+CPU_INFO = Path("/proc/cpuinfo")  # of Linux
 
 
 def fast_linear() -> AbstractContextManager:
@@ -34,15 +35,9 @@ def onednn_is_faster() -> bool:
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and "AuthenticAMD" in _processor()
+        and CPU_INFO.exists()
+        and "AuthenticAMD" in CPU_INFO.read_text()
     )
-
-
-def _processor() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux
-        return ""
 
 
 class _ByOneDNN(TorchFunctionMode):

@@ -2,8 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
-from transformers.utils import logging
 
 from mixcse.base.console import once, say
 from mixcse.base.errors import UserError, first_line
-from mixcse.names import SHORTEST_INPUT
 
 # Where nothing is said, transformers asks on standard input, and takes a line of data for the answer.
 NO_REMOTE_CODE = {"trust_remote_code": False}
@@ -63,15 +59,14 @@ def load_encoder(
                 f"{name}: an encoder and a decoder ({config.model_type}); a model that is one of them can be used"
             )
         _set_dropout(name, config, dropout, usual_dropout)
-        with _without_loading_bar():
-            encoder, info = AutoModel.from_pretrained(
-                name, config=config, dtype=torch.float32, output_loading_info=True, **for_weights(hub)
-            )
+        encoder, info = AutoModel.from_pretrained(
+            name, config=config, dtype=torch.float32, output_loading_info=True, **for_weights(hub)
+        )
     except UserError:
         raise
     except Exception as error:  # damaged files raise nearly anything
         raise UserError(_why_not_loaded(name, error, what)) from error
-    if _is_folder(name) and not any((Path(name) / file).is_file() for file in _tokenizer_files(tokenizer)):
+    if os.path.isdir(name) and not any((Path(name) / file).is_file() for file in _tokenizer_files(tokenizer)):
         raise UserError(f"{name}: no tokenizer in it ({' or '.join(_tokenizer_files(tokenizer))})")
     missing = sorted(info["missing_keys"])
     if lost := [key for key in missing if not key.startswith("pooler.")]:
@@ -100,7 +95,7 @@ def load_heads(file: Path) -> dict[str, Tensor]:
 
 def options_for(name: str, hub: dict[str, Any]) -> dict[str, Any]:
     """What to load a model with, besides what `hub` says: without its code, and without the Hub if it is not there."""
-    alone = not _is_folder(name) and not _hub_answers()  # its client tries each file for half a minute
+    alone = not os.path.isdir(name) and not _hub_answers()  # its client tries each file for half a minute
     return NO_REMOTE_CODE | hub | ({"local_files_only": True} if alone else {})
 
 
@@ -124,20 +119,10 @@ def _hub_answers() -> bool:
     return True
 
 
-def _is_folder(name: str) -> bool:
-    return os.path.isdir(name)  # as `Path.is_dir`, but no name is too long for it
-
-
 def _check_tokenizer(name: str, tokenizer: Tokenizer, encoder: PreTrainedModel) -> None:
     """Raises UserError if it cannot pad or gives tokens that the encoder does not know."""
     if tokenizer.pad_token is None:
         raise UserError(f"{name}: its tokenizer has no padding token; set tokenizer.pad_token and save it there")
-    limit = tokenizer.model_max_length
-    if not isinstance(limit, int | float) or not limit >= SHORTEST_INPUT:
-        raise UserError(
-            f"{name}: tokenizer_config.json has model_max_length {limit!r}; it must be a number, "
-            f"at least {SHORTEST_INPUT}"
-        )
     rows = getattr(encoder.get_input_embeddings(), "num_embeddings", None)
     if rows is not None and len(tokenizer) > rows and (last := max(tokenizer.get_vocab().values())) >= rows:
         raise UserError(
@@ -152,16 +137,6 @@ def hub_commit(name: str, revision: str | None = None, cache_dir: str | None = N
         return None
     file = try_to_load_from_cache(name, "config.json", cache_dir=cache_dir, revision=revision)
     return Path(file).parent.name if isinstance(file, str) else None
-
-
-@contextmanager
-def _without_loading_bar() -> Iterator[None]:
-    """Transformers shows one for weights that are read in a moment, in a file as well; the Hub's are left alone."""
-    before = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **options | {"disable": True}))
-    try:
-        yield
-    finally:
-        logging.set_tqdm_hook(before)
 
 
 def dropout_fields(config: PreTrainedConfig) -> list[str]:
@@ -230,7 +205,7 @@ def _why_not_loaded(name: str, error: Exception, what: str = "") -> str:
         reason = f"{type(error).__name__}: {reason}"
     if type(error).__name__ == "UnpicklingError":  # torch's message names a way to run what is in it
         reason = "a pickle that is damaged or holds more than tensors, which is not loaded; take one of safetensors"
-    if _is_folder(name):
+    if os.path.isdir(name):
         return f"{name}: not a usable model folder ({what}{reason[:300]})"
     return (
         f"{name[:100]}: no such folder, and the Hugging Face Hub did not give it ({what}{reason[:200]}); "

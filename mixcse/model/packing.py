@@ -130,19 +130,16 @@ class _Moved(torch.autograd.Function):
 def can_pack(encoder: PreTrainedModel) -> bool:
     """Whether it is built of layers that `encode_packed` knows, with positions counted from a row's start."""
     layers = layers_of_berts_kind(encoder)
+    attention = layers[-1].attention.self if layers is not None else None
     return (
-        layers is not None
-        and _are_plain(layers[-1].attention.self)
+        attention is not None
+        # `_last_layer` takes these weights for all that the layers do; with adapters, they do more.
+        and type(attention.key) is type(attention.value) is nn.Linear
         and encoder.config._attn_implementation == "sdpa"
         and not is_checkpointing(encoder)
         and getattr(encoder.config, "position_embedding_type", "absolute") == "absolute"
         and not getattr(encoder.config, "is_decoder", False)
     )
-
-
-def _are_plain(attention: nn.Module) -> bool:
-    # `_last_layer` takes these weights for all that the layers do; with adapters, they do more.
-    return type(attention.key) is nn.Linear and type(attention.value) is nn.Linear
 
 
 def encode_packed(encoder: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, pooler: str) -> Any:

@@ -80,7 +80,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace, rest: list[str]) -> None:
-    from mixcse.reproduce.plan import check_data, corpus_of
+    from mixcse.reproduce.plan import check_data, name_on_disk
     from mixcse.reproduce.record import Records
     from mixcse.reproduce.runner import do_runs
 
@@ -90,7 +90,8 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
             check_place(folder, f"--{option}")
     plan = _planned(options, rest)
     runs = _shard(plan, options.shard)
-    records = Records(options.results_dir or RESULTS / options.scale / corpus_of(plan))
+    corpus = name_on_disk(Path(plan[0].options["train_file"]).stem)
+    records = Records(options.results_dir or RESULTS / options.scale / corpus)
     if not options.dry_run:
         check_data(plan)
     remaining = _remaining(runs, records, replace=options.replace)

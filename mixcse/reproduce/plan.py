@@ -131,11 +131,6 @@ def make_plan(
     return runs
 
 
-def corpus_of(plan: Sequence[Run]) -> str:
-    """A folder name for what these runs are trained on."""
-    return name_on_disk(Path(plan[0].options["train_file"]).stem)
-
-
 def check_data(plan: Sequence[Run]) -> None:
     """Raises UserError unless the training file and SentEval's data are there, as far as these runs need them."""
     hint, options = "get it with python -m mixcse.fetch, or name it with", plan[0].options

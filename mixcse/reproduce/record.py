@@ -26,10 +26,6 @@ SAMPLE_PAIRS = "sample pairs"  # the name of the score where there is no SentEva
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "scipy", "scikit-learn")
 INPUTS = ("model", *FILES, "test_pairs", "STS")  # of every run; the data of a transfer task counts for that task alone
 TRANSFER_FOLDERS = {"SST2": "SST", "SST5": "SST"}  # of downstream/, where the name is not the task's
-# The entries of a record; those of a trained encoder have `series` as well.
-FIELDS = {
-    "scale", "model", "seed", "pooler", "options", "overrides", "data", "commit", "dirty", "machine", "scores",
-}  # fmt: skip
 Record = dict[str, Any]
 
 
@@ -48,8 +44,7 @@ class Records:
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 warn(f"{file}: not a record of a run, left out")
                 continue
-            if record["run"] not in records or file.stem == record["run"]:
-                records[record["run"]] = record
+            records[record["run"]] = record
         return records
 
     def failures(self) -> dict[str, str]:
@@ -70,14 +65,11 @@ class Records:
 
 def _read(file: Path) -> Record:
     record = read_json(file)
-    if not FIELDS <= record.keys() or not all(isinstance(record[name], dict) for name in ("data", "machine", "scores")):
-        raise ValueError("an entry is missing or of another type")
-    model = record["model"]
-    if name_on_disk(model) != model:  # figures are named after models
-        raise ValueError(f"{model!r} is not a name of a model")
+    if name_on_disk(record["model"]) != record["model"]:  # figures are named after models
+        raise ValueError(f"{record['model']!r} is not a name of a model")
     options, overrides = (current_names(record[name], *GROUPS) for name in ("options", "overrides"))
     own = {name: value for name, value in options.items() if name not in overrides}
-    slug = slug_of(model, own, load_scale(record["scale"]), record["seed"], record["pooler"])
+    slug = slug_of(record["model"], own, load_scale(record["scale"]), record["seed"], record["pooler"])
     log = log_of_tables(record.get("series", ()))
     return record | {"run": slug, "options": options, "overrides": overrides, "log": log}
 
@@ -180,11 +172,10 @@ def git_state() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"
+    file = Path("/proc/cpuinfo")  # of Linux
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
 
 
 def _portable(value: Any) -> Any:

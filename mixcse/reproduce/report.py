@@ -49,7 +49,7 @@ def write_report(results: Path) -> Path:
     """Read every `runs` folder below `results`; write `report.md` and its figures there.
 
     Raises:
-        UserError: there is no such folder, or it cannot be written to.
+        UserError: there is no such folder.
     """
     if not results.is_dir():
         raise UserError(f"--results_dir {results}: no such folder; make records with python -m mixcse.reproduce run")
@@ -61,13 +61,10 @@ def write_report(results: Path) -> Path:
     loader = PackageLoader("mixcse.report")
     template = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = template.get_template("results.md")
-    try:
-        for figure in (figure for section in sections for part in section.parts for figure in part.figures):
-            write_text(results / figure.file, figure.svg)
-        file = results / "report.md"
-        write_text(file, page.render(sections=sections, signal_columns=list(SIGNALS.values()), **texts))
-    except OSError as error:
-        raise UserError(f"--results_dir {results}: {error.strerror}") from error
+    for figure in (figure for section in sections for part in section.parts for figure in part.figures):
+        write_text(results / figure.file, figure.svg)
+    file = results / "report.md"
+    write_text(file, page.render(sections=sections, signal_columns=list(SIGNALS.values()), **texts))
     return file
 
 

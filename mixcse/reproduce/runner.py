@@ -17,8 +17,6 @@ from mixcse.base.files import ROOT, read_json
 from mixcse.reproduce.plan import Run, effective
 from mixcse.reproduce.record import INPUTS, SCORES_FILE, Records, changes, data_of, git_state, hash_of, make_record
 
-LOG = "log.txt"
-
 
 class RunFailed(Exception):
     """A run came to nothing; the message says why."""
@@ -71,7 +69,7 @@ def _do_run(run: Run, records: Records, work: Path, bar: tqdm, *, keep_models: b
             return
         if record is not None and not {"options", "data"} & {*changed}:  # tasks are added to those of the record
             run.tasks = tuple(dict.fromkeys([*record["scores"], *run.tasks]))
-        model, log = folder / "model", folder / LOG
+        model, log = folder / "model", folder / "log.txt"
         if run.pooler is None:
             _execute("train.py", run.train_arguments(model), log, bar)
         evaluated = run.options["model_name_or_path"] if run.pooler else model

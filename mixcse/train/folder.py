@@ -66,14 +66,13 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other processes off the folder, which is made if need be, and removed if nothing came into it.
+        """Keeps other processes off the folder, which is made if need be, and removed if it is empty at the end.
 
         The lock ends with this process, however that ends.  Where the file system has no locks, there is none.
 
         Raises:
             UserError: another process has it.
         """
-        made = [folder for folder in (self.path, *self.path.absolute().parents) if not folder.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / LOCK_FILE)
         try:
@@ -90,10 +89,8 @@ class RunFolder:
         finally:
             with suppress(OSError):  # the folder has gone, or its disk
                 (self.path / LOCK_FILE).unlink()
+                self.path.rmdir()  # only if it is empty: the run has not begun
             lock.release()
-            for folder in made:
-                with suppress(OSError):  # it is not empty: the run has begun
-                    folder.rmdir()
 
     def check_earlier_run(self) -> None:
         """Raises UserError if something lies here that this run would neither continue nor repeat."""

@@ -18,7 +18,6 @@ from mixcse.train.help import add_help_options, answer_help
 
 # In a run's arguments.json, and no options: of the training file; how many torchrun launched.
 CHECKSUM, PROCESSES = "train_file_sha256", "processes"
-RENAMED = {"--no_cuda": "--use_cpu", "--save_safetensors": "nothing (weights are always safetensors)"}
 
 
 class StrictParser(OneLineParser, HfArgumentParser):
@@ -38,8 +37,6 @@ class StrictParser(OneLineParser, HfArgumentParser):
     def parse_known_args(self, args: list[str], namespace: Any = None) -> tuple[Namespace, list[str]]:
         """As argparse's, but none may be unknown."""
         options, unknown = super().parse_known_args(args, namespace)
-        if unknown and (name := unknown[0].split("=")[0]) in RENAMED:
-            raise UserError(f"unknown option {name}: today it is {RENAMED[name]}")
         return self._all_known(options, unknown), []
 
 

@@ -99,7 +99,6 @@ SENTENCE_TRANSFORMERS = [
             ("mini_batch_num_tokens", 0, "mini_batch_num_tokens must be a whole number of at least 1, not", True),
         )
     ),
-    Case("their loss: no text columns", of_features(0), ("one text column, or a pair", "not 0"), None, ValueError),
     Case("their cached loss: inputs without a mask", of_features(2, cached=True),
          ("CachedMixedNegativesLoss needs a model whose inputs are padded rows", "use MixedNegativesLoss"),
          None, ValueError),

@@ -175,9 +175,6 @@ TOKENIZERS = [
     ),
     _broken("tokenizer: no padding", _set("tokenizer_config.json", pad_token=None), "has no padding token; set"),
     _broken(
-        "tokenizer: a length of 2", _set("tokenizer_config.json", model_max_length=2), "model_max_length 2; it must"
-    ),
-    _broken(
         "tokenizer: more words than embeddings",
         _weights(lambda w: w.update({WORDS: w[WORDS][:20].clone()}), vocab_size=20),
         "its encoder embeds 20 of them; they are not of one model",

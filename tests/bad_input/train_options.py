@@ -119,8 +119,6 @@ SCORES = [
 UNKNOWN = [
     _wrong("--temprature 1", "unknown option --temprature; did you mean --temperature?"),
     _wrong("--lambda 0.2", "unknown option --lambda; did you mean --lambdas?"),
-    _wrong("--no_cuda", "unknown option --no_cuda: today it is --use_cpu"),
-    _wrong("--save_safetensors", "weights are always safetensors"),
     _wrong("-x", "unknown option -x (see --help)"),
     _wrong("extra", "unexpected argument 'extra': options begin with --"),
 ]
@@ -134,7 +132,6 @@ PLACES = [
     _bare("a model without a name", "--output_dir out --model_name_or_path _", "--model_name_or_path is empty"),
     _bare("a file as output folder", f"{WITH_DATA} --output_dir {{folder}}/good.csv", "good.csv is a file, no"),
     _bare("a link to itself as output folder", f"{WITH_DATA} --output_dir l", "l is a link to nowhere", **LOOP),
-    _bare("a number of 5,000 digits", f"--seed {'9' * 5000}", "--seed: invalid int value: '9999", " … "),
     Case(
         "a training file that starting afresh replaces",
         (*TRAIN, "--train_file", "out/config.json", "--overwrite_output_dir"),

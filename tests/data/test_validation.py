@@ -131,11 +131,6 @@ def test_how_many_are_held_out(rows, asked, batch, held):
     assert hold_out(data, asked, batch, seed=2)[1]["row"][:] != out["row"][:]
 
 
-def test_of_a_large_corpus_at_most_a_thousand_are_held_out():
-    left, out = hold_out(Dataset.from_dict({"row": range(120_000)}), None, 64, seed=1)
-    assert (len(left), len(out)) == (119_040, 960)
-
-
 @pytest.fixture()
 def nowhere(command, undrawn, tmp_path):
     """A run that asks for evaluation where there is no dev data."""

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from transformers.utils import logging
 
 from mixcse import SentenceEncoder
 from mixcse.data.batch import pad_rows
@@ -164,12 +163,3 @@ def test_uniformity_over_several_chunks():
     x = np.random.default_rng(0).normal(size=(2500, 4))
     distances = torch.pdist(torch.nn.functional.normalize(torch.tensor(x), dim=-1))
     assert uniformity(x) == pytest.approx(distances.square().mul(-2).exp().mean().log().item())
-
-
-def test_loading_is_quiet_and_leaves_transformers_bars_as_they_are(tiny_bert, capfd):
-    logging.enable_progress_bar()
-    SentenceEncoder(tiny_bert)
-    assert capfd.readouterr().err == f"{tiny_bert}: pooler cls_before_pooler (the default)\n"
-    for _ in logging.tqdm(range(2), desc="theirs"):
-        pass
-    assert "theirs" in capfd.readouterr().err

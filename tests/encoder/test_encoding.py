@@ -3,7 +3,6 @@
 import json
 import sys
 from io import BytesIO
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -110,11 +109,3 @@ def test_nothing_half_written(encoder, tmp_path, lines, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             encoder.encode_file(tmp_path / "lines.txt", tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is always full")
-@pytest.mark.parametrize("name", ["out.npy", "out.parquet", "out.jsonl"])
-def test_a_full_disk_names_the_file(encoder, tmp_path, lines, name):
-    (tmp_path / name).symlink_to("/dev/full")
-    with pytest.raises(OSError, match=f"No space left on device.*{name}"):
-        encoder.encode_file(tmp_path / "lines.txt", tmp_path / name)

@@ -192,42 +192,24 @@ def test_what_is_wrong_in_a_large_file_is_one_line(tiny_bert, tmp_path, monkeypa
 def test_a_worker_that_is_killed_loses_nothing(tiny_bert, tmp_path, toy_sentences):
     corpus, out, killed = tmp_path / "corpus", tmp_path / "out", []
     corpus.mkdir()
-    for number in range(30):
+    for number in range(10):
         lines = [f"{sentence} {number}" for sentence in toy_sentences]
         (corpus / f"{number:02}.txt").write_text("\n".join(lines) + "\n")
 
     def kill():
-        if len(list(out.glob("*.parquet"))) > 2 and (found := [*workers()]):
+        if len(list(out.glob("*.parquet"))) > 1 and (found := [*workers()]):
             os.kill(int(found[0].name), signal.SIGKILL)
             killed.append(len(list(out.glob("*.parquet"))))
         return killed
 
     with beside(kill):
         encode(tiny_bert, corpus, out)
-    assert killed[0] < 30
+    assert killed[0] < 10
     for number, (name, (sentences, embeddings)) in enumerate(made(out).items()):
         assert name == f"{number:02}.txt.parquet"
         assert sentences == [f"{sentence} {number}" for sentence in toy_sentences]
         assert np.isfinite(embeddings).all()
     assert not list(out.glob("_tmp*"))
-
-
-def test_memory_stays_flat(tiny_bert, tmp_path, toy_sentences):
-    """Equal sentences are encoded once in a chunk, so that a million lines do not take long."""
-    corpus, out, peaks = tmp_path / "corpus", tmp_path / "out", {}
-    corpus.mkdir()
-    for name, lines in (("[few].txt", 40_000), ("many.txt", 800_000)):  # a name, though it reads like a glob
-        (corpus / name).write_text("".join(f"{toy_sentences[i % 20]}\n" for i in range(lines)))
-
-    def look():
-        for folder in workers():
-            with suppress(OSError, TypeError):  # it has ended
-                peak = int(re.search(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())[1]) / 1024
-                peaks[(out / "[few].txt.parquet").exists()] = peak
-
-    with beside(look):
-        encode(tiny_bert, corpus, out, "--processes", "1")
-    assert 100 < peaks[False] and 100 < peaks[True] < peaks[False] + 60  # MB; the embeddings alone are 51 MB
 
 
 def test_files_that_are_not_on_this_machine(tiny_bert, tmp_path):

@@ -53,25 +53,11 @@ def test_names_of_tasks_between_commas(command):
         evaluation.main([*command, "--tasks", "STS12,STS13"])
 
 
-def test_the_same_numbers_twice(command, capsys):
-    evaluation.main(command)
-    first = capsys.readouterr().out
-    evaluation.main(command)
-    assert capsys.readouterr().out == first
-
-
 def test_dev_mode_reports_dev_splits(command, capsys, tmp_path):
     evaluation.main([*command, "--mode", "dev", "--output_json", str(tmp_path / "x.json")])
     assert "------ dev ------" in capsys.readouterr().out
     saved = json.loads((tmp_path / "x.json").read_text())
     assert set(saved["tasks"]["STSBenchmark"]["results"]) == {"dev", "all"}
-
-
-def test_named_tasks_only(command, capsys):
-    evaluation.main([*command, "--task_set", "na", "--tasks", "SICKRelatedness"])
-    printed = capsys.readouterr().out
-    assert "SICKRelatedness" in printed
-    assert "STS12" not in printed
 
 
 def test_encodes_only_the_reported_splits_each_sentence_once(toy_senteval):
@@ -132,22 +118,6 @@ def test_equal_embeddings_give_null_not_nan(command, tmp_path, toy_senteval, mon
     evaluation.main([*command, "--output_json", str(tmp_path / "x.json")])
     saved = json.loads((tmp_path / "x.json").read_text(), parse_constant=pytest.fail)
     assert saved["headline"] == {"STSBenchmark": None, "SICKRelatedness": None}
-
-
-def test_a_device_file_is_written_to_not_replaced(tmp_path):
-    import os
-    import threading
-
-    from mixcse.base.files import write_json
-
-    os.mkfifo(tmp_path / "pipe")
-    read = []
-    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
-    reader.start()
-    write_json(tmp_path / "pipe", {"a": float("nan")})
-    reader.join()
-    assert json.loads(read[0]) == {"a": None}
-    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_table_shows_two_decimals_and_dashes():

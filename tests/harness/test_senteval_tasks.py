@@ -12,9 +12,9 @@ from hash_encoder import encode
 
 import senteval
 from senteval import labelled
-from senteval.classification import Protocol, score_nested, score_splits
+from senteval.classification import Protocol, score_nested
 from senteval.classifier import EarlyStop, Fit, fit_many, fit_one
-from senteval.encoding import check_rows, embed_distinct
+from senteval.encoding import embed_distinct
 from senteval.relatedness import score_relatedness, spread_scores
 from senteval.settings import Settings
 from senteval.tasks import TASKS
@@ -116,16 +116,6 @@ def test_many_at_once_equal_one_at_a_time(optim, held_out_given):
         assert (batched.predict(features) == alone.predict(features)).all()
 
 
-def test_chunks_do_not_matter(monkeypatch):
-    features, labels = problem()
-    fits = [Fit(train, held_out, 1e-4) for train, held_out in folds_of_uneven_size(len(labels))]
-    settings = Settings(batch_size=16, tenacity=1, epoch_size=1, max_epoch=10)
-    whole = fit_many(features, labels, fits, 3, settings)
-    monkeypatch.setattr("senteval.classifier.BATCH_BYTES", 1)
-    for one, other in zip(fit_many(features, labels, fits, 3, settings), whole, strict=True):
-        torch.testing.assert_close(one.model.weight, other.model.weight, rtol=1e-5, atol=1e-6)
-
-
 def test_the_stopping_rule():
     """With tenacity t, the t+1st non-improvement is the last round; the count never goes back."""
     watch = EarlyStop(Settings(tenacity=2, epoch_size=3, max_epoch=100))
@@ -188,14 +178,6 @@ def test_nested_folds_report_what_they_did(usepytorch):
     assert results["acc"] > 80
     one_at_a_time = dataclasses.replace(protocol, fit=lambda x, y, fits, *rest: [fit_one(x, y, f, *rest) for f in fits])
     assert score_nested(datasets, embed(datasets), one_at_a_time) == results
-
-
-def test_splits_choose_by_dev():
-    datasets = {"train": samples(80), "dev": samples(40, 100), "test": samples(60, 200)}
-    results = score_splits(datasets, embed(datasets), Protocol(settings=Settings(max_epoch=20)))
-    assert (results["ndev"], results["ntest"]) == (40, 60)
-    assert results["l2"] in (1e-5, 1e-4, 1e-3, 1e-2)
-    assert results["acc"] > 70
 
 
 def test_scores_spread_over_classes():
@@ -261,23 +243,3 @@ def test_custom_similarity(toy_senteval):
     cosine = run(lambda u, v: u @ v / np.linalg.norm(u) / np.linalg.norm(v))
     assert cosine == pytest.approx(run(None), abs=1e-6)
     assert run(lambda u, v: -np.abs(u - v).sum()) != pytest.approx(cosine, abs=1e-6)
-
-
-def test_prepare_sees_every_token_list_of_a_classification_task(tmp_path):
-    write_probing(tmp_path)
-    seen = []
-
-    def prepare(params, samples):
-        seen.append((params["current_task"], len(samples), samples[0]))
-
-    senteval.engine.SE({"task_path": tmp_path, "device": "cpu"}, batcher, prepare).eval(["WordContent"])
-    assert seen[0][:2] == ("WordContent", 120)
-    assert seen[0][2][0] == "the"
-
-
-@pytest.mark.filterwarnings("error")
-def test_embeddings_in_half_precision_are_as_good_as_others():
-    largest = np.full((2, 3), 65504, dtype=np.float16)
-    check_rows(largest, 2, "batcher")
-    with pytest.raises(senteval.EncoderError, match="NaN or infinity .row 1 of 2"):
-        check_rows(np.array([[1, 2], [3, np.inf]], dtype=np.float16), 2, "batcher")

@@ -113,16 +113,9 @@ def test_a_training_step_takes_it(taken, tiny_bert, checkpointing):
     ("", "AVX512", False),
 ])  # fmt: skip
 @needs_onednn
-def test_which_processors(monkeypatch, processor, capability, expected):
-    monkeypatch.setattr(module, "_processor", lambda: processor)
+def test_which_processors(tmp_path, monkeypatch, processor, capability, expected):
+    (tmp_path / "cpuinfo").write_text(processor)
+    monkeypatch.setattr(module, "CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert onednn_is_faster.__wrapped__() is expected
-
-
-def test_a_processor_that_says_nothing(monkeypatch):
-    def fail(self):
-        raise OSError
-
-    monkeypatch.setattr(module.Path, "read_text", fail)
-    assert module._processor() == ""

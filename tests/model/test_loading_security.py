@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from mixcse import SentenceEncoder, cli
 from mixcse.base.errors import UserError
@@ -17,7 +16,6 @@ from mixcse.base.program import run_cli
 from mixcse.encoder.index import SentenceIndex
 from mixcse.evaluate import command as evaluation
 from mixcse.model.loading import hub_commit
-from mixcse.model.lora import ADAPTER_WEIGHTS
 from mixcse.model.sentence_model import HEADS_FILE, SentenceModel
 from mixcse.train import checkpoints
 from mixcse.train import run as training
@@ -79,18 +77,6 @@ def test_weights(tiny_bert, tmp_path, trace, kind, file):
     assert not trace.exists()
 
 
-def test_weights_in_several_files(tiny_bert, tmp_path, trace):
-    folder = shutil.copytree(tiny_bert, tmp_path / "model")
-    names = load_file(folder / "model.safetensors")
-    (folder / "model.safetensors").unlink()
-    index = {"metadata": {}, "weight_map": dict.fromkeys(names, "part.bin")}
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-    (folder / "part.bin").write_bytes(torch_file(trace))
-    with pytest.raises(UserError):
-        SentenceModel.from_pretrained(folder)
-    assert not trace.exists()
-
-
 @pytest.mark.parametrize("suffix", ["bin", "safetensors"])
 def test_adapters_in_a_model_folder(tiny_bert, tmp_path, trace, suffix):
     """Transformers applies those that lie beside the weights."""
@@ -117,18 +103,6 @@ def test_checkpoints(command, bare_runs, killed_after, tmp_path, trace, capsys, 
     killed_after(2, command)
     put_into_checkpoints(tmp_path / "out", file, KINDS[kind](trace))
     with pytest.raises(Exception):  # noqa: B017 - each library has its own
-        training.main(command)
-    assert "continuing from" in capsys.readouterr().err
-    assert not trace.exists()
-
-
-def test_adapters_of_a_checkpoint(command, bare_runs, tmp_path, trace, capsys):
-    pytest.importorskip("peft")
-    command += ["--lora_rank", "2", "--max_steps", "4"]
-    training.main(command)
-    put_into_checkpoints(tmp_path / "out", ADAPTER_WEIGHTS, torch_file(trace))
-    (tmp_path / "out" / "checkpoint-4").rename(tmp_path / "gone")
-    with pytest.raises(Exception):  # noqa: B017 - safetensors' own
         training.main(command)
     assert "continuing from" in capsys.readouterr().err
     assert not trace.exists()
@@ -198,19 +172,6 @@ def test_code_of_a_model_is_refused(entry, with_code, tmp_path, command, trace, 
     assert not trace.exists()
 
 
-def test_code_of_a_tokenizer_is_refused(tiny_bert, tmp_path, with_code, trace, monkeypatch):
-    shutil.copy(tiny_bert / "config.json", with_code)
-    file = with_code / "tokenizer_config.json"
-    own = {"auto_map": {"AutoTokenizer": ["own.OwnTokenizer", "own.OwnTokenizer"]}, "tokenizer_class": "OwnTokenizer"}
-    file.write_text(json.dumps(json.loads(file.read_text()) | own))
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
-    try:
-        SentenceEncoder(with_code)  # transformers may have a tokenizer for it
-    except UserError as error:
-        assert "--trust_remote_code" in str(error)
-    assert not trace.exists()
-
-
 def test_code_beside_a_known_architecture_is_not_run(tiny_bert, with_code, trace):
     config = json.loads((with_code / "config.json").read_text()) | {"model_type": "bert"}
     (with_code / "config.json").write_text(json.dumps(config))
@@ -257,17 +218,3 @@ def test_a_run_notes_the_commit_of_its_model(tiny_bert, tmp_path, command, bare_
     assert hub_commit("me/model", commits[1], str(cache)) == commits[1]
     assert hub_commit("me/model", "c" * 40, str(cache)) is None
     assert hub_commit(str(tiny_bert)) is None
-
-
-@pytest.mark.parametrize("entry", ["evaluate", "encode", "search"])
-def test_a_revision_can_be_asked_for(entry, tiny_bert, tmp_path, monkeypatch, capsys):
-    asked = []
-
-    def load(name, **hub):
-        asked.append((name, hub))
-        raise UserError("that is all")
-
-    monkeypatch.setattr(SentenceModel, "from_pretrained", load)
-    words = entry_points(Path("me/model"), tmp_path, [])[entry]
-    assert run_cli(cli.main, [*words, "--model_revision", "v1"]) == 2
-    assert asked == [("me/model", {"revision": "v1"})]

@@ -18,7 +18,7 @@ from families import write_decoder
 from torch.distributed.run import get_args_parser
 
 from mixcse.reproduce.experiment import load_experiments
-from mixcse.train.parsing import RENAMED, StrictParser
+from mixcse.train.parsing import StrictParser
 
 FILES = {"csv", "tsv", "jsonl"}  # which later blocks read
 SHOWN = {"text", "math", "bibtex", "diff", "toml"}  # test_contributing.py applies the last two
@@ -76,7 +76,7 @@ def test_a_wrong_block_is_noticed(block, clone, path):
 @pytest.fixture(scope="session")
 def known_options() -> set[str]:
     """Every option of every program, in any spelling that is accepted."""
-    known = {*StrictParser()._option_string_actions, *get_args_parser()._option_string_actions, *RENAMED}
+    known = {*StrictParser()._option_string_actions, *get_args_parser()._option_string_actions}
     for file in (*ROOT.glob("mixcse/**/*.py"), *ROOT.glob("benchmarks/*.py")):
         known |= set(re.findall(r'"(--[a-z_]+)"', file.read_text(encoding="utf-8")))
     return known | {name.replace("_", "-") for name in known}

@@ -11,8 +11,6 @@ import pip
 import pytest
 
 from mixcse.base.files import ROOT
-from mixcse.data.corpus import Corpus
-from mixcse.options import DataArguments
 
 ODD = "é ß [1] * {x}"  # of a folder: not ASCII, a space, signs that mean something in a pattern
 
@@ -79,14 +77,6 @@ def test_no_logic_is_in_asserts():
     for file in [*ROOT.glob("mixcse/**/*.py"), *ROOT.glob("SentEval/senteval/**/*.py"), *ROOT.glob("*.py")]:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree)), file
-
-
-def test_a_pattern_in_the_working_folder_is_a_name(tmp_path, monkeypatch):
-    folder = tmp_path / ODD
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    (folder / "a [b].txt").write_text("one\ntwo\n")
-    assert Corpus.open(DataArguments(["a [b].txt"])).text()["sentence1"][:] == ["one", "two"]
 
 
 def test_the_first_option_is_no_extra_to_install(tmp_path):

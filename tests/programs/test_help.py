@@ -9,13 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import transformers
-from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import TrainingArguments
 
 import mixcse
 import senteval
-from mixcse.base.console import quiet_libraries
 from mixcse.options import DataArguments, ModelArguments, Recipe
 from mixcse.train.arguments import TrainArguments, resolve
 from mixcse.train.help import COMMON, help_text
@@ -142,14 +139,3 @@ def test_lazy_packages_have_all_their_names():
         assert all(hasattr(package, name) for name in package.__all__)
         assert not hasattr(package, "no_such_name")
     assert set(senteval.__all__) <= set(dir(senteval))
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_downloads_show_their_progress_on_a_terminal(terminal, monkeypatch):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    was_shown = not are_progress_bars_disabled()
-    enable_progress_bars()
-    quiet_libraries()
-    assert are_progress_bars_disabled() is not terminal
-    assert not transformers.logging.is_progress_bar_enabled()
-    (enable_progress_bars if was_shown else disable_progress_bars)()

@@ -111,26 +111,6 @@ def test_memory_that_runs_out_names_what_needs_less(command, whole, tmp_path, mo
     assert same_weights(tmp_path / "out", whole)
 
 
-@pytest.mark.parametrize("program", ["evaluate", "encode", "search"])
-def test_memory_that_runs_out_while_encoding(program, tiny_bert, toy_senteval, tmp_path, monkeypatch, capsys):
-    (tmp_path / "lines.txt").write_text("the cat\n")
-    model, lines = str(tiny_bert), str(tmp_path / "lines.txt")
-    arguments = {
-        "evaluate": ["--tasks", "STSBenchmark", "--senteval_data", str(toy_senteval)],
-        "encode": [lines, "--output", str(tmp_path / "new" / "out.npy")],
-        "search": ["--corpus", lines, "a cat"],
-    }[program]
-
-    def fails(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    monkeypatch.setattr("mixcse.encoder.sentence_encoder.embeddings_of", fails)
-    assert run_cli(cli.main, [program, "--model_name_or_path", model, *arguments]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("error: ") and "out of memory" in line and "--batch_size" in line
-    assert not list(tmp_path.glob("new/*"))
-
-
 def test_another_error_keeps_its_traceback(monkeypatch, command):
     def fails(loss):
         raise RuntimeError("a bug")

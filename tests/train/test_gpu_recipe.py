@@ -36,7 +36,7 @@ def test_what_it_sets(command, recipe):
             parse_training_arguments([*recipe, *contrary])
 
 
-def test_a_compiled_run(recipe, tmp_path, monkeypatch):
+def test_a_compiled_run(recipe, bare_runs, tmp_path, monkeypatch):
     """In bf16, with `aot_eager` in the compiler's place; evaluations are not compiled."""
     monkeypatch.setattr(gpu_recipe, "COMPILE_FROM_STEPS", 2)
     compile_with, compiled = torch.compile, []
@@ -46,10 +46,9 @@ def test_a_compiled_run(recipe, tmp_path, monkeypatch):
         return compile_with(model, backend="aot_eager", dynamic=False)
 
     monkeypatch.setattr(torch, "compile", aot_eager)
-    training.main([*recipe, "--dataloader_num_workers", "0", "--max_seq_length", "16"])
+    training.main([*recipe, "--dataloader_num_workers", "0", "--max_seq_length", "16", "--max_steps", "2"])
     assert compiled == ["reduce-overhead"]
-    assert len(logged(tmp_path / "out", "eval_stsb_spearman")) == 4
-    assert (tmp_path / "out" / "curves.png").exists()
+    assert len(logged(tmp_path / "out", "eval_stsb_spearman")) == 2
 
 
 def test_emulated_bfloat16_is_none(monkeypatch):
