@@ -19,9 +19,15 @@ huggingface_hub.constants.HF_HUB_OFFLINE = True  # it was read when the library 
 torch.set_num_threads(1)  # tiny models gain nothing from more, and lose much on a busy machine
 
 
+# Files with fixtures that take long: each file is one process's, and is begun first.
+DEAR = ("test_distributed", "test_docs", "test_help", "test_ray_engine", "test_real_data")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first: several processes are then busy to the end."""
-    items.sort(key=lambda item: item.path.name != "test_real_data.py")
+    """Group the tests of the files in `DEAR`."""
+    for item in (item for item in items if item.path.stem in DEAR):
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session", autouse=True)

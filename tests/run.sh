@@ -13,4 +13,4 @@ else
     exit 1
 fi
 # As many at once as there are cores: each test keeps to one thread.
-exec python -m pytest -n auto --dist worksteal "$@"
+exec python -m pytest -n auto --dist loadgroup "$@"

@@ -173,18 +173,6 @@ def test_under_losses_that_take_layers_apart(wrapper, count, still, columns):
     assert_equal(ours, expected)
 
 
-def test_two_views_stay_two_in_every_layer(model, columns, monkeypatch):
-    from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss
-
-    seen = []
-    monkeypatch.setattr("mixcse.sentence_transformers.contrastive_loss", lambda z, **_: seen.append(z) or z.sum())
-    loss = MixedNegativesLoss(model)
-    seen.clear()
-    AdaptiveLayerLoss(model, loss, n_layers_per_step=-1)(features(model, columns[:1]), None)
-    assert len(seen) == 4  # the last layer, the two before it and the embeddings
-    assert all((z[:, 0] - z[:, 1]).abs().max() > 1e-4 for z in seen)
-
-
 @pytest.mark.parametrize("kind", [MixedNegativesLoss, CachedMixedNegativesLoss])
 def test_any_number_of_hard_negatives(kind, still, columns):
     batch = features(still, [*columns, columns[1][::-1], columns[0][::-1]])

@@ -85,8 +85,7 @@ def unpack_senteval(archive: Path, target: Path) -> None:
             found[0].rename(downstream / name)
         if faults := data_faults(downstream.parent):
             first = faults[0].replace(f"{downstream.parent}/", "")
-            more = f", and {len(faults) - 1} more" * (len(faults) > 1)
-            raise UserError(f"{archive}: {first}{more}; delete it and fetch it again")
+            raise UserError(f"{archive}: {first}; delete it and fetch it again")
         downstream.rename(target / "downstream")
 
 

@@ -49,7 +49,6 @@ class Case:
         raises: what the call raises; of a command line it is always the one line and the exit code.
         stdin: bytes on standard input.
         env: variables of the environment.
-        unprivileged: whether permissions of files hold, also where root runs the tests.
     """
 
     name: str
@@ -59,7 +58,6 @@ class Case:
     raises: type[Exception] | None = None
     stdin: bytes = b""
     env: tuple[tuple[str, str], ...] = ()
-    unprivileged: bool = False
 
 
 TRAIN = (

@@ -66,13 +66,6 @@ FILES = [
     Case("a file that is not there", (*MODEL, "none.txt", *OUT), ("none.txt: no such file",)),
     Case("a folder for a file", (*MODEL, "{folder}", *OUT), ("{folder}: not a file",)),
     Case("an empty name of a file", (*MODEL, "", *OUT), ("the name of the file to encode is empty",)),
-    Case(
-        "a file that nobody may read",
-        (*MODEL, "mine.txt", *OUT),
-        ("mine.txt", "Permission denied"),
-        lambda place: os.chmod((place / "good.txt").rename(place / "mine.txt"), 0o200),
-        unprivileged=True,
-    ),
     reads("notes.docx", b"PK\3\4", "expected .txt, .csv, .tsv, .json, .jsonl or .parquet"),
     reads("archive.tar.gz", gzip.compress(b"a cat\n"), "expected .txt, .csv"),
     reads("many.csv", "a,b,c,d\n1,2,3,4\n", "4 columns (a, b, c, d)", "--text_column"),
@@ -96,13 +89,6 @@ OUTPUT = [
         lambda place: (place / "out.npy").mkdir(),
     ),
     Case("output below a file", (*GOOD, "--output", "good.csv/a/out.npy"), ("good.csv/a: Not a directory",)),
-    Case(
-        "output where nobody may write",
-        (*GOOD, "--output", "locked/out.npy"),
-        ("locked/", "out.npy", "Permission denied"),
-        lambda place: os.mkdir(place / "locked", 0o500),
-        unprivileged=True,
-    ),
     Case(
         "output over the input",
         (*MODEL, "in.jsonl", "--output", "./in.jsonl"),

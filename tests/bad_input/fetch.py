@@ -68,5 +68,5 @@ CASES = [
     _archive("a pointer of Git LFS", b"version https://git-lfs.github.com/spec/v1\n", "cannot be unpacked"),
     _archive("empty", b"", "cannot be unpacked"),
     _archive("a task is missing", _tar(*_FILES[1:]), "no folder STS"),
-    _archive("task files are missing", _tar(*_FILES), "STS12", "No such file", "and 13 more"),
+    _archive("task files are missing", _tar(*_FILES), "STS12", "No such file"),
 ]

@@ -49,10 +49,6 @@ def replaced_by_a_folder(place: Place) -> None:
     path.mkdir()
 
 
-def unreadable(place: Place) -> None:
-    (place.senteval / "downstream" / STSB).chmod(0)
-
-
 def cut_short(place: Place) -> None:
     """Within a line, as a download that broke off."""
     path = place.senteval / "downstream" / "STS" / "STSBenchmark" / "sts-dev.csv"
@@ -71,8 +67,6 @@ FOLDERS = [
          None, senteval.DataError),
     Case("a folder for a file", of_task("STSBenchmark"), (f"{STSB}: Is a directory",), replaced_by_a_folder,
          senteval.DataError),
-    Case("a file that may not be read", of_task("STSBenchmark"), (f"{STSB}: Permission denied",), unreadable,
-         senteval.DataError, unprivileged=True),
     Case("a file cut within a line", of_task("STSBenchmark"), ("sts-dev.csv, line 24: ", "expected at least 7"),
          cut_short, senteval.DataError),
     Case("a line too few", of_task("SICKRelatedness"), ("SICKRelatedness in {senteval}: 23 samples in 'dev', exp",),

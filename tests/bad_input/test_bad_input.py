@@ -6,11 +6,9 @@ import io
 import os
 import pkgutil
 import warnings
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from unprivileged import unprivileged
 
 import bad_input
 from bad_input.case import Case, Place
@@ -57,7 +55,7 @@ def test_bad_input(name, place, monkeypatch, capfd):
         case.make(place)
     before = contents(place.folder, place.senteval, place.model)
     capfd.readouterr()
-    with warnings.catch_warnings(), unprivileged() if case.unprivileged else nullcontext():
+    with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
         if callable(case.does):
             with pytest.raises(case.raises) as raised:

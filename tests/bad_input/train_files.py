@@ -20,9 +20,9 @@ def _training(name: str, what: str, content: str | bytes, *says: str, more: str 
     return Case(f"{name}: {what}", words, (f"--train_file {{folder}}/{name}", *says), make=file(name, content))
 
 
-def _made(name: str, what: str, make, *says: str, unprivileged: bool = False) -> Case:
+def _made(name: str, what: str, make, *says: str) -> Case:
     words = (*TRAIN, "--train_file", f"{{folder}}/{name}")
-    return Case(f"{name[-20:]}: {what}", words, says, make=make, unprivileged=unprivileged)
+    return Case(f"{name[-20:]}: {what}", words, says, make=make)
 
 
 def _scored(name: str, what: str, content: str | bytes, *says: str) -> Case:
@@ -39,11 +39,6 @@ def _table(columns: dict[str, pa.Array | list]):
 def _truncated_table(place: Place) -> None:
     pq.write_table(pa.table({"a": ["x", "y"] * 500}), place / "a.parquet")
     (place / "a.parquet").write_bytes((place / "a.parquet").read_bytes()[:-20])
-
-
-def _unreadable(place: Place) -> None:
-    (place / "a.txt").write_bytes(LINES)
-    (place / "a.txt").chmod(0)
 
 
 def _two_kinds(place: Place) -> None:
@@ -109,7 +104,6 @@ PLACES = [
     _made("none.txt", "not there", None, "--train_file {folder}/none.txt: no such file"),
     _made("a.txt", "a folder", lambda place: (place / "a.txt").mkdir(), "a.txt: not a file"),
     _made("a.txt", "a broken link", lambda place: os.symlink("none", place / "a.txt"), "a.txt: no such file"),
-    _made("a.txt", "not readable", _unreadable, "{folder}/a.txt: Permission denied", unprivileged=True),
     _made("*.none", "a glob without a match", None, "*.none: no file matches"),
     _made("many-*", "a glob of two kinds", _two_kinds, "are of different kinds; train on files of one kind"),
 ]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from mixcse.data.batch import ContrastiveCollator, pad_rows
+from mixcse.data.batch import ContrastiveCollator
 from mixcse.model.masked_lm import IGNORED
 
 CLS, SEP, MASK = 2, 3, 4  # of the tokenizer in conftest.py
@@ -37,20 +37,6 @@ def test_rows_are_padded_to_the_right_and_masked(tokenizer, groups, pad_to):
             padding = shape[2] - len(row)
             assert row_ids == row + [tokenizer.pad_token_id] * padding
             assert row_mask == [1] * len(row) + [0] * padding
-
-
-@given(batches(num_sent=(1,)), st.integers(0, 9))
-@examples(max_examples=60)
-def test_the_padding_token_is_the_tokenizers(groups, pad):
-    """Also where it is a word as well: the mask alone tells."""
-
-    class Tokenizer:
-        pad_token_id = pad or None
-
-    rows = [row for (row,) in groups]
-    padded = pad_rows(Tokenizer, rows)
-    assert padded["attention_mask"].sum(1).tolist() == [len(row) for row in rows]
-    assert (padded["input_ids"][padded["attention_mask"] == 0] == pad).all()
 
 
 @given(batches(), st.sampled_from([0.05, 0.15, 0.5, 1.0]), st.none() | st.just(16))

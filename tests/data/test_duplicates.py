@@ -1,6 +1,5 @@
 """What a corpus holds twice, and lines with next to nothing on them."""
 
-import numpy as np
 import pytest
 from datasets import Dataset
 from run_folder import same_weights
@@ -46,16 +45,6 @@ def test_lines_with_tabs_are_warned_of(tmp_path, tokenizer, capsys):
     path.write_text("the cat\ta cat\na dog\tthe dog\na mat\n")
     load_training_data(Corpus.open(DataArguments([str(path)])), tokenizer)
     assert "2 lines hold tabs; each line is taken as one sentence" in capsys.readouterr().err
-
-
-def test_a_plain_loop_finds_the_same(toy_sentences):
-    drawn = np.random.default_rng(0).integers(len(toy_sentences), size=1000)
-    lines = [toy_sentences[i] for i in drawn]
-    expected, seen = [], set()
-    for number, line in enumerate(lines):
-        expected += [number] * (line in seen)
-        seen.add(line)
-    assert found_in(sentence1=lines) == (expected, [])
 
 
 def test_what_is_said():

@@ -157,9 +157,3 @@ def test_alignment_and_uniformity_by_their_definitions():
     assert np.isnan(alignment(x, y, np.zeros(5)))
     pairs = [np.exp(-2 * np.sum((unit(x[i]) - unit(x[j])) ** 2)) for i in range(5) for j in range(i)]
     assert uniformity(x) == pytest.approx(np.log(np.mean(pairs)))
-
-
-def test_uniformity_over_several_chunks():
-    x = np.random.default_rng(0).normal(size=(2500, 4))
-    distances = torch.pdist(torch.nn.functional.normalize(torch.tensor(x), dim=-1))
-    assert uniformity(x) == pytest.approx(distances.square().mul(-2).exp().mean().log().item())

@@ -163,16 +163,29 @@ def write_rows(path, sentences):
         path.write_text("\n".join((["text"] if path.suffix == ".tsv" else []) + sentences) + "\n")
 
 
-def test_large_files_are_split_by_rows(tiny_bert, tmp_path, toy_sentences, monkeypatch):
+def test_large_files_are_split_by_rows_and_a_killed_worker_loses_nothing(
+    tiny_bert, tmp_path, toy_sentences, monkeypatch
+):
     """A file of each kind in one run: starting workers takes most of a run's time."""
+    out, killed = tmp_path / "out", []
     monkeypatch.setattr(ray_engine, "SPLIT_BYTES", 100)
     monkeypatch.setattr(ray_engine, "SPLIT_ROWS", 10)
     (tmp_path / "corpus").mkdir()
     files = {f"large{kind}": QUOTED if kind == ".csv" else toy_sentences[:25] for kind in ray_engine.SPLIT}
     for name, sentences in files.items():
         write_rows(tmp_path / "corpus" / name, sentences)
-    encode(tiny_bert, tmp_path / "corpus", tmp_path / "out")
-    parts, encoder = made(tmp_path / "out"), SentenceEncoder(tiny_bert)
+
+    def kill():
+        if list(out.glob("*.parquet")) and (found := [*workers()]):
+            os.kill(int(found[0].name), signal.SIGKILL)
+            killed.append(len(list(out.glob("*.parquet"))))
+        return killed
+
+    with beside(kill):
+        encode(tiny_bert, tmp_path / "corpus", out)
+    assert 0 < killed[0] < 3 * len(files)
+    assert not list(out.glob("_tmp*"))
+    parts, encoder = made(out), SentenceEncoder(tiny_bert)
     for name, sentences in files.items():
         own = [parts.pop(f"{name}-0000{number}-of-00003.parquet") for number in range(3)]
         assert [len(rows) for rows, _ in own] == [10, 10, 5]
@@ -187,29 +200,6 @@ def test_what_is_wrong_in_a_large_file_is_one_line(tiny_bert, tmp_path, monkeypa
     (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{text: b}\n')
     with pytest.raises(UserError, match="bad.jsonl: line 2 is not valid JSON"):
         encode(tiny_bert, tmp_path / "bad.jsonl", tmp_path / "out")
-
-
-def test_a_worker_that_is_killed_loses_nothing(tiny_bert, tmp_path, toy_sentences):
-    corpus, out, killed = tmp_path / "corpus", tmp_path / "out", []
-    corpus.mkdir()
-    for number in range(10):
-        lines = [f"{sentence} {number}" for sentence in toy_sentences]
-        (corpus / f"{number:02}.txt").write_text("\n".join(lines) + "\n")
-
-    def kill():
-        if len(list(out.glob("*.parquet"))) > 1 and (found := [*workers()]):
-            os.kill(int(found[0].name), signal.SIGKILL)
-            killed.append(len(list(out.glob("*.parquet"))))
-        return killed
-
-    with beside(kill):
-        encode(tiny_bert, corpus, out)
-    assert killed[0] < 10
-    for number, (name, (sentences, embeddings)) in enumerate(made(out).items()):
-        assert name == f"{number:02}.txt.parquet"
-        assert sentences == [f"{sentence} {number}" for sentence in toy_sentences]
-        assert np.isfinite(embeddings).all()
-    assert not list(out.glob("_tmp*"))
 
 
 def test_files_that_are_not_on_this_machine(tiny_bert, tmp_path):
@@ -234,8 +224,6 @@ def test_what_is_wrong_is_said_in_one_line(tiny_bert, tmp_path, monkeypatch):
     corpus = tmp_path / "corpus"
     (corpus / "sub").mkdir(parents=True)
     (corpus / "broken.txt").write_bytes(b"a\n\xff\n")
-    with pytest.raises(UserError, match=r"broken.txt: line 2 is not UTF-8"):
-        encode(tiny_bert, f"{corpus}/b*.txt", tmp_path / "out", "--processes", "1")
     with pytest.raises(UserError, match="none-.*: no file matches"):
         encode(tiny_bert, f"{corpus}/none-*.txt", tmp_path / "out")
     (corpus / "sub" / "broken.txt").write_text("a\n")

@@ -48,11 +48,6 @@ def test_json_on_stdout_leaves_the_table_to_stderr(command, capsys):
     assert f"{saved['headline']['STSBenchmark']:.2f}" in err and "------ test ------" in err
 
 
-def test_names_of_tasks_between_commas(command):
-    with pytest.raises(UserError, match="unknown task 'STS12,STS13'; names are separated by spaces"):
-        evaluation.main([*command, "--tasks", "STS12,STS13"])
-
-
 def test_dev_mode_reports_dev_splits(command, capsys, tmp_path):
     evaluation.main([*command, "--mode", "dev", "--output_json", str(tmp_path / "x.json")])
     assert "------ dev ------" in capsys.readouterr().out

@@ -7,7 +7,6 @@ import pytest
 import sentence_transformers
 import torch
 from batches import model_of
-from scipy.stats import spearmanr
 from transformers import AutoConfig, AutoModel
 
 from mixcse import SentenceEncoder
@@ -125,49 +124,3 @@ def test_starting_afresh_spares_a_strangers_file(tmp_path):
     (tmp_path / "arguments.json").touch()  # of an earlier run
     RunFolder(tmp_path, {}).begin(afresh=True)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["2_Dense", "arguments.json", "notes.txt"]
-
-
-def test_mteb_scores_it_as_we_do(trained_heads, toy_sentences, tmp_path):
-    import mteb
-    from datasets import Dataset, DatasetDict
-    from mteb.abstasks.sts import AbsTaskSTS
-
-    scores = np.random.default_rng(0).uniform(0, 5, 40).tolist()
-    pairs = list(zip(toy_sentences[:40], toy_sentences[-40:], scores, strict=True))
-
-    class OwnPairs(AbsTaskSTS):
-        metadata = mteb.TaskMetadata(
-            name="OwnPairs",
-            description="Pairs made up here.",
-            dataset={"path": "local/pairs", "revision": "0"},
-            type="STS",
-            category="t2t",
-            modalities=["text"],
-            eval_splits=["test"],
-            eval_langs=["eng-Latn"],
-            main_score="cosine_spearman",
-            reference=None, date=None, domains=None, task_subtypes=None, license=None, annotations_creators=None,
-            dialect=None, sample_creation=None, bibtex_citation=None,
-        )  # fmt: skip
-
-        def load_data(self, **_):
-            columns = zip(*pairs, strict=True)
-            table = dict(zip(("sentence1", "sentence2", "score"), map(list, columns), strict=True))
-            self.dataset = DatasetDict({"test": Dataset.from_dict(table)})
-            self.data_loaded = True
-
-    folder = tmp_path / "model"
-    folder.mkdir()
-    trained_heads("bert").save_pretrained(folder, recorded_pooler="avg_first_last")
-    assert len(mteb.get_tasks(tasks=["STS12", "STSBenchmark", "SICK-R"])) == 3  # docs/using.md names these
-    results = mteb.evaluate(
-        sentence_transformers.SentenceTransformer(str(folder), device="cpu"),
-        tasks=[OwnPairs()],
-        cache=mteb.ResultCache(tmp_path / "cache"),
-        show_progress_bar=False,
-        co2_tracker=False,
-    )
-    encoder = SentenceEncoder(folder, device="cpu")
-    first, second = (encoder.encode(list(sentences)) for sentences in (toy_sentences[:40], toy_sentences[-40:]))
-    cosines = (first * second).sum(1) / np.linalg.norm(first, axis=1) / np.linalg.norm(second, axis=1)
-    assert results.task_results[0].get_score() == pytest.approx(spearmanr(cosines, scores).statistic)

@@ -118,18 +118,6 @@ def test_an_unfinished_run_continues_to_the_same_weights(family, command, tmp_pa
     assert same_weights(out, tmp_path / "whole" / f"checkpoint-{best}")
 
 
-def test_a_checkpoint_without_its_adapters_is_not_continued(command, tmp_path, capsys):
-    command += ["--lora_rank", "2", "--max_steps", "4"]
-    training.main(command)
-    out = tmp_path / "out"
-    (out / "train_results.json").unlink()
-    shutil.rmtree(out / "checkpoint-4" / ADAPTER_FOLDER)
-    capsys.readouterr()
-    training.main(command)
-    assert "continuing from" in capsys.readouterr().err
-    assert (out / "checkpoint-4" / ADAPTER_FOLDER).is_dir()
-
-
 def test_saving_leaves_the_weights_as_they_are(tiny_bert, tmp_path):
     model = with_random_adapters(tiny_bert)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from run_folder import HISTORY
 from scipy import stats
 
-from mixcse.report.traces import Trace, log_of, tables_of
+from mixcse.report.traces import log_of, tables_of
 from mixcse.reproduce.report import write_report
 from mixcse.reproduce.statistics import Paired, Summary, corrected, inside, paired, show_effect
 
@@ -160,13 +160,6 @@ def test_summaries_and_the_spread():
     assert inside(Summary.of([74.0, 75.0, 76.0]), 77.0) is True
     assert inside(Summary.of([74.0, 75.0, 76.0]), 77.1) is False
     assert inside(Summary.of([74.0, 75.0, 76.0]), 77.1, quoted_sd=0.5) is True
-
-
-def test_late_means_are_of_the_last_third():
-    log = {"loss": {step: float(step) for step in range(1, 8)}}
-    assert Trace("t", [log, {"loss": {1: 1.0, 2: 2.0}}]).late_means("loss") == [6.5, 2.0]
-    assert Trace("t", [log]).late_means("own_mix_weight") == []
-    assert f"{Summary.of([0.1, 0.2]):4}" == "0.1500 ± 0.0707"
 
 
 def test_paired_differences():

@@ -3,18 +3,18 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from functools import cache
 from types import SimpleNamespace
 
+import killed_run
 import process_group
 import pytest
 import torch
 from run_folder import logged, own_pairs, same_weights, weights
 
 from mixcse.base.errors import UserError
-from mixcse.base.files import ROOT, write_json
+from mixcse.base.files import write_json
 from mixcse.base.group import from_main_process, gather_rows, leave, rank, sum_over_processes, world_size
 from mixcse.train import prepare as preparation
 from mixcse.train import run as training
@@ -42,7 +42,7 @@ def alone():
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory, still_bert, tiny_bert, toy_sentences):
     """Gives the folder of a group of 2 or of 3 processes, with what each has found.  The two also trained a model."""
-    torch.multiprocessing.set_forkserver_preload(["process_group"])  # once for all of them
+    torch.multiprocessing.set_forkserver_preload(["process_group", "killed_run"])  # once for all of them
 
     @cache
     def folder_of(count):
@@ -158,38 +158,16 @@ def test_another_number_of_processes_is_another_run(tmp_path):
     RunFolder(tmp_path, {"processes": 1}).check_earlier_run()
 
 
-def test_others_are_waited_for_as_long_as_it_takes(command, monkeypatch):
-    """transformers hands the time-out on for GPUs alone; torch's own is half an hour."""
-    waits = []
-
-    def start(backend, timeout):
-        waits.append((backend, timeout.days))
-        raise KeyboardInterrupt
-
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr("torch.distributed.init_process_group", start)
-    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
-    with pytest.raises(KeyboardInterrupt):
-        training.main(command)
-    assert waits == [("gloo", 30)]
-
-
-def launched(script, arguments, folder):
-    """Two processes under torchrun; the lines that they said."""
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "SentEval")]),
-        "OMP_NUM_THREADS": "1",  # else torchrun says that it sets it
-        "HF_DATASETS_CACHE": str(folder / "cache"),
-    }
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    run = subprocess.run(
-        [*torchrun, script, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stdout == ""
-    warnings = [line for line in run.stderr.lower().splitlines() if "warning" in line]
+def launched(arguments, folder):
+    """Train in two processes that torchrun might have started; return the lines that they said."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # a forkserver's own path is not this one's
+        given = (2, arguments, folder, None)
+        torch.multiprocessing.start_processes(killed_run.work, given, 2, start_method="forkserver")
+    said = "".join((folder / f"log-{process}.txt").read_text() for process in range(2))
+    warnings = [line for line in said.lower().splitlines() if "warning" in line]
     assert all(line.startswith("warning: without dropout") for line in warnings)  # which it is, to be comparable
-    return run.stderr.splitlines()
+    return said.splitlines()
 
 
 def two_epochs(folder, sentences):
@@ -214,7 +192,7 @@ def test_two_launched_processes_train_as_one(still_bert, toy_sentences, tmp_path
     command += ["--dropout", "0"]
     command += ["--optim", "sgd", "--learning_rate", "0.03"]
     halves = ["--per_device_train_batch_size", "4", "--embedding_chunk_size", "3", "--output_dir", str(two)]
-    lines = launched(str(ROOT / "train.py"), [*command, *halves], tmp_path)
+    lines = launched([*command, *halves], tmp_path)
     whole = ["--per_device_train_batch_size", "8", "--dataloader_drop_last", "True", "--output_dir", str(one)]
     training.main([*command, *whole])
 

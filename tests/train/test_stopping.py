@@ -125,17 +125,6 @@ def test_during_an_evaluation_it_is_brought_to_its_end(train, whole, tmp_path, m
     assert same_weights(tmp_path / "out", whole)
 
 
-def test_while_the_finished_model_is_written(train, whole, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "write_results", lambda *_: send(signal.SIGTERM) or time.sleep(60))
-        code, said = train()
-    assert code == 143
-    assert said.endswith("interrupted; the same command goes on from step 6\n")
-    assert train()[0] == 0
-    assert same_weights(tmp_path / "out", whole)
-    assert (tmp_path / "out" / "train_results.json").exists()
-
-
 def test_the_program_itself(command, tmp_path):
     """As a terminal does it, or SLURM: the workers that load data get the signal too."""
     endless = ("--max_steps", "100000", "--eval_steps", "1000000", "--logging_steps", "1")
