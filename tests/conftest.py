@@ -19,15 +19,12 @@ huggingface_hub.constants.HF_HUB_OFFLINE = True  # it was read when the library 
 torch.set_num_threads(1)  # tiny models gain nothing from more, and lose much on a busy machine
 
 
-# Files with fixtures that take long: each file is one process's, and is begun first.
-DEAR = ("test_distributed", "test_docs", "test_help", "test_ray_engine", "test_real_data")
+FIRST = ("test_ray_engine", "test_distributed", "test_real_data", "test_senteval_tasks", "test_kills", "test_docs")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests of the files in `DEAR`."""
-    for item in (item for item in items if item.path.stem in DEAR):
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """The files that take longest first: each is one process's, and all processes are then busy to the end."""
+    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,5 +12,5 @@ else
     echo "$contracts" >&2
     exit 1
 fi
-# As many at once as there are cores: each test keeps to one thread.
-exec python -m pytest -n auto --dist loadgroup "$@"
+# As many files at once as there are cores: each test keeps to one thread.
+exec python -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@"

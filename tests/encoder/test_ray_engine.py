@@ -30,22 +30,45 @@ from mixcse.encoder import ray_engine  # noqa: E402
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    signal.signal(signal.SIGTERM, on_sigterm)
     yield
     ray.shutdown()
 
 
+QUOTED = ['one, "two"', "three\nfour", *(f"row {i}" for i in range(23))]
+
+
+def write_rows(path, sentences):
+    """Write a file of the kind that its name says, with a row for each sentence."""
+    if path.suffix == ".parquet":
+        parquet.write_table(ray_table(sentences), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps({"text": sentence}) + "\n" for sentence in sentences))
+    elif path.suffix == ".csv":
+        with open(path, "w", newline="") as file:
+            csv.writer(file).writerows([["text"], *([sentence] for sentence in sentences)])
+    else:
+        path.write_text("\n".join((["text"] if path.suffix == ".tsv" else []) + sentences) + "\n")
+
+
+LARGE = [f"large{kind}" for kind in ray_engine.SPLIT]
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory, toy_sentences):
-    """Six files of several kinds, 20 sentences each."""
+    """Small files of several kinds, 20 sentences each, and a file with 75 of each kind that is split by 30 rows."""
     folder = tmp_path_factory.mktemp("corpus")
-    parts = [toy_sentences[20 * i : 20 * i + 20] for i in range(6)]
-    for i in range(3):
+    parts = [toy_sentences[20 * i : 20 * i + 20] for i in range(5)]
+    for i in range(2):
         (folder / f"plain-{i}.txt").write_text("\n".join(parts[i]) + "\n")
-    (folder / "windows.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(parts[3]).encode())
+    (folder / "windows.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(parts[2]).encode())
     with gzip.open(folder / "packed.txt.gz", "wt") as file:
-        file.write("\n".join([*parts[4][:19], ""]) + "\n")
-    parquet.write_table(ray_table(parts[5]), folder / "table.parquet")
+        file.write("\n".join([*parts[3][:19], ""]) + "\n")
+    parquet.write_table(ray_table(parts[4]), folder / "table.parquet")
+    for name in LARGE:
+        write_rows(folder / name, [*QUOTED, *toy_sentences[:50]] if name.endswith(".csv") else toy_sentences[:75])
     return folder
 
 
@@ -98,28 +121,43 @@ def beside(watch):
 
 @pytest.fixture(scope="module")
 def encoded(tiny_bert, corpus, tmp_path_factory):
-    """The corpus in parts, and what was said of it."""
-    out = tmp_path_factory.mktemp("parts") / "out"
-    with redirect_stderr(StringIO()) as said:
-        encode(tiny_bert, corpus, f"file://{out}", "--normalize")
-    return out, said.getvalue()
+    """The corpus in parts, and what was said of it; one of the workers was killed."""
+    out, killed = tmp_path_factory.mktemp("parts") / "out", []
+
+    def kill():
+        if list(out.glob("*.parquet")) and (found := [*workers()]):
+            os.kill(int(found[0].name), signal.SIGKILL)
+            killed.append(len(list(out.glob("*.parquet"))))
+        return killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray_engine, "SPLIT_BYTES", max(path.stat().st_size for path in corpus.glob("[pwt]*")))
+        patch.setattr(ray_engine, "SPLIT_ROWS", 30)
+        with redirect_stderr(StringIO()) as said, beside(kill):
+            encode(tiny_bert, corpus, f"file://{out}", "--normalize")
+        assert 0 < killed[0] < 20
+        yield out, said.getvalue()
 
 
 def test_parts_hold_what_one_process_would_give(tiny_bert, corpus, encoded, tmp_path):
+    """Whole files and ranges of rows; and a worker that is killed loses nothing."""
     out, said = encoded
     assert said.splitlines() == [
         f"{tiny_bert}: pooler cls_before_pooler",
-        f"120 embeddings in file://{out}: 6 parts, and 0 that were there",
+        f"475 embeddings in file://{out}: 20 parts, and 0 that were there",
     ]
-    parts = made(out)
-    assert set(parts) == {f"{path.name}.parquet" for path in corpus.iterdir()}
-    encoder = SentenceEncoder(tiny_bert)
+    assert not list(out.glob("_tmp*"))
+    parts, encoder = made(out), SentenceEncoder(tiny_bert)
     for path in corpus.iterdir():
         encoder.encode_file(path, tmp_path / "alone.parquet", normalize=True)
         alone = parquet.read_table(tmp_path / "alone.parquet")
-        sentences, embeddings = parts[f"{path.name}.parquet"]
-        assert sentences == alone["sentence"].to_pylist()
-        np.testing.assert_allclose(embeddings, np.array(alone["embedding"].to_pylist()), atol=1e-6)
+        ranges = [f"-0000{number}-of-00003" for number in range(3)] if path.name in LARGE else [""]
+        own = [parts.pop(f"{path.name}{rows}.parquet") for rows in ranges]
+        assert [len(sentences) for sentences, _ in own] == ([30, 30, 15] if path.name in LARGE else [20])
+        assert [one for sentences, _ in own for one in sentences] == alone["sentence"].to_pylist()
+        embeddings = np.concatenate([embeddings for _, embeddings in own])
+        np.testing.assert_allclose(embeddings, np.array(alone["embedding"].to_pylist()), atol=1e-5)
+    assert not parts
 
 
 def test_the_same_command_goes_on(tiny_bert, corpus, encoded, tmp_path, capsys):
@@ -130,7 +168,7 @@ def test_the_same_command_goes_on(tiny_bert, corpus, encoded, tmp_path, capsys):
     (out / "table.parquet.parquet").unlink()
     kept = {path.name: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
     encode(tiny_bert, corpus, out, "--normalize", "--processes", "1")
-    assert f"40 embeddings in {out}: 2 parts, and 4 that were there" in capsys.readouterr().err
+    assert f"40 embeddings in {out}: 2 parts, and 18 that were there" in capsys.readouterr().err
     assert kept == {path.name: path.stat().st_mtime_ns for path in out.iterdir() if path.name in kept}
     after = made(out)
     assert {name: sentences for name, (sentences, _) in after.items()} == {name: one[0] for name, one in before.items()}
@@ -145,54 +183,6 @@ def test_the_same_command_goes_on(tiny_bert, corpus, encoded, tmp_path, capsys):
     (out / "_command.json").unlink()
     with pytest.raises(UserError, match=another):
         encode(tiny_bert, corpus, out, "--normalize")
-
-
-QUOTED = ['one, "two"', "three\nfour", *(f"row {i}" for i in range(23))]
-
-
-def write_rows(path, sentences):
-    """Write a file of the kind that its name says, with a row for each sentence."""
-    if path.suffix == ".parquet":
-        parquet.write_table(ray_table(sentences), path)
-    elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps({"text": sentence}) + "\n" for sentence in sentences))
-    elif path.suffix == ".csv":
-        with open(path, "w", newline="") as file:
-            csv.writer(file).writerows([["text"], *([sentence] for sentence in sentences)])
-    else:
-        path.write_text("\n".join((["text"] if path.suffix == ".tsv" else []) + sentences) + "\n")
-
-
-def test_large_files_are_split_by_rows_and_a_killed_worker_loses_nothing(
-    tiny_bert, tmp_path, toy_sentences, monkeypatch
-):
-    """A file of each kind in one run: starting workers takes most of a run's time."""
-    out, killed = tmp_path / "out", []
-    monkeypatch.setattr(ray_engine, "SPLIT_BYTES", 100)
-    monkeypatch.setattr(ray_engine, "SPLIT_ROWS", 10)
-    (tmp_path / "corpus").mkdir()
-    files = {f"large{kind}": QUOTED if kind == ".csv" else toy_sentences[:25] for kind in ray_engine.SPLIT}
-    for name, sentences in files.items():
-        write_rows(tmp_path / "corpus" / name, sentences)
-
-    def kill():
-        if list(out.glob("*.parquet")) and (found := [*workers()]):
-            os.kill(int(found[0].name), signal.SIGKILL)
-            killed.append(len(list(out.glob("*.parquet"))))
-        return killed
-
-    with beside(kill):
-        encode(tiny_bert, tmp_path / "corpus", out)
-    assert 0 < killed[0] < 3 * len(files)
-    assert not list(out.glob("_tmp*"))
-    parts, encoder = made(out), SentenceEncoder(tiny_bert)
-    for name, sentences in files.items():
-        own = [parts.pop(f"{name}-0000{number}-of-00003.parquet") for number in range(3)]
-        assert [len(rows) for rows, _ in own] == [10, 10, 5]
-        assert [sentence for rows, _ in own for sentence in rows] == sentences
-        embeddings = np.concatenate([part for _, part in own])
-        np.testing.assert_allclose(embeddings, encoder.encode(sentences), atol=1e-5)
-    assert not parts
 
 
 def test_what_is_wrong_in_a_large_file_is_one_line(tiny_bert, tmp_path, monkeypatch):
