@@ -21,8 +21,9 @@ def trained(tmp_path_factory, wiki_file):
         [
             *("--model_name_or_path", str(demo_encoder()), "--train_file", str(wiki_file)),
             *("--senteval_data", str(folder), "--validation_file", str(SAMPLE / "sts-dev.csv")),
-            *("--output_dir", str(folder / "out"), "--max_steps", "8", "--learning_rate", "1.2e-4"),
-            *("--max_seq_length", "32", "--pooler_type", POOLER, "--eval_steps", "8"),
+            *("--output_dir", str(folder / "out"), "--max_steps", "8", "--learning_rate", "1.5e-4"),
+            *("--per_device_train_batch_size", "24", "--max_seq_length", "24", "--pooler_type", POOLER),
+            *("--eval_steps", "8"),
         ]
     )
     return folder / "out"
@@ -40,7 +41,7 @@ def test_training_lifts_the_dev_score(trained):
     untrained = next(entry["eval_dev_spearman"] for entry in history if entry.get("step") == 0)
     assert 100 * untrained == pytest.approx(85.37, abs=0.02)
     kept = json.loads((trained / "eval_results.json").read_text())["eval_dev_spearman"]
-    assert 100 * kept >= 87  # seeds 42, 0 and 1 gave 88.5, 87.8 and 88.3 on one machine
+    assert 100 * kept >= 87  # seeds 42, 0 and 1 gave 88.8, 87.6 and 87.8 on one machine
 
 
 def test_automodel_loads_the_folder(trained):
