@@ -75,7 +75,7 @@ def tokenizer(tmp_path_factory):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "cat", "dog", "sat", "ran", "mat"]
     letters = list(string.ascii_lowercase + string.digits + ".,'")
     path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
-    path.write_text("\n".join(words + letters + ["##" + letter for letter in letters]))
+    path.write_text("\n".join(dict.fromkeys([*words, *letters, *(f"##{letter}" for letter in letters)])))
     return BertTokenizerFast(vocab=str(path), vocab_file=str(path), model_max_length=64)
 
 

@@ -3,6 +3,9 @@
 # Tests on real data run where SENTEVAL_DATA points at it or ../shared/data holds it, and are skipped elsewhere.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Libraries are compiled when they are first imported: the tests import a part of them.
+export PIP_COMPILE=0
+unset PYTHONDONTWRITEBYTECODE
 . mixcse/environment.sh test
 ruff check .
 ruff format --check .
