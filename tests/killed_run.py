@@ -27,6 +27,7 @@ def work(rank: int, processes: int, argv: list[str], folder: Path, point: Point 
     """Train in one of the processes; `folder` holds the cache, the log and the file where processes meet."""
     os.dup2(os.open(folder / f"log-{rank}.txt", os.O_RDWR | os.O_CREAT | os.O_APPEND), 2)
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # as torchrun sets it
     datasets.config.HF_DATASETS_CACHE = folder / "cache"
     if processes > 1:
         names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}

@@ -38,7 +38,7 @@ def test_the_saved_state_of_callbacks_does_not_grow_when_a_run_is_resumed(comman
     training.main(command)
     states = [json.loads(file.read_text()) for file in (tmp_path / "out").rglob("trainer_state.json")]
     sizes = [{name: len(json.dumps(saved)) for name, saved in one["stateful_callbacks"].items()} for one in states]
-    assert len(sizes) == 3 and "EarlyStoppingCallback" in sizes[0]
+    assert len(sizes) >= 3 and "EarlyStoppingCallback" in sizes[0]
     assert all(abs(size - sizes[0][name]) < 5 for later in sizes for name, size in later.items()), sizes
     assert list(logged(tmp_path / "out", "eval_stsb_spearman")) == [0, 2, 4, 6]
 
