@@ -1,9 +1,9 @@
 """Training data: the text's tokens in a memory-mapped Arrow table, without its duplicates if asked."""
 
-import json
 import sys
 
 import datasets
+import numpy as np
 import pyarrow.compute as compute
 from datasets import Dataset, Features, Value
 from datasets.fingerprint import Hasher
@@ -12,20 +12,28 @@ from transformers import PreTrainedTokenizerBase
 from mixcse.base.console import warn
 from mixcse.base.errors import UserError
 from mixcse.data.corpus import Corpus
+from mixcse.data.identity import tokenizer_identity
 from mixcse.data.rows import Found, find_duplicates
+from mixcse.options import DataArguments
 
-TOKENISER_VERSION = 1  # raise it when `_tokenize` changes, or old caches are taken for new ones
+LOOKED_AT = 10_000  # rows, for their lengths
+TOKENISER_VERSION = 2  # raise it when `_tokenize` changes, or old caches are taken for new ones
 
 
 def load_training_data(
-    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, *, prompt: str = "", overwrite_cache: bool = False
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    prompt: str = "",
+    lower_case: bool = False,
+    overwrite_cache: bool = False,
 ) -> tuple[Dataset, Found]:
     """Return rows of `input_ids` (one, two or three token lists, cut to `max_seq_length`), and the duplicates.
 
-    The prompt is prepended to each sentence.  An empty sentence is a single space, as released.  Both the
-    text and the tokens live in the `datasets` cache on disk: memory does not grow with the corpus, and a
-    second run with the same data and tokenizer reads them back.  With `dedupe` the duplicates are left
-    out, the other rows keep their order.
+    The prompt is prepended to each sentence; both are lower-cased if asked.  An empty sentence is a single
+    space, as released.  Both the text and the tokens live in the `datasets` cache on disk: memory does not
+    grow with the corpus, and a second run with the same data and tokenizer reads them back.  With `dedupe`
+    the duplicates are left out, the other rows keep their order.
 
     Raises:
         UserError: the text cannot be read (see `Corpus.text`) or is too short.
@@ -44,9 +52,11 @@ def load_training_data(
         tokenizer,
         options.max_seq_length,
         prompt=prompt,
+        lower_case=lower_case,
         num_workers=options.preprocessing_num_workers,
         overwrite_cache=overwrite_cache,
     )
+    _warn_of_truncation(text, tokenizer, options, prompt)
     if options.dedupe and len(kept := found.kept()) < len(data):
         data = data.select(kept)
     if len(data) < 2:
@@ -59,6 +69,19 @@ def _warn_of_tabs(text: Dataset, source: str) -> None:
         warn(
             f"{source}: {count:,} lines hold tabs; each line is taken as one sentence, and pairs belong in a "
             ".tsv file with a header"
+        )
+
+
+def _warn_of_truncation(text: Dataset, tokenizer: PreTrainedTokenizerBase, options: DataArguments, prompt: str) -> None:
+    """Warn of the share of sentences that are truncated, by `LOOKED_AT` rows at equal distances."""
+    chosen = text.select(np.linspace(0, len(text) - 1, min(LOOKED_AT, len(text))).astype(int))
+    sentences = [prompt + sentence for column in chosen[:].values() for sentence in column if sentence]
+    lengths = np.array([len(ids) for ids in tokenizer(sentences, verbose=False)["input_ids"]])
+    if share := (lengths > options.max_seq_length).mean():
+        about = "about " * (len(chosen) < len(text))
+        warn(
+            f"{options.source}: {about}{100 * share:.1f} % of the sentences have more than {options.max_seq_length} "
+            f"tokens and are truncated (the longest: {lengths.max():,}); --max_seq_length raises the limit"
         )
 
 
@@ -79,14 +102,15 @@ def tokenise(
     max_seq_length: int,
     *,
     prompt: str = "",
+    lower_case: bool = False,
     num_workers: int | None = None,
     overwrite_cache: bool = False,
 ) -> Dataset:
     """`input_ids` of every row: a token list for each of the text's columns; cached by all that they depend on."""
-    recipe = (text._fingerprint, _identity(tokenizer), max_seq_length, prompt, TOKENISER_VERSION)
+    recipe = (text._fingerprint, tokenizer_identity(tokenizer), max_seq_length, prompt, lower_case, TOKENISER_VERSION)
     return text.map(
         _tokenize,
-        fn_kwargs={"tokenizer": tokenizer, "max_seq_length": max_seq_length, "prompt": prompt},
+        fn_kwargs={"tokenizer": tokenizer, "max_length": max_seq_length, "prompt": prompt, "lower_case": lower_case},
         batched=True,
         remove_columns=text.column_names,
         features=Features({"input_ids": datasets.List(datasets.List(Value("int32")))}),
@@ -98,24 +122,24 @@ def tokenise(
 
 
 def _tokenize(
-    batch: dict[str, list[str | None]], tokenizer: PreTrainedTokenizerBase, max_seq_length: int, prompt: str
+    batch: dict[str, list[str | None]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    prompt: str,
+    lower_case: bool,
 ) -> dict[str, list[list[list[int]]]]:
+    def text_of(sentence: str | None) -> str:
+        text = prompt + (sentence or "") or " "
+        return text.lower() if lower_case else text
+
     columns = [
         tokenizer(
-            [prompt + (sentence or "") or " " for sentence in sentences],
+            list(map(text_of, sentences)),
             truncation=True,
-            max_length=max_seq_length,
+            max_length=max_length,
             return_attention_mask=False,
             return_token_type_ids=False,
         )["input_ids"]
         for sentences in batch.values()
     ]
     return {"input_ids": [list(group) for group in zip(*columns, strict=True)]}
-
-
-def _identity(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What the tokens depend on, without what calls leave behind (truncation, padding)."""
-    if not tokenizer.is_fast:
-        return Hasher.hash((type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer.init_kwargs))
-    backend = json.loads(tokenizer.backend_tokenizer.to_str())
-    return Hasher.hash({key: value for key, value in backend.items() if key not in ("truncation", "padding")})

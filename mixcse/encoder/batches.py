@@ -21,17 +21,20 @@ TOKENISED_AT_ONCE = 1024  # sentences
 
 
 class Row(NamedTuple):
-    """The tokens of a sentence, and its position among the sentences."""
+    """The tokens of a sentence, its position among the sentences, and whether it was truncated."""
 
     position: int
     ids: list[int]
+    is_cut: bool = False
 
 
 @torch.inference_mode()
 def embeddings_of(
     model: SentenceModel, sentences: list[str], *, pooler: str, max_length: int, batch_size: int, unpooled: int = 0
-) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Positions of sentences and their embeddings, float32 (positions, d), longest sentences first.
+) -> Iterator[tuple[list[int], np.ndarray, int]]:
+    """Yield positions of sentences, their embeddings, float32 (positions, d), and how many of them were truncated.
+
+    The longest sentences come first.
 
     Args:
         model: in evaluation mode.
@@ -47,7 +50,7 @@ def embeddings_of(
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
         with fast_linear():  # not over the yield: it is the whole thread's
             z = model.following(_embed(model, pooler=pooler, unpooled=unpooled, **inputs))
-        yield [row.position for row in batch], z.float().cpu().numpy()
+        yield [row.position for row in batch], z.float().cpu().numpy(), sum(row.is_cut for row in batch)
 
 
 def tokenised(tokenizer: PreTrainedTokenizerBase, sentences: list[str], max_length: int) -> Iterator[Row]:
@@ -59,14 +62,17 @@ def tokenised(tokenizer: PreTrainedTokenizerBase, sentences: list[str], max_leng
 
     def tokenise(start: int) -> list[Row]:
         positions = order[start : start + TOKENISED_AT_ONCE]
-        ids = tokenizer(
+        tokens = tokenizer(
             [sentences[position] or " " for position in positions],
             truncation=True,
             max_length=max_length,
             return_attention_mask=False,
             return_token_type_ids=False,
-        )["input_ids"]
-        return sorted(map(Row, positions, ids), key=lambda row: -len(row.ids))
+        )
+        ids, encodings = tokens["input_ids"], tokens.encodings  # slow tokenizers have no encodings
+        full = [len(row) >= max_length for row in ids]
+        cut = [is_full and (not encodings or bool(encodings[i].overflowing)) for i, is_full in enumerate(full)]
+        return sorted(map(Row, positions, ids, cut), key=lambda row: -len(row.ids))
 
     with ThreadPoolExecutor(max_workers=1) as thread:  # one: a tokenizer is not for several
         starts = range(0, len(order), TOKENISED_AT_ONCE)

@@ -3,7 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from mixcse.base.errors import UserError
+from mixcse.base.console import say
+from mixcse.base.fields import at_least, check_range
 from mixcse.names import DTYPES, POOLERS
 
 if TYPE_CHECKING:  # torch is imported once the command line is known to be right
@@ -31,8 +32,8 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
 
 def load_encoder(options: argparse.Namespace) -> "SentenceEncoder":
     """The encoder that `add_encoder_options` describes; raises UserError if it cannot be loaded."""
-    if options.batch_size < 1:
-        raise UserError(f"--batch_size must be at least 1, not {options.batch_size}")
+    check_range("batch_size", options.batch_size, at_least(1))
+    say(f"loading {options.model}")  # the libraries alone take seconds
     from mixcse.encoder.sentence_encoder import SentenceEncoder
 
     return SentenceEncoder.from_pretrained(

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mixcse.base.console import warn
 from mixcse.base.errors import UserError
 from mixcse.data.formats import half_character
+from mixcse.data.identity import tokenizer_identity
 from mixcse.encoder.batches import embeddings_of
 from mixcse.encoder.choices import choose_length, choose_pooler, default_pooler, move, warn_of_similarity
 from mixcse.encoder.index import SearchMixin
@@ -25,14 +27,15 @@ from mixcse.model.prompts import left_out_of_pooling
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import DTYPES, POOLERS
 
-CHARACTERS = 6  # of a token, at most, for the progress bar
-LEFT_BY_CALLS = ("truncation", "padding")  # in a tokenizer, by whoever used it last
+TOLERATED_CUT = 0.01  # share of truncated sentences without a warning
+# Keys of a configuration, by how they begin, that embeddings do not depend on: where from, and our own records.
+NOT_COUNTED = ("_", "transformers_version", "sentence_")
 
 
 class SentenceEncoder(SearchMixin):
     """Embeds sentences with a trained folder, a Hub model or a live `SentenceModel`.
 
-    It may be called from several threads; they take turns.
+    It may be called from several threads, also several encoders of one model: they take turns.
 
     Example:
         encoder = SentenceEncoder("result/mixcse-bert-base-uncased")
@@ -64,8 +67,6 @@ class SentenceEncoder(SearchMixin):
         TypeError: `model` is neither a name nor a `SentenceModel`, or a length no whole number.
     """
 
-    lower_case = False
-
     def __init__(
         self,
         model: str | Path | SentenceModel,
@@ -93,8 +94,8 @@ class SentenceEncoder(SearchMixin):
         else:
             hub = {"revision": revision} if revision else {}
             hub |= {"trust_remote_code": True} if trust_remote_code else {}
-            self.model = SentenceModel.from_pretrained(model, **hub)
-            self.model.to(getattr(torch, dtype or DTYPES[0]))
+            precision = getattr(torch, dtype or DTYPES[0])
+            self.model = SentenceModel.from_pretrained(model, dtype=precision, **hub).to(precision)
             move(self.model, device)
             self.pooler = choose_pooler(str(model), pooler, self._said_by_folder(), default_pooler(self.model))
             warn_of_similarity(str(model), self.model.settings)
@@ -103,7 +104,7 @@ class SentenceEncoder(SearchMixin):
             raise UserError("pooler 'cls': this model has no trained head for it; use cls_before_pooler")
         self.max_seq_length = choose_length(self.model, max_seq_length)
         self.prompt = self.model.prompt if prompt is None else prompt
-        self._lock = threading.RLock()
+        self._has_warned = False  # of truncated sentences
 
     def _said_by_folder(self) -> tuple[str | None, str]:
         """The pooler that a folder says to use, and where; what else it says is taken over."""
@@ -114,9 +115,8 @@ class SentenceEncoder(SearchMixin):
         return settings.pooler, "as its modules.json says"
 
     def follow(self, settings: Settings) -> None:
-        """Takes over what follows the pooling in a sentence-transformers folder, and whether texts are lower case."""
+        """Take over what follows the pooling in a sentence-transformers folder."""
         self.model.following = settings.following.to(self.device, self.model.encoder.dtype)
-        self.lower_case = settings.lower_case
 
     @classmethod
     def from_pretrained(cls, path_or_hub_id: str | Path, **options: Any) -> "SentenceEncoder":
@@ -134,14 +134,18 @@ class SentenceEncoder(SearchMixin):
         return self.model.dim
 
     def fingerprint(self) -> str:
-        """A hash of what embeddings depend on: weights, tokenizer, pooler, length limit, prompt."""
-        said = (self.prompt, self.model.include_prompt, self.lower_case) if self.prompt or self.lower_case else ()
-        digest = hashlib.sha256(repr((self.pooler, self.max_seq_length, *said)).encode())
-        if self.model.tokenizer.is_fast:
-            tokenizer = json.loads(self.model.tokenizer.backend_tokenizer.to_str())
-            tokenizer = {name: part for name, part in tokenizer.items() if name not in LEFT_BY_CALLS}
-            digest.update(json.dumps(tokenizer, sort_keys=True).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
+        """Return a hash of all that embeddings depend on: weights, configuration, tokenizer, and how they are used.
+
+        It is of content: a copied or renamed folder keeps it.
+        """
+        model = self.model
+        config = {
+            key: value for key, value in model.encoder.config.to_dict().items() if not key.startswith(NOT_COUNTED)
+        }
+        how = (self.pooler, self.max_seq_length, self.prompt, model.include_prompt, model.lower_case)
+        used = [how, repr(model.following), tokenizer_identity(model.tokenizer), config]
+        digest = hashlib.sha256(json.dumps(used, sort_keys=True, default=str).encode())
+        for name, tensor in sorted(model.state_dict().items()):
             digest.update(
                 name.encode() + tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
             )
@@ -151,7 +155,7 @@ class SentenceEncoder(SearchMixin):
         self,
         sentences: list[str],
         batch_size: int = 64,
-        show_progress: bool = False,
+        show_progress: bool | tqdm = False,
         *,
         normalize: bool = False,
         convert_to_tensor: bool = False,
@@ -168,7 +172,7 @@ class SentenceEncoder(SearchMixin):
             sentences: any number of them, none included.
             batch_size: sentences of 64 tokens in a forward pass; longer ones are fewer,
                 shorter ones more.  A CPU takes 2,048 tokens at most.
-            show_progress: show a progress bar on stderr, if that is a terminal.
+            show_progress: show a progress bar on stderr, if that is a terminal; or a bar of sentences to update.
             normalize: scale embeddings to length 1.
             convert_to_tensor: give a tensor, on the model's device, instead of an array.
             truncate_dim: give the first components only; normalising comes after it.
@@ -184,30 +188,42 @@ class SentenceEncoder(SearchMixin):
         if not isinstance(prompt, str):
             raise TypeError(f"prompt is text before each sentence, not {type(prompt).__name__}")
         sentences = [prompt + sentence for sentence in _checked(sentences)]
-        if self.lower_case:
+        if self.model.lower_case:
             prompt, sentences = prompt.lower(), [sentence.lower() for sentence in sentences]
         check_count("batch_size", batch_size)
         if truncate_dim is not None:
             check_count("truncate_dim", truncate_dim, most=self.dim)
-        unique = {sentence: position for position, sentence in enumerate(dict.fromkeys(sentences))}
+        counts = Counter(sentences)
+        unique, times = {sentence: position for position, sentence in enumerate(counts)}, list(counts.values())
         embeddings = np.empty((len(unique), self.dim), dtype=np.float32)
-        costs = [min(len(sentence) or 1, CHARACTERS * self.max_seq_length) for sentence in unique]
-        bar = tqdm(  # not of sentences: sorted by length, they do not pass at an even pace
-            total=sum(costs), desc="encoding", unit=" characters", unit_scale=True, leave=None,
-            disable=None if show_progress else True,
-        )  # fmt: skip
-        with self._lock, _evaluating(self.model), bar:
+        own = not isinstance(show_progress, tqdm)
+        hidden = None if show_progress is True else True
+        bar = tqdm(desc="encoding", total=len(sentences), unit=" sentences", disable=hidden) if own else show_progress
+        with self.model.lock, _evaluating(self.model), bar if own else nullcontext():
             how = {"pooler": self.pooler, "max_length": self.max_seq_length}
             how["unpooled"] = left_out_of_pooling(
                 prompt, self.model.tokenizer, include_prompt=self.model.include_prompt, **how
             )
-            for positions, part in embeddings_of(self.model, list(unique), batch_size=batch_size, **how):
+            cut = 0
+            for positions, part, truncated in embeddings_of(self.model, list(unique), batch_size=batch_size, **how):
                 embeddings[positions] = part
-                bar.update(sum(costs[position] for position in positions))
+                cut += truncated
+                bar.update(sum(times[position] for position in positions))
+        if cut > TOLERATED_CUT * len(unique) and not self._has_warned:
+            self._warn_of_truncation(cut / len(unique), max(unique, key=len))
         if len(unique) < len(sentences):
             embeddings = embeddings[[unique[sentence] for sentence in sentences]]
         embeddings = finished(embeddings, truncate_dim=truncate_dim, normalize=normalize)
         return torch.from_numpy(embeddings).to(self.device) if convert_to_tensor else embeddings
+
+    def _warn_of_truncation(self, share: float, longest: str) -> None:
+        self._has_warned = True
+        length, limit = len(self.model.tokenizer(longest, verbose=False)["input_ids"]), self.model.max_length
+        hint = f"max_seq_length can be {limit}" if self.max_seq_length < limit else "the model's limit"
+        warn(
+            f"{100 * share:.1f} % of the sentences have more than {self.max_seq_length} tokens and are truncated "
+            f"(the longest has {length:,}; {hint})"
+        )
 
     def encode_file(self, path_in: str | Path | Iterable[str], path_out: str | Path, **options: Any) -> int:
         """Embeddings of a file's sentences into a file, in memory that does not grow with it.

@@ -83,13 +83,12 @@ def encode_stream(
 def _encoded(
     encode: Encode, sentences: Iterator[str], total: int | None, show_progress: bool, options: dict
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    with tqdm(total=total, desc="all", unit=" sentences", disable=None if show_progress else True) as bar:
+    with tqdm(desc="encoding", total=total, unit=" sentences", disable=None if show_progress else True) as bar:
         while chunk := list(islice(sentences, CHUNK)):
-            embeddings = encode(chunk, show_progress=show_progress, **options)
+            embeddings = encode(chunk, show_progress=bar, **options)
             if not np.isfinite(embeddings).all():
                 raise UserError(f"the model gives NaN or infinity for sentences; {NOT_FINITE}")
             yield chunk, embeddings
-            bar.update(len(chunk))
 
 
 def _name_of(source: str | Path | Iterable[str]) -> str:

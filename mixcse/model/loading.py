@@ -9,7 +9,7 @@ import torch
 from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.utils import get_session
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
@@ -21,18 +21,27 @@ NO_REMOTE_CODE = {"trust_remote_code": False}
 # Probabilities in a config.json that act within the encoder, not in a classifier on top of it.
 DROPOUT = re.compile(r"(?!.*(classif|qa_|summary|pooler)).*(dropout(_prob)?|_pdrop)")
 PADDING_TOKEN = "<pad>"
-HUB_TIMEOUT = 10  # seconds, as its client's for a request
+UNLIMITED, LARGEST = 512, 10**6  # tokens taken where no limit is named; a tokenizer's larger number is none
+# In checkpoints of SimCSE's and MixCSE's own code (BertForCL, RobertaForCL) the `cls` head lies beside the encoder.
+SIMCSES_HEAD = {r"^mlp\.dense\.": "pooler.dense."}
+HUB_TIMEOUT = 5  # seconds
 
 
 def load_encoder(
-    name: str, *, dropout: float | None = None, usual_dropout: float | None = None, **hub: Any
+    name: str,
+    *,
+    dropout: float | None = None,
+    usual_dropout: float | None = None,
+    dtype: torch.dtype = torch.float32,
+    **hub: Any,
 ) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
-    """The encoder in float32, its tokenizer, and the names of its pooler's weights if they are not there.
+    """The encoder, its tokenizer, and the names of its pooler's weights if they are not there.
 
     A decoder without a padding token pads with the one that ends a text, or with a new one; that is said.
 
     Args:
         dropout: the probability of all its dropout; None leaves it as it is.
+        dtype: of the weights.
         usual_dropout: the same where none is asked for and the encoder has none switched on; that is said.
         hub: `revision`, `cache_dir`, `trust_remote_code`, as for `AutoModel`; code that the model brings along
             is not run unless this says so.
@@ -46,6 +55,11 @@ def load_encoder(
     if os.path.isfile(name):
         raise UserError(f"{name} is a file; name the folder that holds config.json, tokenizer and weights")
     if os.path.isdir(name) and not os.path.isfile(os.path.join(name, "config.json")):
+        if os.path.isfile(os.path.join(name, "adapter_config.json")):
+            raise UserError(
+                f"{name} is an adapter (adapter_config.json), not a model: merge it into its base model with peft "
+                "(merge_and_unload, save_pretrained) and name that folder"
+            )
         raise UserError(f"{name}: no config.json in it; a model's folder holds config.json, tokenizer and weights")
     hub = options_for(name, hub)
     what = ""
@@ -59,8 +73,9 @@ def load_encoder(
                 f"{name}: an encoder and a decoder ({config.model_type}); a model that is one of them can be used"
             )
         _set_dropout(name, config, dropout, usual_dropout)
+        renamed = SIMCSES_HEAD if any(kind.endswith("ForCL") for kind in config.architectures or ()) else None
         encoder, info = AutoModel.from_pretrained(
-            name, config=config, dtype=torch.float32, output_loading_info=True, **for_weights(hub)
+            name, config=config, dtype=dtype, key_mapping=renamed, output_loading_info=True, **for_weights(hub)
         )
     except UserError:
         raise
@@ -85,6 +100,17 @@ def load_encoder(
     return encoder, tokenizer, missing
 
 
+def longest_input(encoder: PreTrainedModel, tokenizer: Tokenizer) -> int:
+    """Return how many tokens encoder and tokenizer take, special ones included; `UNLIMITED` if neither has a limit."""
+    named = getattr(encoder.config, "max_position_embeddings", None) or 0
+    limit = named if named > 0 else UNLIMITED if tokenizer.model_max_length > LARGEST else tokenizer.model_max_length
+    for name, module in encoder.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa's kind counts positions from padding_idx + 1.
+            limit = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    return min(limit, tokenizer.model_max_length)
+
+
 def load_heads(file: Path) -> dict[str, Tensor]:
     """The tensors of heads that lie beside an encoder; none where there is no such file."""
     try:
@@ -94,9 +120,14 @@ def load_heads(file: Path) -> dict[str, Tensor]:
 
 
 def options_for(name: str, hub: dict[str, Any]) -> dict[str, Any]:
-    """What to load a model with, besides what `hub` says: without its code, and without the Hub if it is not there."""
-    alone = not os.path.isdir(name) and not _hub_answers()  # its client tries each file for half a minute
-    return NO_REMOTE_CODE | hub | ({"local_files_only": True} if alone else {})
+    """What to load a model with, besides what `hub` says: without its code, and without the Hub if it is not there.
+
+    Whether the Hub is there is asked once: not if `hub` has `local_files_only`.
+    """
+    if "local_files_only" not in hub:
+        is_path = os.path.isdir(name) or name.startswith((".", "/", "~")) or name.count("/") > 1
+        hub = hub | {"local_files_only": not os.path.isdir(name) and (is_path or not hub_answers())}
+    return NO_REMOTE_CODE | hub
 
 
 def for_weights(options: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +139,7 @@ def for_weights(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _hub_answers() -> bool:
+def hub_answers() -> bool:
     """Whether the Hub can be reached, by a single request."""
     if constants.HF_HUB_OFFLINE:
         return False
@@ -123,8 +154,13 @@ def _check_tokenizer(name: str, tokenizer: Tokenizer, encoder: PreTrainedModel) 
     """Raises UserError if it cannot pad or gives tokens that the encoder does not know."""
     if tokenizer.pad_token is None:
         raise UserError(f"{name}: its tokenizer has no padding token; set tokenizer.pad_token and save it there")
+    if any(tokenizer("a b", verbose=False).get("token_type_ids", [])):
+        raise UserError(
+            f"{name}: its tokenizer gives tokens of several types ({encoder.config.model_type}), "
+            "which are not known here"
+        )
     rows = getattr(encoder.get_input_embeddings(), "num_embeddings", None)
-    if rows is not None and len(tokenizer) > rows and (last := max(tokenizer.get_vocab().values())) >= rows:
+    if rows is not None and (last := max(tokenizer.get_vocab().values())) >= rows:
         raise UserError(
             f"{name}: its tokenizer has tokens up to number {last}, its encoder embeds {rows} of them; "
             "they are not of one model"
@@ -206,8 +242,8 @@ def _why_not_loaded(name: str, error: Exception, what: str = "") -> str:
     if type(error).__name__ == "UnpicklingError":  # torch's message names a way to run what is in it
         reason = "a pickle that is damaged or holds more than tensors, which is not loaded; take one of safetensors"
     if os.path.isdir(name):
-        return f"{name}: not a usable model folder ({what}{reason[:300]})"
+        return f"{name}: not a usable model folder ({what}{reason})"
     return (
-        f"{name[:100]}: no such folder, and the Hugging Face Hub did not give it ({what}{reason[:200]}); "
+        f"{name[:100]}: no such folder, and the Hugging Face Hub did not give it ({what}{reason}); "
         "check the name and the network, or pass a local folder with config.json, tokenizer and weights"
     )

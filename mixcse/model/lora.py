@@ -52,7 +52,7 @@ def with_adapters(
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise UserError('--lora_rank needs peft: pip install "mixcse[lora]", or leave the option out') from error
+        raise UserError("adapters need peft: pip install peft, or train all weights with --lora_rank 0") from error
     names = [name for name, _ in encoder.named_modules()]
     linear = sorted({name.rpartition(".")[2] for name, module in encoder.named_modules() if type(module) in LINEAR})
     for target in targets or ():

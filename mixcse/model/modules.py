@@ -56,7 +56,12 @@ class Settings(NamedTuple):
     lower_case: bool = False
     similarity: str | None = None
 
-    def are_those_of(self, model: Any, recorded: str) -> bool:
+    @property
+    def has_dense(self) -> bool:
+        """Whether a Dense module follows the pooling."""
+        return any(isinstance(module, nn.Linear) for module in self.following.modules())
+
+    def are_those_of(self, model: Any, recorded: str | None) -> bool:
         """Whether they are what `SentenceModel.save_pretrained` wrote for this pooler, and nobody has changed since."""
         if recorded != "cls":
             return self.pooler == recorded and not len(self.following)

@@ -173,11 +173,11 @@ def encode_packed(encoder: PreTrainedModel, input_ids: Tensor, attention_mask: T
 
 def _embedded(encoder: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, packing: Packing) -> Tensor:
     ids = input_ids[attention_mask.bool()][None]
-    table = encoder.embeddings.position_embeddings
-    first = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa's kind
-    hidden = encoder.embeddings(
-        input_ids=ids, position_ids=packing.positions[None] + first, token_type_ids=torch.zeros_like(ids)
-    )
+    positions, padding = packing.positions, encoder.embeddings.position_embeddings.padding_idx
+    if padding is not None:  # RoBERTa's kind counts from there on, and counts no padding token, wherever it stands
+        counted = input_ids != padding
+        positions = (counted.cumsum(dim=1) * counted + padding)[attention_mask.bool()]
+    hidden = encoder.embeddings(input_ids=ids, position_ids=positions[None], token_type_ids=torch.zeros_like(ids))
     project = getattr(encoder, "embeddings_project", None)  # ELECTRA's, where its embeddings are smaller
     return hidden if project is None else project(hidden)
 

@@ -50,6 +50,7 @@ def write_sentence_transformers_files(
     head: nn.Linear | None,
     prompt: str = "",
     include_prompt: bool = True,
+    lower_case: bool = False,
 ) -> None:
     """Has `SentenceTransformer(folder)` embed as `SentenceEncoder(folder)` does; removes what another pooler left.
 
@@ -64,6 +65,7 @@ def write_sentence_transformers_files(
         head: the linear layer of a trained `cls` head that is followed by tanh, if there is one.
         prompt: before each text.
         include_prompt: whether its tokens are pooled too.
+        lower_case: whether texts are lower-cased.
     """
     folder = Path(folder)
     (folder / PROMPTS_FILE).unlink(missing_ok=True)
@@ -72,7 +74,7 @@ def write_sentence_transformers_files(
     for name in MODULE_FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
     layered = {"config_args": {"output_hidden_states": True}} if pooler in ("avg_top2", "avg_first_last") else {}
-    write_json(folder / TRANSFORMER_FILE, {"max_seq_length": max_length, "do_lower_case": False} | layered)
+    write_json(folder / TRANSFORMER_FILE, {"max_seq_length": max_length, "do_lower_case": lower_case} | layered)
     listed = [{"idx": 0, "name": "0", "path": "", "type": f"{LIBRARY}.Transformer"}]
     for number, (kind, arguments, parameters) in enumerate(_modules(config, pooler, head), 1):
         path = f"{number}_{kind}"

@@ -1,8 +1,10 @@
 """The one model class: any Hugging Face encoder with a pooler, and the heads that training adds."""
 
 import dataclasses
+import threading
 from contextlib import nullcontext
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from mixcse.base.files import follow_umask
 from mixcse.model.chunking import Chunking, in_chunks
 from mixcse.model.fast_linear import fast_linear
 from mixcse.model.first_token import first_token_only, is_checkpointing, layers_of_berts_kind
-from mixcse.model.loading import is_causal, load_encoder, load_heads, options_for
+from mixcse.model.loading import is_causal, load_encoder, load_heads, longest_input, options_for
 from mixcse.model.lora import as_peft_model, load_adapters, merged, save_adapters, with_adapters
 from mixcse.model.masked_lm import losses_of_rows, masked_lm_over, mean_over_masked
 from mixcse.model.modules import Settings, read_settings, within
@@ -52,9 +54,12 @@ class SentenceModel(nn.Module):
         is_causal: whether it is a decoder, whose tokens see only what is before them.
         prompt: before each text, in training and in use.
         include_prompt: whether the prompt's tokens are pooled too.
+        lower_case: whether texts are lower-cased, in training and in use.
         unpooled: how many tokens at the start of a row `forward` leaves out of pooling.
         settings: how a sentence-transformers folder says that it is to be used; None of others.
         following: what embeddings in use go through after the pooler; nothing in training.
+        takes_types: whether the types of tokens, which are 0, make a difference to it (GPT-2 with BERT's tokenizer).
+        lock: of whoever encodes with it, which changes its mode and its attention for that time.
     """
 
     def __init__(self, encoder: PreTrainedModel, tokenizer: Tokenizer, *, pooler: str = "cls_before_pooler") -> None:
@@ -68,28 +73,40 @@ class SentenceModel(nn.Module):
         self.has_cls_head = self._owns_pooler()
         self.chunking = Chunking()
         self.packed = False
-        self.prompt, self.include_prompt, self.unpooled = "", True, 0
+        self.prompt, self.include_prompt, self.lower_case, self.unpooled = "", True, False, 0
         self.settings: Settings | None = None
         self.following = nn.Sequential()
+        accepted = signature(self.encoder.forward).parameters
+        self.takes_types = "token_type_ids" in {*tokenizer.model_input_names} & {*accepted} and self.is_causal
+        self.lock = threading.RLock()
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | Path, *, dropout: float | None = None, usual_dropout: float | None = None, **hub: Any
+        cls,
+        name_or_path: str | Path,
+        *,
+        dropout: float | None = None,
+        usual_dropout: float | None = None,
+        dtype: torch.dtype = torch.float32,
+        **hub: Any,
     ) -> "SentenceModel":
-        """Loads a folder or a Hub id in float32; arguments are those of `load_encoder`.
+        """Load a folder or a Hub id; arguments are those of `load_encoder`.
 
         Raises:
             UserError: nothing loadable is there, encoder weights are missing in it, or it is no encoder.
         """
         name = str(name_or_path)
-        settings = read_settings(name, **options_for(name, hub)) if name.strip() else None
+        hub = options_for(name, hub) if name.strip() else hub
+        settings = read_settings(name, **hub) if name.strip() else None
         if settings and settings.encoder:  # as the first versions of that library had it
             name, hub = within(name, settings.encoder, hub)
-        encoder, tokenizer, missing = load_encoder(name, dropout=dropout, usual_dropout=usual_dropout, **hub)
+        how = {"dropout": dropout, "usual_dropout": usual_dropout, "dtype": dtype}
+        encoder, tokenizer, missing = load_encoder(name, **how, **hub)
         model = cls(encoder, tokenizer)
         model.settings = settings
         if settings:
             model.prompt, model.include_prompt = settings.prompt, settings.include_prompt
+            model.lower_case = settings.lower_case
         model.has_cls_head = model._owns_pooler() and not missing and getattr(encoder.config, HAS_CLS_HEAD, True)
         heads = load_heads(Path(name) / HEADS_FILE)
         if any(key.startswith("head.") for key in heads):
@@ -111,12 +128,8 @@ class SentenceModel(nn.Module):
     @property
     def max_length(self) -> int:
         """Tokens in the longest input the encoder takes, special ones included."""
-        limit = getattr(self.encoder.config, "max_position_embeddings", None) or self.tokenizer.model_max_length
-        for name, module in self.encoder.named_modules():
-            if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-                # RoBERTa's kind counts positions from padding_idx + 1.
-                limit = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-        return min(limit, self.tokenizer.model_max_length, (self.settings and self.settings.max_length) or limit)
+        limit = longest_input(self.encoder, self.tokenizer)
+        return min(limit, (self.settings and self.settings.max_length) or limit)
 
     @property
     def dim(self) -> int:
@@ -172,6 +185,7 @@ class SentenceModel(nn.Module):
                 input_ids=input_ids,
                 attention_mask=self._mask(attention_mask),
                 output_hidden_states=pooler in NEEDS_HIDDEN_STATES,
+                **({"token_type_ids": torch.zeros_like(input_ids)} if self.takes_types else {}),
                 **({"use_cache": False} if self.is_causal else {}),  # of keys and values, to go on writing
             )
         return pool(pooler, outputs, attention_mask, self.head, unpooled=unpooled)
@@ -245,7 +259,7 @@ class SentenceModel(nn.Module):
             save_file(heads, Path(folder) / HEADS_FILE)
         write_sentence_transformers_files(
             folder, self.encoder.config, max_length=self.max_length, pooler=recorded_pooler, head=self.tanh_head(),
-            prompt=self.prompt, include_prompt=self.include_prompt,
+            prompt=self.prompt, include_prompt=self.include_prompt, lower_case=self.lower_case,
         )  # fmt: skip
         for file in Path(folder).rglob("*.safetensors"):
             follow_umask(file)

@@ -141,6 +141,7 @@ def _load_data(corpus: Corpus, args: TrainArguments, model: SentenceModel) -> Da
     """Return the token ids of the training sentences."""
     with args.main_process_first(desc="tokenising"):  # the others read what it has cached
         overwrite = corpus.options.overwrite_cache and args.should_save
-        data, found = load_training_data(corpus, model.tokenizer, prompt=model.prompt, overwrite_cache=overwrite)
+        how = {"prompt": model.prompt, "lower_case": model.lower_case, "overwrite_cache": overwrite}
+        data, found = load_training_data(corpus, model.tokenizer, **how)
     say(found.report(removed=corpus.options.dedupe))
     return data

@@ -115,7 +115,7 @@ def test_what_is_loaded_from_the_hub_is_said_to_it(monkeypatch, tiny_bert):
     load = SentenceModel.from_pretrained
     monkeypatch.setattr(SentenceModel, "from_pretrained", lambda name, **hub: asked.update(hub) or load(tiny_bert))
     SentenceEncoder.from_pretrained("some/model", revision="v1", trust_remote_code=True)
-    assert asked == {"revision": "v1", "trust_remote_code": True}
+    assert asked == {"revision": "v1", "trust_remote_code": True, "dtype": torch.float32}
 
 
 def test_a_fingerprint_is_of_the_model_not_of_what_was_done_with_it(encoder, tiny_bert):

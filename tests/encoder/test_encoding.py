@@ -109,3 +109,14 @@ def test_nothing_half_written(encoder, tmp_path, lines, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             encoder.encode_file(tmp_path / "lines.txt", tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_truncated_sentences_are_warned_of_once(tiny_bert, capsys):
+    encoder = SentenceEncoder(tiny_bert, max_seq_length=5)
+    sentences = ["the cat sat", *[f"a {word}" for word in "abcdefgh"]]
+    encoder.encode(sentences)
+    assert "truncated" not in capsys.readouterr().err
+    for _ in range(2):
+        encoder.encode([*sentences, "the cat sat on the mat"])
+    said = "10.0 % of the sentences have more than 5 tokens and are truncated (the longest has 9; max_seq_length can be"
+    assert capsys.readouterr().err.count(f"{said} 64)") == 1
