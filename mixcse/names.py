@@ -1,6 +1,7 @@
 """The names that options choose from, each in this one place, with nothing heavy to import."""
 
 VARIANTS = ("released", "adaptive", "paper", "simcse")  # explained in mixcse/objective.py
+MIXING = ("released", "adaptive", "paper")  # those of them with mixed negatives
 MIXED_VIEWS = ("both", "first", "second")
 MIX_WITH = ("next", "hardest")
 POOLERS = {

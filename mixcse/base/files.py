@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from mixcse.base.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]  # links lead here, see pyproject.toml
 ASIDE = ".writing-"  # how the names of what is not yet written to its end begin
 
 

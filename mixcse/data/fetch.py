@@ -25,6 +25,7 @@ REVISION = "e145e8bb659b2aa2669f32ef79cb4cdef6c58fef"  # its last commit, of Sep
 CORPUS = "wiki1m_for_simcse.txt"
 CORPUS_SHA256 = "7b1825863a99aa76479b0456f7c210539dfaeeb69598b41fb4de4f524dd5a706"  # from the Hub's page of the file
 ARCHIVE = "senteval.tar"
+MODEL_PAGE = "https://huggingface.co/google-bert/bert-base-uncased/tree/main"
 TASK_FOLDERS = ("STS", "SICK", "MR", "CR", "MPQA", "SUBJ", "SST", "TREC", "MRPC")
 
 
@@ -107,19 +108,18 @@ def _obtain(name: str, folder: Path, revision: str) -> Path:
     try:
         return Path(hf_hub_download(HUB_DATASET, name, repo_type="dataset", revision=revision, local_dir=folder))
     except Exception as error:  # the Hub client has a dozen kinds; for the user they are one
-        raise UserError(_how_to_get(folder, revision, error)) from error
+        _say_how_to_get(folder, revision)
+        what = f"the paper's data could not be downloaded ({first_line(error)})"
+        raise UserError(f"{what}; get the files above, then give the same command again") from error
 
 
-def _how_to_get(folder: Path, revision: str, error: Exception) -> str:
-    lines = [
-        f"the paper's data could not be downloaded ({first_line(error)})",
-        "without network, get on another machine:",
-    ]
+def _say_how_to_get(folder: Path, revision: str) -> None:
+    """List the files to bring from another machine, with their addresses."""
+    say("without a network, get these files on another machine:")
     for name in (CORPUS, ARCHIVE):
         if not (folder / name).is_file():
-            url = f"https://huggingface.co/datasets/{HUB_DATASET}/resolve/{revision}/{name}"
-            lines.append(f"  {url}\n    and put it at {folder / name}")
-    return "\n".join([*lines, "then run the same command again"])
+            say(f"  https://huggingface.co/datasets/{HUB_DATASET}/resolve/{revision}/{name}\n    to {folder / name}")
+    say(f"  {MODEL_PAGE} (json files, vocab.txt, model.safetensors)\n    to a folder for --model_name_or_path")
 
 
 def main(argv: list[str], prog: str = "python -m mixcse.fetch") -> None:

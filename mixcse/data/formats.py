@@ -21,6 +21,7 @@ from mixcse.base.errors import first_line
 LONGEST = 1 << 20  # characters of a sentence; more is another kind of file
 LARGEST_JSON = 1 << 29  # bytes of a .json file, which is read as a whole
 QUOTED = re.compile('".*"')
+ELEMENT = re.compile(r"(.+)\[(\d+)\]")
 UNCLOSED = "a quotation mark may lack its other one"
 
 
@@ -126,6 +127,7 @@ def _records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         yield from file
         ended = True  # a record that asks for more than there is, is within quotation marks
 
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))  # its own is an eighth of that
     quoting = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
     reader, number = csv.reader(lines(), delimiter=delimiter, quoting=quoting), 1
     try:
@@ -171,7 +173,10 @@ def _json_list(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _json_format(values: Callable[[Path], Iterator[tuple[int, Any]]], unit: str) -> Format:
-    """Return how records are read that are objects, or strings alone, whose column is `text`."""
+    """Return how records are read that are objects, or strings alone, whose column is `text`.
+
+    A list of texts is a column for each of its first elements, as many as every record has: `name[0]`, `name[1]`, …
+    """
 
     def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, value in values(path):
@@ -180,17 +185,49 @@ def _json_format(values: Callable[[Path], Iterator[tuple[int, Any]]], unit: str)
             yield number, {"text": value} if isinstance(value, str) else value
 
     def columns(path: Path) -> tuple[list[str], list[str]]:
-        for _, first in records(path):
-            return list(first), [name for name, value in first.items() if value is None or isinstance(value, str)]
-        raise ValueError("no records")
+        kinds: dict[str, list[str | int]] = {}  # of the values with each key, in all records
+        for _, record in records(path):
+            for name, value in record.items():
+                if (kind := _kind_of(value)) not in kinds.setdefault(name, []):
+                    kinds[name].append(kind)
+        if not kinds:
+            raise ValueError("no records")
+        there, text = [], []
+        for name, found in kinds.items():
+            lists = all(isinstance(kind, int) for kind in found)
+            own = [f"{name}[{place}]" for place in range(min(found))] if lists else [name] * (found[0] == "text")
+            there += own or [name]
+            text += own
+        return there, text
 
     def rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[Any]]]:
         for number, record in records(path):
-            if missing := [name for name in columns if name not in record]:
-                raise ValueError(f"{unit} {number}: no {missing[0]!r}")
-            yield number, [record[name] for name in columns]
+            try:
+                yield number, [_value_of(record, name) for name in columns]
+            except KeyError as error:
+                raise ValueError(f"{unit} {number}: no {error}") from error
 
     return Format(columns, rows, unit)
+
+
+def _kind_of(value: Any) -> str | int:
+    """Return "text" for a text or null, for a list of texts its length, and "other" for everything else."""
+    if isinstance(value, list) and all(isinstance(_text_of(one), str) for one in value):
+        return len(value)
+    return "text" if value is None or isinstance(value, str) else "other"
+
+
+def _text_of(element: Any) -> Any:
+    """Return the text of a list's element: its own, or that of an object with `text`, as Tevatron has passages."""
+    return element.get("text") if isinstance(element, dict) else element
+
+
+def _value_of(record: dict[str, Any], column: str) -> Any:
+    """Return the value of a column, which may be an element of a list; raise KeyError if there is none."""
+    element = ELEMENT.fullmatch(column)
+    if column in record or element is None:
+        return record[column]
+    return _text_of(record[element[1]][int(element[2])])
 
 
 def _parquet_columns(path: Path) -> tuple[list[str], list[str]]:

@@ -122,7 +122,7 @@ FIELD = {  # of ../shared/field, and files like them: content, line of roles, la
     "label_text.csv": ("label,text\n1,The bus.\n0,I like tea.\n", "anchor 'text'; not used: label", ["I like tea."]),
     "pair_label.csv": (
         "sentence1,sentence2,label\na b,c d,1\ne,f,0\n",
-        "anchor 'sentence1', positive 'sentence2'; not used: label",
+        "anchor 'sentence1', positive 'sentence2'; not used: label; rows of every label count as positives",
         ["e", "f"],
     ),
     "sorted_keys.jsonl": (
@@ -132,7 +132,7 @@ FIELD = {  # of ../shared/field, and files like them: content, line of roles, la
     ),
     "unquoted_dev.tsv": (
         'index\tsentence1\tsentence2\tscore\n0\t" the grass\tgrass .\t1.2\n1\ta dog\tthe 5" nail\t0\n',
-        "anchor 'sentence1', positive 'sentence2'; not used: index, score",
+        "anchor 'sentence1', positive 'sentence2'; not used: index, score; rows of every label count as positives",
         ["a dog", 'the 5" nail'],
     ),
     "same_answer.csv": (
@@ -142,8 +142,23 @@ FIELD = {  # of ../shared/field, and files like them: content, line of roles, la
     ),
     "neg_only.jsonl": (
         '{"query": "a", "positive": "p", "negative_1": "n", "negative_2": "m"}\n',
-        "anchor 'query', positive 'positive'; not used: negative_1, negative_2",
+        "anchor 'query', positive 'positive', hard negative 'negative_1', hard negative 'negative_2'",
+        ["a", "p", "n", "m"],
+    ),
+    "lists.jsonl": (
+        '{"query": "a", "pos": ["p", "x"], "neg": ["n", "m"]}\n{"query": "b", "pos": ["q"], "neg": ["k", "l", "j"]}\n',
+        "anchor 'query', positive 'pos[0]', hard negative 'neg[0]', hard negative 'neg[1]'",
+        ["b", "q", "k", "l"],
+    ),
+    "tevatron.jsonl": (
+        '{"query": "a", "positive_passages": [{"docid": "1", "text": "p"}], "negative_passages": []}\n',
+        "anchor 'query', positive 'positive_passages[0]'; not used: negative_passages",
         ["a", "p"],
+    ),
+    "snli.jsonl": (
+        '{"gold_label": "neutral", "sentence1": "a", "sentence2": "b"}\n',
+        "anchor 'sentence1', positive 'sentence2'; not used: gold_label; rows of every label count as positives",
+        ["a", "b"],
     ),
     "order.csv": (
         "hard_neg,Sent1,sent0\nn,p,a\n",
@@ -186,7 +201,7 @@ def test_columns_are_found_by_known_names_or_are_the_only_ones_of_text(tmp_path,
         (
             "tevatron.jsonl",
             '{"query_id": "0", "query": "a", "positive_passages": []}\n',
-            "of which positive_passages hold",
+            "column 'positive_passages' holds no text",
         ),
         ("numbers.jsonl", '{"id": 7, "n": 3}\n', "of which id, n hold no text"),
     ],

@@ -142,3 +142,12 @@ def test_training_on_several_files_and_on_a_data_set(command, data_set, tmp_path
     for name, source in kinds.items():
         with pytest.raises(UserError, match="train_file_sha256"):
             training.main([*rest, *source, "--output_dir", str(tmp_path / name)])
+
+
+def test_truncated_sentences_are_warned_of(tmp_path, tokenizer, capsys):
+    path = write(tmp_path / "a.txt", "the cat sat on the mat\na cat\na dog\nthe dog\n")
+    load(path, tokenizer, 6)
+    said = "25.0 % of the sentences have more than 6 tokens and are truncated (the longest: 9); --max_seq_length raises"
+    assert said in capsys.readouterr().err
+    load(path, tokenizer, 9)
+    assert "truncated" not in capsys.readouterr().err
