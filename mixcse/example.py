@@ -37,12 +37,24 @@ def main(argv: list[str]) -> None:
     gpu = torch.cuda.is_available()
     profile = options.profile or ("paper" if gpu else "demo")
     why = "as asked" if options.profile else "a CUDA GPU is here" if gpu else "no CUDA GPU is here"
+    if profile == "paper" and not options.profile and not _paper_can_run():
+        profile, why = "demo", "a CUDA GPU is here, but neither the paper's data nor the Hugging Face Hub"
     say(f"profile: {profile} ({why}; --profile {' or '.join(PROFILES)} decides otherwise)")
     quiet_libraries()
     if profile == "paper":
         run_paper(flags, gpu, faithful_precision=options.faithful_precision)
     else:
         run_demo(flags)
+
+
+def _paper_can_run() -> bool:
+    """Return whether the paper profile has its data and model, or can download them."""
+    from mixcse.data.fetch import CORPUS
+    from mixcse.data.pairs import find_senteval_data
+    from mixcse.model.loading import hub_answers, hub_commit
+
+    here = (ROOT / "data" / CORPUS).is_file() and (find_senteval_data() / "downstream").is_dir()
+    return (here and hub_commit("bert-base-uncased") is not None) or hub_answers()
 
 
 def parse_profile(argv: list[str]) -> tuple[Namespace, list[str]]:

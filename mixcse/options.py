@@ -8,8 +8,12 @@ from typing import Literal
 
 from mixcse.base.errors import UserError
 from mixcse.base.fields import BELOW_ONE, FINITE, Range, above, at_least, check_fields, option, within
-from mixcse.names import LEAST_TEMPERATURE, MIX_WITH, MIXED_VIEWS, PADDING, POOLERS, VARIANTS
+from mixcse.names import LEAST_TEMPERATURE, MIX_WITH, MIXED_VIEWS, MIXING, PADDING, POOLERS, VARIANTS
 
+STEPS = Range(
+    "be a whole number of at least 1, or a share of the run below 1",
+    lambda value: 0 < value < 1 or (value >= 1 and value == int(value)),
+)
 MOST_PROCESSES = max(64, 4 * (os.cpu_count() or 1))  # more would fill the machine
 
 
@@ -41,6 +45,7 @@ class ModelArguments:
         0.2,  # paper, section 4
         "Share of a mixed negative's first part, 0 to 1.",
         range=within(0, 1),
+        needs=("variant", *MIXING),
         aliases=["--lambdas"],
     )
     hard_negative_weight: float = option(0.0, "Added to the logits of a row's own hard negatives.", range=FINITE)
@@ -54,12 +59,12 @@ class ModelArguments:
         "next",
         "Other sentence of a mix: the next row, or the hardest, the batch's negative closest to the anchor.",
         choices=MIX_WITH,
-        needs=("variant", "released", "adaptive", "paper"),
+        needs=("variant", *MIXING),
     )
     stop_gradient: bool = option(
         True,
         "Mixes are constants: no gradient flows into them; for ablation.",
-        needs=("variant", "released", "adaptive", "paper"),
+        needs=("variant", *MIXING),
     )
     negative_weight: float = option(
         1.0, "How often in-batch negatives count in the softmax; a control.", range=above(0)
@@ -246,16 +251,18 @@ class Recipe:
     eval_strategy: Literal["no", "steps", "epoch"] | None = option(
         None, "When to score the dev sets (default: steps).", aliases=["--evaluation_strategy"]
     )
-    eval_steps: int | None = option(None, "Steps between evaluations (default: 125).", range=at_least(1))
+    eval_steps: float | None = option(None, "Steps between evaluations (default: 125).", range=STEPS, metavar="N")
     save_strategy: Literal["no", "steps", "epoch", "best"] | None = option(
         None, "When to write a checkpoint (default: at every evaluation)."
     )
-    save_steps: int | None = option(None, "Steps between checkpoints (default: eval_steps).", range=at_least(1))
+    save_steps: float | None = option(
+        None, "Steps between checkpoints (default: eval_steps).", range=STEPS, metavar="N"
+    )
     save_total_limit: int | None = option(  # not released: it kept the best only
         2, "Checkpoints to keep on disk: the newest ones, and the best."
     )
-    logging_steps: int | None = option(
-        None, "Steps between logged losses (default: eval_steps, at most 125).", range=at_least(1)
+    logging_steps: float | None = option(
+        None, "Steps between logged losses (default: eval_steps, at most 125).", range=STEPS, metavar="N"
     )
     metric_for_best_model: str | None = option(
         None,

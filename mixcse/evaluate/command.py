@@ -28,6 +28,13 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
     from mixcse.evaluate.scores import Finished, evaluate
     from mixcse.evaluate.tables import print_report
 
+    data = find_senteval_data(options.senteval_data)
+    if options.tasks and not any((data / part).is_dir() for part in ("downstream", "probing")):
+        missing = f"no SentEval data in {data}: python -m mixcse.fetch gets it, --senteval_data names another folder"
+        if not options.validation_file:
+            raise UserError(f"{missing}; --validation_file scores pairs of your own")
+        say(f"{missing}; the pairs of --validation_file alone are scored")
+        options.tasks = []
     quiet_libraries()
     to_stdout = options.output_json == STDOUT
     finished = Finished(None if to_stdout else options.output_json)
@@ -39,7 +46,7 @@ def main(argv: list[str], prog: str = "evaluation.py") -> None:
         report = evaluate(
             lambda sentences: encoder.encode(sentences, batch_size=options.batch_size, show_progress=True),
             options.tasks,
-            find_senteval_data(options.senteval_data),
+            data,
             mode=options.mode,
             eval_path=options.validation_file,
             finished=finished,

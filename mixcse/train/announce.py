@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mixcse.base.console import say, warn
 from mixcse.model.lora import adapted_layers, trained_share
-from mixcse.names import HELD_OUT_LOSS
+from mixcse.names import HELD_OUT_LOSS, MIXING
 from mixcse.train.callbacks import shown
 from mixcse.train.folder import CURVES_FILE
 from mixcse.train.trainer import MixCSETrainer
@@ -17,7 +17,7 @@ def announce(trainer: MixCSETrainer, checkpoint: Path | None) -> None:
     if args.world_size > 1:
         whole = args.world_size * args.per_device_train_batch_size
         batch = f"{whole} ({batch} on each of {args.world_size} processes)"
-    mixing = "" if model_args.variant == "simcse" else f", lambda {model_args.mixing_lambda}"
+    mixing = f", lambda {model_args.mixing_lambda}" if model_args.variant in MIXING else ""
     say(
         f"training {model_args.model_name_or_path} on {len(trainer.train_dataset):,} examples: {model_args.variant} "
         f"objective{mixing}, temperature {model_args.temperature}, batch {batch}, "
@@ -53,8 +53,13 @@ def announce(trainer: MixCSETrainer, checkpoint: Path | None) -> None:
         say("no dev scores (--do_eval is not given): the last step will be kept")
 
 
-def report(trainer: MixCSETrainer, *, patient: bool) -> None:
-    """Where the training ended, which step was kept, and what can be done with it; `patient`: it could have gone on."""
+def report(trainer: MixCSETrainer, *, patient: bool, has_tasks: bool) -> None:
+    """Say where the training ended, which step was kept, and what can be done with it.
+
+    Args:
+        patient: whether early stopping would have gone on.
+        has_tasks: whether SentEval's data are there.
+    """
     args, state = trainer.args, trainer.state
     metric = (args.metric_for_best_model or "").removeprefix("eval_")
     if state.global_step < state.max_steps:
@@ -72,4 +77,7 @@ def report(trainer: MixCSETrainer, *, patient: bool) -> None:
         say(f"the last step is in {args.output_dir}")
     if (curves := Path(args.output_dir) / CURVES_FILE).is_file():
         say(f"curves of the run: {curves}")
-    say(f"score it: python -m mixcse evaluate --model_name_or_path {args.output_dir}")
+    if has_tasks:
+        say(f"score it: python -m mixcse evaluate --model_name_or_path {args.output_dir}")
+    else:
+        say(f"use it: python -m mixcse search --model {args.output_dir} --corpus FILE")

@@ -74,6 +74,9 @@ def resolve(args: TrainArguments) -> TrainArguments:
         if getattr(args, name, None):
             raise UserError(f"--{name}: {reason}; leave it out")
     _resolve_evaluation(args)
+    for name in ("eval_steps", "save_steps", "logging_steps"):
+        if getattr(args, name) >= 1:  # else it is a share of the run
+            setattr(args, name, int(getattr(args, name)))
     if args.gpu_recipe:
         apply_gpu_recipe(args)
     # Without a GPU there is nothing to pin for, and torch would warn.

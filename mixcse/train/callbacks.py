@@ -14,7 +14,6 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_callback import ProgressCallback
 
-from mixcse.base.console import say
 from mixcse.base.errors import Terminated
 from mixcse.base.group import sum_over_processes, wait_for_all, world_size
 from mixcse.names import DEV_SETS
@@ -157,7 +156,8 @@ class StopOnSignal(TrainerCallback):
         if self._asked is not None:
             raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
         self._asked = number
-        say("\nstopping at the end of this step, with a checkpoint (once more: at once)")
+        if os.environ.get("RANK", "0") == "0":  # not by `say`: a write to stderr may be interrupted here
+            os.write(2, b"\nstopping at the end of this step, with a checkpoint (once more: at once)\n")
 
     def _heard_by_any(self, args: TrainArguments, state: TrainerState) -> bool:
         """All processes have to save at the same step."""

@@ -6,6 +6,7 @@ from typing import Any
 from transformers import EarlyStoppingCallback, TrainerState
 
 from mixcse.base.files import read_json, write_json, written_aside
+from mixcse.data.pairs import find_senteval_data
 from mixcse.model.loading import hub_commit
 from mixcse.train.announce import report
 from mixcse.train.callbacks import TakeFolder
@@ -55,17 +56,19 @@ def write_results(trainer: MixCSETrainer, scores: dict[str, Any] | None, metrics
     if scores is not None:
         write_json(folder / SCORES_FILE, scores)
     draw(folder)
+    options = read_json(folder / ARGUMENTS_FILE)
     write_model_card(
         folder,
         trainer.model,
         model_args,
-        read_json(folder / ARGUMENTS_FILE),
+        options,
         examples=len(trainer.train_dataset),
         scores=scores or {},
         name=args.hub_model_id,
     )
     write_json(folder / FINISHED_FILE, metrics | {"model_commit": commit})
-    report(trainer, patient=not out_of_patience(trainer, trainer.state))
+    has_tasks = (find_senteval_data(options["senteval_data"]) / "downstream").is_dir()
+    report(trainer, patient=not out_of_patience(trainer, trainer.state), has_tasks=has_tasks)
 
 
 def draw(folder: Path) -> None:

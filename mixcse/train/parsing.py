@@ -84,6 +84,8 @@ def _arguments_from_json(path: Path) -> list[str]:
         raise UserError(f"{path}: expected an object that maps option names to values")
     argv = []
     for name, value in values.items():
+        if value is None and name == "save_total_limit":
+            value = 0  # all, whereas the default is a number
         if value is None or value == [] or name in (CHECKSUM, PROCESSES):
             continue
         if isinstance(value, list):

@@ -6,7 +6,7 @@ import torch
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, TrainerCallback
 
-from mixcse.base.console import say
+from mixcse.base.console import say, warn
 from mixcse.base.errors import UserError
 from mixcse.data.batch import ContrastiveCollator
 from mixcse.data.rows import hold_out
@@ -25,6 +25,7 @@ from mixcse.train.gpu_recipe import compile_where_it_pays
 from mixcse.train.hub import check_hub
 from mixcse.train.trainer import MixCSETrainer
 
+BY_LENGTH = ("group_by_length", "batch_rebalance")  # ways of transformers to sample batches
 USUAL_DROPOUT = 0.1  # BERT's
 USUAL_RANK = 16  # of adapters, for decoders, whose weights in full seldom fit a GPU, and for models without dropout
 
@@ -86,6 +87,11 @@ def load_model(model_args: ModelArguments, data_args: DataArguments) -> Sentence
         model_args.model_name_or_path, dropout=model_args.dropout, usual_dropout=USUAL_DROPOUT, **model_args.hub
     )
     check_pooler(model_args.pooler_type, model.encoder, is_causal=model.is_causal)
+    if model.settings and model.settings.has_dense and not model.settings.are_those_of(model, model.recorded_pooler):
+        raise UserError(
+            f"{model_args.model_name_or_path}: a Dense module follows its pooling and would not be trained; train the "
+            "model with sentence-transformers, for which mixcse.sentence_transformers has the loss"
+        )
     if not SHORTEST_INPUT <= data_args.max_seq_length <= model.max_length:
         raise UserError(
             f"--max_seq_length {data_args.max_seq_length} is outside {SHORTEST_INPUT} to {model.max_length}, "
@@ -142,6 +148,10 @@ def make_trainer(
             f"{data_args.source}: {len(data):,} examples to train on are fewer than a batch of {batch}, and "
             "incomplete ones are dropped; lower --per_device_train_batch_size"
         )
+    if (sampling := getattr(args, "train_sampling_strategy", "random")) in BY_LENGTH:
+        warn(f"--train_sampling_strategy {sampling}: the negatives of a sentence are of a length like its own")
+        lengths = [max(map(len, rows)) for rows in data["input_ids"]]
+        data, args.remove_unused_columns = data.add_column(args.length_column_name, lengths), False
     padding = _padding(model, data_args, args)
     model.packed = padding == "none"
     model.chunking = Chunking(

@@ -68,7 +68,7 @@ CASES = [
     _output("broken JSON", '{"tasks": {'),
     _output("a list", "[1]"),
     _output("JSON without tasks", json.dumps({"temperature": 1})),
-    _wrong("--senteval_data {folder}/none", NOTHING),
-    _wrong("--senteval_data {folder}/good.txt", NOTHING),
+    _wrong("--senteval_data {folder}/none", "no SentEval data in {folder}/none: python -m mixcse.fetch gets it"),
+    _wrong("--senteval_data {folder}/good.txt", "no SentEval data in {folder}/good.txt"),
     _data("missing files", _missing),
 ]

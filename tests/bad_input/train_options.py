@@ -32,7 +32,8 @@ RANGES = (
     ("lora_rank mlm_weight weight_decay max_grad_norm warmup_steps early_stopping_threshold", "be at least 0", "-1"),
     ("detached_negatives alignment_weight", "be at least 0", "-1"),
     ("per_device_eval_batch_size gradient_accumulation_steps embedding_chunk_size", "be at least 1", "0"),
-    ("eval_steps save_steps logging_steps early_stopping_patience ddp_timeout", "be at least 1", "0"),
+    ("eval_steps save_steps logging_steps", "be a whole number of at least 1, or a share of the run below 1", "0 1.5"),
+    ("early_stopping_patience ddp_timeout", "be at least 1", "0"),
     ("dataloader_prefetch_factor", "be at least 1", "0"),
     ("per_device_train_batch_size", "be at least 2 (a batch's other sentences are negatives)", "1"),
     ("max_steps", "be at least 1, or -1 for whole epochs", "0 -2"),
@@ -61,7 +62,7 @@ KINDS = [
         "invalid float value: '{}'": ("temperature warm", "mixing_lambda half", "learning_rate 3e-5x"),
         "invalid int value: '{}'": (
             *("lora_rank 1.5", "max_seq_length 1e2", "per_device_train_batch_size x", "max_steps 1.5", "seed 1.5"),
-            *("eval_steps 0.5", "preprocessing_num_workers two"),
+            "preprocessing_num_workers two",
         ),
         "invalid choice: '{}'": (
             *("pooler_type mean", "variant mixcse", "mixed_views left", "padding left", "mix_with nearest"),

@@ -155,7 +155,15 @@ def entry_points(model: Path, tmp_path: Path, command: list[str]) -> dict[str, l
     lines = str(tmp_path / "lines.txt")
     return {
         "train": ["train", *command, "--model_name_or_path", str(model)],
-        "evaluate": ["evaluate", "--model_name_or_path", str(model), "--tasks", "STSBenchmark"],
+        "evaluate": [
+            "evaluate",
+            "--model_name_or_path",
+            str(model),
+            "--tasks",
+            "STSBenchmark",
+            "--senteval_data",
+            str(tmp_path / "senteval"),
+        ],
         "encode": ["encode", "--model", str(model), lines],
         "search": ["search", "--model", str(model), "--corpus", lines, "a cat"],
     }

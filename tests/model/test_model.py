@@ -1,12 +1,16 @@
 """The model class over several architectures: poolers, heads, folders."""
 
+import json
+
 import pytest
 import torch
 from families import make_folder
+from safetensors.torch import load_file, save_file
 from transformers import (
     BertModel,
 )
 
+from mixcse import SentenceEncoder
 from mixcse.data.batch import ContrastiveCollator, pad_rows
 from mixcse.model.pooling import masked_mean, pool
 from mixcse.model.sentence_model import HEADS_FILE, SentenceModel
@@ -138,3 +142,25 @@ def test_padding_is_dynamic_or_fixed_and_always_right(tokenizer):
         assert pad_rows(tokenizer, [[2, 3]], length=5)["attention_mask"].tolist() == [[1, 1, 0, 0, 0]]
     finally:
         tokenizer.padding_side = "right"
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("file", ["pytorch_model.bin", "model.safetensors"])
+def test_the_head_of_simcses_own_checkpoints(kind, file, tmp_path, tokenizer, tiny_sizes):
+    """BertForCL and RobertaForCL: `bert.*` and `mlp.dense.*`."""
+    folder = make_folder(tmp_path / kind, tokenizer, tiny_sizes, kind)
+    weights = {f"{kind}.{name}": value for name, value in load_file(folder / "model.safetensors").items()}
+    weights = {name: value for name, value in weights.items() if ".pooler." not in name}
+    torch.manual_seed(1)
+    mlp = torch.nn.Linear(16, 16)
+    weights |= {"mlp.dense.weight": mlp.weight.detach(), "mlp.dense.bias": mlp.bias.detach()}
+    (folder / "model.safetensors").unlink()
+    if file.endswith(".bin"):
+        torch.save(weights, folder / file)
+    else:
+        save_file(weights, folder / file, metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": [f"{kind.title()}ForCL"]}))
+    first = torch.tensor(SentenceEncoder(folder, pooler="cls_before_pooler").encode(["the cat sat"]))
+    head = SentenceEncoder(folder, pooler="cls").encode(["the cat sat"])
+    torch.testing.assert_close(torch.tensor(head), torch.tanh(mlp(first)).detach(), rtol=0, atol=1e-6)

@@ -111,7 +111,7 @@ def test_lower_case_is_asked_for_in_two_places(tmp_path, tiny_bert, lower_case):
     change(tmp_path / "sentence_bert_config.json", do_lower_case=lower_case)
     theirs = sentence_transformers.SentenceTransformer(str(tmp_path), device="cpu").eval()
     ours = assert_equal_embeddings(tmp_path, theirs, ["The CAT sat", "the cat sat"])
-    assert ours.lower_case is lower_case
+    assert ours.model.lower_case is lower_case
     np.testing.assert_allclose(*ours.encode(["The CAT sat", "the cat sat"]), atol=1e-6)
 
 
@@ -230,3 +230,26 @@ def test_the_demos_encoder_is_used_as_it_was_published():
     assert round(100 * score_sts({"x": pairs}, embedded)["x"]["spearman"].correlation, 2) == 90.58
     theirs = sentence_transformers.SentenceTransformer(model, device="cpu")
     assert_equal_embeddings(demo_encoder(), theirs, ["A cat sits on the mat.", "It rains. " * 200, ""])
+
+
+def test_lower_case_holds_in_training_too(command, bare_runs, tmp_path, tiny_bert):
+    """A run that changes next to nothing leaves embeddings as they were, and the flag."""
+    save(tmp_path / "st", tiny_bert, length=32)
+    change(tmp_path / "st" / "sentence_bert_config.json", do_lower_case=True)
+    cased = json.loads((tmp_path / "st" / "tokenizer.json").read_text())
+    change(tmp_path / "st" / "tokenizer.json", normalizer=cased["normalizer"] | {"lowercase": False})
+    change(tmp_path / "st" / "tokenizer_config.json", do_lower_case=False)
+    assert "[UNK]" in SentenceModel.from_pretrained(tmp_path / "st").tokenizer.tokenize("The CAT")
+    command += ["--model_name_or_path", str(tmp_path / "st"), "--learning_rate", "1e-12", "--pooler_type", "avg"]
+    training.main(command)
+    folders = (tmp_path / "st", tmp_path / "out")
+    before, after = (SentenceEncoder(folder).encode(["The CAT sat", "the cat sat"]) for folder in folders)
+    np.testing.assert_allclose(before[0], before[1], atol=1e-6)
+    np.testing.assert_allclose(after, before, atol=1e-5)
+    assert json.loads((tmp_path / "out" / "sentence_bert_config.json").read_text())["do_lower_case"] is True
+
+
+def test_a_dense_module_is_not_dropped_in_training(command, tmp_path, tiny_bert):
+    save(tmp_path / "st", tiny_bert, base.Dense(DIM, 6), length=32)
+    with pytest.raises(UserError, match="st: a Dense module follows its pooling and would not be trained"):
+        training.main([*command, "--model_name_or_path", str(tmp_path / "st")])

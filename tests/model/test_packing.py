@@ -216,3 +216,13 @@ def test_runs_of_every_layout(command, tmp_path, monkeypatch):
         scores[padding] = list(logged(out, "loss").values())
     assert scores["none"] == pytest.approx(scores["batch"], rel=1e-4)
     assert scores["chunks"] == pytest.approx(scores["batch"], rel=1e-4)
+
+
+def test_a_padding_token_within_a_text_counts_no_position(tiny_sizes, tokenizer):
+    """RoBERTa's `<pad>`, where a user wrote it: as transformers numbers positions."""
+    model = model_of("roberta", tiny_sizes, tokenizer)
+    batch = random_batch(8, 1)
+    batch["input_ids"][2, 0, 2] = model.encoder.config.pad_token_id
+    padded = loss_and_gradients(model, batch)
+    model.packed = True
+    assert_equal(loss_and_gradients(model, batch), padded)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pip
@@ -169,3 +170,16 @@ def test_an_old_python_is_refused(tmp_path):
     done = subprocess.run(["bash", "-euc", f"cd '{ROOT}'; . mixcse/environment.sh"], env=env, capture_output=True)
     assert done.returncode == 2
     assert done.stderr.decode() == f"error: {tmp_path}/python is Python 3.11.3; use 3.11.4 to 3.14\n"
+
+
+def test_the_folder_that_contains_a_clone_imports_the_packages_and_nothing_else(tmp_path):
+    """There, a clone named `mixcse` is a namespace package, which the path entry of an installation beats."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (source,) = project["tool"]["setuptools"]["package-dir"].values()
+    (tmp_path / "mixcse").symlink_to(ROOT)
+    words = (
+        "import mixcse, senteval; from mixcse import SentenceEncoder; from mixcse.base.files import ROOT; print(ROOT)"
+    )
+    done = run("-c", words, cwd=tmp_path, environment={"PYTHONPATH": str(ROOT / source)})
+    assert done.stdout.strip() == str(ROOT.resolve())
+    assert {path.name for path in (ROOT / source).iterdir()} == {"mixcse", "senteval"}

@@ -63,17 +63,14 @@ def test_another_revision_is_not_compared_with_the_papers_corpus(tmp_path, small
     assert asked == ["v2", "v2"]
 
 
-def test_no_network_names_files_addresses_and_places(tmp_path, monkeypatch):
+def test_no_network_names_files_addresses_and_places(tmp_path, monkeypatch, capsys):
     hub(monkeypatch, {})
-    with pytest.raises(UserError) as error:
+    with pytest.raises(UserError, match="could not be downloaded .no network.; get the files above"):
         fetch.fetch_corpus(tmp_path)
+    said = capsys.readouterr().err
     for name in (fetch.CORPUS, fetch.ARCHIVE):
-        assert (
-            f"https://huggingface.co/datasets/princeton-nlp/datasets-for-simcse/resolve/{fetch.REVISION}/{name}"
-            in str(error.value)
-        )
-        assert str(tmp_path / name) in str(error.value)
-    assert "no network" in str(error.value)
+        assert f"{fetch.HUB_DATASET}/resolve/{fetch.REVISION}/{name}\n    to {tmp_path / name}\n" in said
+    assert f"  {fetch.MODEL_PAGE} " in said
 
 
 def test_tasks_are_found_wherever_they_lie_in_the_archive(tmp_path, monkeypatch):
@@ -128,6 +125,7 @@ def test_the_sample_is_what_its_readme_says():
     [
         ([], False, ("demo", []), "no CUDA GPU is here"),
         ([], True, ("paper", [], False), "a CUDA GPU is here"),
+        ([], "offline", ("demo", []), "a CUDA GPU is here, but neither the paper's data nor the Hugging Face Hub"),
         (["--profile", "demo", "--seed", "1"], True, ("demo", ["--seed", "1"]), "as asked"),
         (["--seed", "1", "--profile=paper"], False, ("paper", ["--seed", "1"], False), "as asked"),
         (["--max_steps", "-1", "--faithful_precision"], True, ("paper", ["--max_steps", "-1"], True), "a CUDA GPU"),
@@ -135,7 +133,8 @@ def test_the_sample_is_what_its_readme_says():
 )
 def test_the_profile_is_chosen_and_said(monkeypatch, capsys, argv, gpu, ran, why):
     called = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(gpu))
+    monkeypatch.setattr("mixcse.model.loading.hub_answers", lambda: gpu != "offline")
     monkeypatch.setattr(example, "run_demo", lambda flags: called.append(("demo", flags)))
     monkeypatch.setattr(
         example, "run_paper", lambda flags, gpu, faithful_precision: called.append(("paper", flags, faithful_precision))

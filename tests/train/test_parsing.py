@@ -122,3 +122,12 @@ def test_options_that_do_nothing_are_warned_of(capsys):
             ("early_stopping_threshold", "early_stopping_patience"),
         )
     ]
+
+
+def test_steps_may_be_shares_of_a_run_and_no_limit_keeps_all(tmp_path):
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps({"output_dir": "x", "logging_steps": 0.25, "save_steps": 0.5, "save_total_limit": None}))
+    args = parse_training_arguments([str(path), "--eval_strategy", "no"])[2]
+    assert (args.logging_steps, args.save_steps, args.save_total_limit) == (0.25, 0.5, 0)
+    with pytest.raises(UserError, match="--eval_steps must be a whole number of at least 1, or a share of the run"):
+        parse_training_arguments(["--output_dir", "x", "--eval_steps", "1.5"])

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: a checkpoint, a line that says how to go on, 130 or 143; and then the same weights."""
 
+import io
 import os
 import signal
 import subprocess
@@ -107,8 +108,9 @@ def test_before_the_first_step(train, tmp_path, monkeypatch, number):
     assert not (tmp_path / "out").exists()
 
 
-def test_during_an_evaluation_it_is_brought_to_its_end(train, whole, tmp_path, monkeypatch):
-    score, calls = DevSets.score, []
+def test_during_an_evaluation_it_is_brought_to_its_end(train, tmp_path, monkeypatch):
+    score, calls, undisturbed = DevSets.score, [], tmp_path / "undisturbed"
+    train("--save_steps", "6", "--output_dir", str(undisturbed))
 
     def score_interrupted(self, encode):
         calls.append(1)
@@ -122,7 +124,7 @@ def test_during_an_evaluation_it_is_brought_to_its_end(train, whole, tmp_path, m
     assert code == 130
     assert "step 5 is saved" in said
     assert train("--save_steps", "6")[0] == 0
-    assert same_weights(tmp_path / "out", whole)
+    assert same_weights(tmp_path / "out", undisturbed)
 
 
 def test_the_program_itself(command, tmp_path):
@@ -144,3 +146,26 @@ def test_the_program_itself(command, tmp_path):
     assert said.count("stopping at the end of this step") == 1
     assert "Traceback" not in said
     assert process.returncode == 130
+
+
+def test_a_signal_within_a_write(train, whole, tmp_path, monkeypatch):
+    """Python's streams must not be entered again by a handler."""
+
+    class Stream(io.StringIO):
+        inside = False
+
+        def write(self, text):
+            if self.inside:
+                raise RuntimeError("reentrant call inside")
+            self.inside = True
+            if text.startswith("step 3/"):
+                send(signal.SIGINT)
+            self.inside = False
+            return super().write(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", Stream())
+        assert train("--logging_steps", "1")[0] == 130
+    assert max(checkpoints(tmp_path / "out")) in (3, 4)
+    assert train("--logging_steps", "1")[0] == 0
+    assert same_weights(tmp_path / "out", whole)

@@ -189,3 +189,21 @@ def test_tensorboard_gets_losses_scores_and_signals(command, tmp_path):
     log = EventAccumulator(str(events)).Reload()
     assert [event.step for event in log.Scalars("train/embedding_gradient_norm")] == [2, 4, 6]
     assert [event.step for event in log.Scalars("eval/stsb_spearman")] == [0, 2, 4, 6]
+
+
+def test_batches_by_length(command, tmp_path, monkeypatch, capsys):
+    """True lengths, in tokens."""
+    spreads, compute = {"random": [], "group_by_length": []}, MixCSETrainer.compute_loss
+    (tmp_path / "train.txt").write_text("\n".join(f"the cat {'sat ' * (i % 16)}{i}" for i in range(640)))
+    for strategy, spread in spreads.items():
+
+        def spy(self, model, inputs, *arguments, spread=spread, **keywords):
+            lengths = inputs["attention_mask"][:, 0].sum(1)
+            spread.append((lengths.max() - lengths.min()).item())
+            return compute(self, model, inputs, *arguments, **keywords)
+
+        monkeypatch.setattr(MixCSETrainer, "compute_loss", spy)
+        options = ["--train_sampling_strategy", strategy, "--output_dir", str(tmp_path / strategy)]
+        training.main([*blind(command), "--max_steps", "4", *options])
+    assert np.mean(spreads["group_by_length"]) < np.mean(spreads["random"]) / 2
+    assert "the negatives of a sentence are of a length like its own" in capsys.readouterr().err
