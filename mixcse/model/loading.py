@@ -206,7 +206,7 @@ def is_causal(encoder: PreTrainedModel) -> bool:
         with torch.no_grad():
             first = encoder.eval()(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
     except Exception as error:  # of whatever takes no tokens
-        what = f"{encoder.name_or_path}: {type(encoder).__name__} is no encoder of text"
+        what = f"{encoder.name_or_path}: {type(encoder).__name__} is no encoder of text, or takes none this short"
         raise UserError(f"{what} ({first_line(error)})") from error
     finally:
         for module in in_training:
