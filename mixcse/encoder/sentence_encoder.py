@@ -2,17 +2,19 @@
 
 import hashlib
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from mixcse.base.console import warn
+from mixcse.base.console import once, warn
 from mixcse.base.errors import UserError
 from mixcse.data.formats import half_character
 from mixcse.data.identity import tokenizer_identity
@@ -27,6 +29,8 @@ from mixcse.model.prompts import left_out_of_pooling
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import DTYPES, POOLERS
 
+# Of models: encoding changes a model's mode and attention, whichever encoder does it.
+LOCKS: WeakKeyDictionary[SentenceModel, threading.RLock] = WeakKeyDictionary()
 TOLERATED_CUT = 0.01  # share of truncated sentences without a warning
 # Keys of a configuration, by how they begin, that embeddings do not depend on: where from, and our own records.
 NOT_COUNTED = ("_", "transformers_version", "sentence_")
@@ -105,6 +109,7 @@ class SentenceEncoder(SearchMixin):
         self.max_seq_length = choose_length(self.model, max_seq_length)
         self.prompt = self.model.prompt if prompt is None else prompt
         self._has_warned = False  # of truncated sentences
+        self._lock = LOCKS.setdefault(self.model, threading.RLock())
 
     def _said_by_folder(self) -> tuple[str | None, str]:
         """The pooler that a folder says to use, and where; what else it says is taken over."""
@@ -199,7 +204,7 @@ class SentenceEncoder(SearchMixin):
         own = not isinstance(show_progress, tqdm)
         hidden = None if show_progress is True else True
         bar = tqdm(desc="encoding", total=len(sentences), unit=" sentences", disable=hidden) if own else show_progress
-        with self.model.lock, _evaluating(self.model), bar if own else nullcontext():
+        with self._lock, _evaluating(self.model), bar if own else nullcontext():
             how = {"pooler": self.pooler, "max_length": self.max_seq_length}
             how["unpooled"] = left_out_of_pooling(
                 prompt, self.model.tokenizer, include_prompt=self.model.include_prompt, **how
@@ -220,10 +225,8 @@ class SentenceEncoder(SearchMixin):
         self._has_warned = True
         length, limit = len(self.model.tokenizer(longest, verbose=False)["input_ids"]), self.model.max_length
         hint = f"max_seq_length can be {limit}" if self.max_seq_length < limit else "the model's limit"
-        warn(
-            f"{100 * share:.1f} % of the sentences have more than {self.max_seq_length} tokens and are truncated "
-            f"(the longest has {length:,}; {hint})"
-        )
+        more = f"{100 * share:.1f} % of the sentences have more than {self.max_seq_length} tokens and are truncated"
+        once(warn, f"{more} (the longest has {length:,}; {hint})")
 
     def encode_file(self, path_in: str | Path | Iterable[str], path_out: str | Path, **options: Any) -> int:
         """Embeddings of a file's sentences into a file, in memory that does not grow with it.

@@ -1,7 +1,6 @@
 """The one model class: any Hugging Face encoder with a pooler, and the heads that training adds."""
 
 import dataclasses
-import threading
 from contextlib import nullcontext
 from functools import partial
 from inspect import signature
@@ -59,7 +58,6 @@ class SentenceModel(nn.Module):
         settings: how a sentence-transformers folder says that it is to be used; None of others.
         following: what embeddings in use go through after the pooler; nothing in training.
         takes_types: whether the types of tokens, which are 0, make a difference to it (GPT-2 with BERT's tokenizer).
-        lock: of whoever encodes with it, which changes its mode and its attention for that time.
     """
 
     def __init__(self, encoder: PreTrainedModel, tokenizer: Tokenizer, *, pooler: str = "cls_before_pooler") -> None:
@@ -78,7 +76,6 @@ class SentenceModel(nn.Module):
         self.following = nn.Sequential()
         accepted = signature(self.encoder.forward).parameters
         self.takes_types = "token_type_ids" in {*tokenizer.model_input_names} & {*accepted} and self.is_causal
-        self.lock = threading.RLock()
 
     @classmethod
     def from_pretrained(
