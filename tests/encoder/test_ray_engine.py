@@ -58,7 +58,7 @@ LARGE = [f"large{kind}" for kind in ray_engine.SPLIT]
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory, toy_sentences):
-    """Small files of several kinds, 20 sentences each, and a file with 75 of each kind that is split by 30 rows."""
+    """Small files of several kinds, 20 sentences each, and one of each kind that is split: 900 sentences, by 300."""
     folder = tmp_path_factory.mktemp("corpus")
     parts = [toy_sentences[20 * i : 20 * i + 20] for i in range(5)]
     for i in range(2):
@@ -67,8 +67,9 @@ def corpus(tmp_path_factory, toy_sentences):
     with gzip.open(folder / "packed.txt.gz", "wt") as file:
         file.write("\n".join([*parts[3][:19], ""]) + "\n")
     parquet.write_table(ray_table(parts[4]), folder / "table.parquet")
+    many = [f"{sentence} {number}" for number in range(3) for sentence in toy_sentences][:900]
     for name in LARGE:
-        write_rows(folder / name, [*QUOTED, *toy_sentences[:50]] if name.endswith(".csv") else toy_sentences[:75])
+        write_rows(folder / name, [*QUOTED, *many[len(QUOTED) :]] if name.endswith(".csv") else many)
     return folder
 
 
@@ -132,7 +133,7 @@ def encoded(tiny_bert, corpus, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray_engine, "SPLIT_BYTES", max(path.stat().st_size for path in corpus.glob("[pwt]*")))
-        patch.setattr(ray_engine, "SPLIT_ROWS", 30)
+        patch.setattr(ray_engine, "SPLIT_ROWS", 300)
         with redirect_stderr(StringIO()) as said, beside(kill):
             encode(tiny_bert, corpus, f"file://{out}", "--normalize")
         assert 0 < killed[0] < 20
@@ -144,7 +145,7 @@ def test_parts_hold_what_one_process_would_give(tiny_bert, corpus, encoded, tmp_
     out, said = encoded
     assert said.splitlines() == [
         f"{tiny_bert}: pooler cls_before_pooler",
-        f"475 embeddings in file://{out}: 20 parts, and 0 that were there",
+        f"4,600 embeddings in file://{out}: 20 parts, and 0 that were there",
     ]
     assert not list(out.glob("_tmp*"))
     parts, encoder = made(out), SentenceEncoder(tiny_bert)
@@ -153,7 +154,7 @@ def test_parts_hold_what_one_process_would_give(tiny_bert, corpus, encoded, tmp_
         alone = parquet.read_table(tmp_path / "alone.parquet")
         ranges = [f"-0000{number}-of-00003" for number in range(3)] if path.name in LARGE else [""]
         own = [parts.pop(f"{path.name}{rows}.parquet") for rows in ranges]
-        assert [len(sentences) for sentences, _ in own] == ([30, 30, 15] if path.name in LARGE else [20])
+        assert [len(sentences) for sentences, _ in own] == ([300] * 3 if path.name in LARGE else [20])
         assert [one for sentences, _ in own for one in sentences] == alone["sentence"].to_pylist()
         embeddings = np.concatenate([embeddings for _, embeddings in own])
         np.testing.assert_allclose(embeddings, np.array(alone["embedding"].to_pylist()), atol=1e-5)
