@@ -32,7 +32,7 @@ def run_cli(main: Callable[[list[str]], None], argv: list[str] | None = None) ->
     except BrokenPipeError:
         _discard_output()
         return 141
-    except Exception as error:
+    except Exception as error:  # the kinds with one line; every other one is raised again
         line = str(error) if isinstance(error, UserError) else one_line(error)
         if line is None:
             raise

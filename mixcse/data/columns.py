@@ -14,6 +14,7 @@ ROLES = {  # known names of columns, in small letters
     "positive": ("positive", "pos", "answer", "sent1", "sentence2", "positives", "positive_passages"),
     "hard negative": ("negative", "neg", "hard_neg", "hard_negative", "sentence3", "negatives", "negative_passages"),
 }
+ELEMENT = re.compile(r"(.+)\[(\d+)\]$")  # a column of JSON's that is an element of a list
 NUMBER = re.compile(r"_?\d+$")  # behind the name of one of several hard negatives
 LABELS = ("label", "labels", "gold_label", "score", "quality")
 
@@ -34,7 +35,7 @@ def choose_among(
     Raises:
         UserError: there is no such column, or no rule says which columns hold the sentences.
     """
-    single = [name for name in text if "[" not in name]  # no element of a list
+    single = [name for name in text if len(text) == 1 or not ELEMENT.fullmatch(name)]
     chosen = list(wanted) or _known(there, text, alone=alone) or (single if len(single) == 1 else [])
     for name in chosen:
         if name not in there:
@@ -70,7 +71,7 @@ def _known(there: Sequence[str], text: Sequence[str], *, alone: bool) -> list[st
 
 def _list_of(name: str) -> str:
     """Return a name in small letters, of an element of a list that of the list."""
-    return name.strip().lower().partition("[")[0]
+    return ELEMENT.sub(r"\1", name.strip().lower())
 
 
 def _stem(name: str) -> str:

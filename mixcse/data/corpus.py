@@ -24,7 +24,7 @@ READER_VERSION = 4  # raise it when a reader changes, or old caches are taken fo
 TABLE = "text.arrow"
 ROWS = 10_000  # in memory at a time
 
-State = tuple[int, int] | None  # size and time of change of a file; None of one that has gone
+State = tuple[int, int] | None  # size and modification time of a file; None if it was deleted
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, TextIO
 
 from mixcse.base.errors import first_line
+from mixcse.data.columns import ELEMENT
 
 LONGEST = 1 << 20  # characters of a sentence; more is another kind of file
 LARGEST_JSON = 1 << 29  # bytes of a .json file, which is read as a whole
 QUOTED = re.compile('".*"')
-ELEMENT = re.compile(r"(.+)\[(\d+)\]")
 UNCLOSED = "a quotation mark may lack its other one"
 
 

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 
 from transformers import PreTrainedTokenizerBase
 
-LEFT_BY_CALLS = ("truncation", "padding")  # in tokenizer.json, by whoever used the tokenizer last
-PLACES = ("name_or_path", "tokenizer_file", "vocab_file")  # in tokenizer_config.json, of where it was loaded from
+LEFT_BY_CALLS = ("truncation", "padding")  # parts of tokenizer.json that each call sets
+PLACES = ("name_or_path", "tokenizer_file", "vocab_file")  # in tokenizer_config.json: where it was loaded from
 
 
 def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -139,7 +139,7 @@ def named_faults(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: {reason}; get it again, or rename it if it is no .gz") from error
     except (ValueError, RecursionError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk; pyarrow's own errors have no number
+            raise  # a disk error; pyarrow's own errors have no errno
         raise UserError(f"{path}: {first_line(error)}") from error
 
 

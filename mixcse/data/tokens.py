@@ -56,7 +56,7 @@ def load_training_data(
         num_workers=options.preprocessing_num_workers,
         overwrite_cache=overwrite_cache,
     )
-    _warn_of_truncation(text, tokenizer, options, prompt)
+    _warn_of_truncation(text, tokenizer, options, prompt=prompt, lower_case=lower_case)
     if options.dedupe and len(kept := found.kept()) < len(data):
         data = data.select(kept)
     if len(data) < 2:
@@ -72,10 +72,12 @@ def _warn_of_tabs(text: Dataset, source: str) -> None:
         )
 
 
-def _warn_of_truncation(text: Dataset, tokenizer: PreTrainedTokenizerBase, options: DataArguments, prompt: str) -> None:
+def _warn_of_truncation(
+    text: Dataset, tokenizer: PreTrainedTokenizerBase, options: DataArguments, *, prompt: str, lower_case: bool
+) -> None:
     """Warn of the share of sentences that are truncated, by `LOOKED_AT` rows at equal distances."""
     chosen = text.select(np.linspace(0, len(text) - 1, min(LOOKED_AT, len(text))).astype(int))
-    sentences = [prompt + sentence for column in chosen[:].values() for sentence in column if sentence]
+    sentences = [_prepared(sentence, prompt, lower_case) for column in chosen[:].values() for sentence in column]
     lengths = np.array([len(ids) for ids in tokenizer(sentences, verbose=False)["input_ids"]])
     if share := (lengths > options.max_seq_length).mean():
         about = "about " * (len(chosen) < len(text))
@@ -128,13 +130,9 @@ def _tokenize(
     prompt: str,
     lower_case: bool,
 ) -> dict[str, list[list[list[int]]]]:
-    def text_of(sentence: str | None) -> str:
-        text = prompt + (sentence or "") or " "
-        return text.lower() if lower_case else text
-
     columns = [
         tokenizer(
-            list(map(text_of, sentences)),
+            [_prepared(sentence, prompt, lower_case) for sentence in sentences],
             truncation=True,
             max_length=max_length,
             return_attention_mask=False,
@@ -143,3 +141,9 @@ def _tokenize(
         for sentences in batch.values()
     ]
     return {"input_ids": [list(group) for group in zip(*columns, strict=True)]}
+
+
+def _prepared(sentence: str | None, prompt: str, lower_case: bool) -> str:
+    """Return what is tokenised; of nothing, a single space."""
+    text = prompt + (sentence or "") or " "
+    return text.lower() if lower_case else text

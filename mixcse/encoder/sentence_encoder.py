@@ -29,10 +29,10 @@ from mixcse.model.prompts import left_out_of_pooling
 from mixcse.model.sentence_model import SentenceModel
 from mixcse.names import DTYPES, POOLERS
 
-# Of models: encoding changes a model's mode and attention, whichever encoder does it.
+# One lock per model: encoding changes the model's mode and attention, whichever encoder does it.
 LOCKS: WeakKeyDictionary[SentenceModel, threading.RLock] = WeakKeyDictionary()
 TOLERATED_CUT = 0.01  # share of truncated sentences without a warning
-# Keys of a configuration, by how they begin, that embeddings do not depend on: where from, and our own records.
+# Prefixes of configuration keys that embeddings do not depend on: its origin, and our own records.
 NOT_COUNTED = ("_", "transformers_version", "sentence_")
 
 
@@ -144,9 +144,7 @@ class SentenceEncoder(SearchMixin):
         It is of content: a copied or renamed folder keeps it.
         """
         model = self.model
-        config = {
-            key: value for key, value in model.encoder.config.to_dict().items() if not key.startswith(NOT_COUNTED)
-        }
+        config = {k: v for k, v in model.encoder.config.to_dict().items() if not k.startswith(NOT_COUNTED)}
         how = (self.pooler, self.max_seq_length, self.prompt, model.include_prompt, model.lower_case)
         used = [how, repr(model.following), tokenizer_identity(model.tokenizer), config]
         digest = hashlib.sha256(json.dumps(used, sort_keys=True, default=str).encode())

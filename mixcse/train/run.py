@@ -49,7 +49,7 @@ def main(argv: list[str], callbacks: Sequence[TrainerCallback] = ()) -> None:
         train(model_args, data_args, args, callbacks)
     except KeyboardInterrupt as stop:
         raise stop if stop.args else type(stop)(f"interrupted; {how_to_resume(Path(args.output_dir))}") from stop
-    except Exception as error:
+    except Exception as error:  # of disk or memory; every other one is raised again
         line = LESS_MEMORY if is_out_of_memory(error) else one_line(error)
         if line is None:
             raise
